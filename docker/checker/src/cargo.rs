@@ -74,7 +74,7 @@ fn advice(root: &Path, step: &Step, kind: Kind, status: ExitStatus) -> String {
     let folder = step.folder(kind);
     let number = step.number;
     // One broken manifest stops cargo for every member of the workspace.
-    for manifest in broken_manifests(root) {
+    if let Some(manifest) = broken_manifest(root) {
         let folder = manifest.parent().unwrap_or(&manifest).display();
         return format!(
             "{} stops cargo for the whole workspace: mend it, or put the \
@@ -95,16 +95,14 @@ fn advice(root: &Path, step: &Step, kind: Kind, status: ExitStatus) -> String {
     }
 }
 
-fn broken_manifests(root: &Path) -> Vec<PathBuf> {
-    let Ok(steps) = crate::steps::all(root) else { return Vec::new() };
-    steps
-        .iter()
-        .map(|step| step.folder(Kind::Exercise).join("Cargo.toml"))
-        .filter(|manifest| {
-            let mut cargo = Command::new("cargo");
-            cargo.args(["read-manifest", "--manifest-path"]).arg(manifest);
-            let output = cargo.current_dir(root).output();
-            output.is_ok_and(|it| !it.status.success())
-        })
-        .collect()
+fn broken_manifest(root: &Path) -> Option<PathBuf> {
+    let steps = crate::steps::all(root).ok()?;
+    let manifests =
+        steps.iter().map(|step| step.folder(Kind::Exercise).join("Cargo.toml"));
+    manifests.into_iter().find(|manifest| {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["read-manifest", "--manifest-path"]).arg(manifest);
+        let output = cargo.current_dir(root).output();
+        output.is_ok_and(|it| !it.status.success())
+    })
 }

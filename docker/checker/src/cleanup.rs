@@ -193,10 +193,11 @@ pub fn kill_marked(folder: &Path) {
         };
         let marked = fs::read(entry.path().join("environ"))
             .is_ok_and(|it| contains(&it, mark.as_bytes()));
-        if marked && pid != process::id().cast_signed() {
-            if let Some(pid) = Pid::from_raw(pid) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+        if let Some(pid) = Pid::from_raw(pid)
+            && marked
+            && pid != rustix::process::getpid()
+        {
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }

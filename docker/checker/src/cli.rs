@@ -11,7 +11,7 @@ use checker::lab::Lab;
 use checker::plugin::Program;
 use checker::starters::{self, Differences};
 use checker::steps::{self, Kind, Step};
-use checker::{cargo, cleanup, run};
+use checker::{cargo, cleanup, engine, run, stories};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
@@ -29,6 +29,9 @@ checker: plays Docker's half of the plugin protocol, and grades the other
 Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
   SEED=NUMBER     replay a run with the same names
   ENGINE=VERSION  play an older dockerd: 20.10, 26.1 or 28.5 (the default)
+  AGAINST=docker  check: play the step's story through a real dockerd instead,
+                  with ENGINE=private (the default: a dockerd of our own, as
+                  root on Linux) or ENGINE=host (the machine's own)
   ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
   NAME=OTHER      Docker's name for the plugin, instead of workshop
 ";
@@ -72,10 +75,14 @@ fn kind(word: &str) -> Option<Kind> {
     [Kind::Exercise, Kind::Solution].into_iter().find(|it| it.word() == word)
 }
 
-/// Where `make` shall go next, for what was checked.
 fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let step = steps::find(root, step)?;
     let kind = kind(what);
+    match setting("AGAINST").as_deref() {
+        None => {}
+        Some("docker") => return story(root, what, &step),
+        Some(other) => bail!("no AGAINST={other}; there is AGAINST=docker"),
+    }
     let mut plan = Plan::new(step.number);
     plan.seed = match setting("SEED") {
         Some(seed) => Some(seed.parse().with_context(|| {
@@ -94,11 +101,7 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     }
     cleanup::on_signals()?;
     cleanup::sweep();
-    let program = match kind {
-        Some(kind) => cargo::build(root, &step, kind)?,
-        None => PathBuf::from(what),
-    };
-    let lab = Lab::new(Program::new(&program)?);
+    let lab = Lab::new(program(root, what, &step)?);
     let report = checks::run(lab, plan, |report| {
         if let Some(lines) = report.last() {
             anstream::print!("{lines}");
@@ -118,6 +121,67 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
         say_holes(root, &step)?;
     }
     Ok(ExitCode::from(1))
+}
+
+/// The program that `what` names, built if it is one of ours.
+fn program(root: &Path, what: &str, step: &Step) -> Result<Program> {
+    let path = match kind(what) {
+        Some(kind) => cargo::build(root, step, kind)?,
+        None => PathBuf::from(what),
+    };
+    Program::new(&path)
+}
+
+/// Plays the story of one step through a real dockerd.
+fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
+    cleanup::on_signals()?;
+    let private = engine::Private::start()?;
+    if private.is_none() {
+        // In there, no process id tells whether its owner still lives.
+        cleanup::sweep();
+    }
+    let engine = setting("ENGINE");
+    match engine.as_deref() {
+        _ if private.is_some() => {}
+        Some("host") => {}
+        Some("private") | None => {
+            // Built out here, where the network is.
+            program(root, what, step)?;
+            let step = step.number.to_string();
+            let status = engine::in_private(&["check", what, &step])?;
+            return Ok(match status.code() {
+                Some(code) => ExitCode::from(code.clamp(0, 255) as u8),
+                None => bail!("the private engine's run ended ({status})"),
+            });
+        }
+        Some(other) => bail!("no ENGINE={other}; there are host, private"),
+    }
+    let program = program(root, what, step)?;
+    let version = engine::version()?;
+    if !rustix::process::geteuid().is_root() {
+        bail!("a plugin that Docker shall find needs root (sudo make …)");
+    }
+    println!("The story of step {}, by dockerd {version}:", step.number);
+    let name = setting("NAME").unwrap_or_else(|| run::NAME.to_owned());
+    let (report, transcript) =
+        stories::play(step.number, program, &name, |report| {
+            if let Some(lines) = report.last() {
+                anstream::print!("{lines}");
+            }
+        })?;
+    if report.passed()
+        && private.is_some()
+        && kind(what) == Some(Kind::Solution)
+    {
+        stories::compare(root, step.number, &transcript)?;
+    }
+    if private.is_none() {
+        println!(
+            "\ndockerd remembers {name} until it restarts: while nothing \
+             answers for it, each `docker volume ls` takes 15 s."
+        );
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn say_next(root: &Path, step: &Step) {

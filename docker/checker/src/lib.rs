@@ -8,6 +8,7 @@
 //! - [`daemon`]: what dockerd sends, and how it reads what comes back.
 //! - [`plugin`]: the program under test: started, awaited, logged, killed.
 //! - [`report`]: what a person reads; nothing else formats.
+//! - [`stories`] and [`engine`]: the same steps played by a real dockerd.
 //! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
@@ -19,12 +20,14 @@ pub mod cargo;
 pub mod checks;
 pub mod cleanup;
 pub mod daemon;
+pub mod engine;
 pub mod lab;
 pub mod plugin;
 pub mod report;
 pub mod run;
 pub mod starters;
 pub mod steps;
+pub mod stories;
 
 use std::path::Path;
 

@@ -75,21 +75,35 @@ impl Program {
 /// A place for one plugin at a time: its socket, its ROOT, its log.
 #[derive(Debug)]
 pub struct Place {
+    socket: PathBuf,
     folder: Folder,
+    _socket_guard: Option<Guard>,
 }
 
 impl Place {
-    /// An empty one.
+    /// An empty one that nobody else knows.
     ///
     /// # Errors
     /// When no folder can be made.
     pub fn new() -> Result<Self> {
-        Ok(Self { folder: Folder::new()? })
+        let folder = Folder::new()?;
+        let socket = folder.path().join("run/plugin.sock");
+        Ok(Self { socket, folder, _socket_guard: None })
     }
 
-    /// Where the plugin is told to listen. Its folder does not exist yet.
+    /// One whose socket somebody else looks for, and which is removed in the
+    /// end.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn with_socket(socket: PathBuf) -> Result<Self> {
+        let guard = Guard::file(&socket);
+        Ok(Self { socket, folder: Folder::new()?, _socket_guard: Some(guard) })
+    }
+
+    /// Where the plugin is told to listen. Its folder may not exist yet.
     pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("run/plugin.sock")
+        self.socket.clone()
     }
 
     /// Where the plugin may keep its volumes.

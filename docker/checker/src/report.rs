@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 
 use crate::checks::Check;
-use crate::lab::Finding;
+use crate::lab::{Fault, Finding, Outcome};
+use crate::plugin::Log;
 use crate::steps;
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -27,11 +28,45 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// What an outcome means, with the end of the plugin's log where it helps.
+    ///
+    /// # Errors
+    /// When the checker could not work.
+    pub fn of(outcome: Outcome, log: &Log) -> anyhow::Result<Self> {
+        const LINES: usize = 5;
+        match outcome {
+            Ok(()) => Ok(Self::Passed),
+            Err(Fault::Wrong(finding)) => {
+                Ok(Self::Failed { finding, log: log.last_lines(LINES) })
+            }
+            Err(Fault::Trouble(err)) => Err(err),
+        }
+    }
+}
+
+/// What a report says of a check, whatever it was played on.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// See [`Check`] for this and the others.
+    pub id: &'static str,
+    /// The step that teaches it.
+    pub step: u32,
+    /// What a right plugin does.
+    pub name: &'static str,
+    /// What goes wrong otherwise.
+    pub why: &'static str,
+    /// Where to mend it.
+    pub file: &'static str,
+    /// Where in that file.
+    pub place: &'static str,
+}
+
 /// A check that was run.
 #[derive(Debug)]
 pub struct Ran {
     /// Which one.
-    pub check: &'static Check,
+    pub check: About,
     /// How it ended.
     pub verdict: Verdict,
 }
@@ -57,6 +92,13 @@ impl Report {
         Self { step, ran: Vec::new(), seed, crate_folder }
     }
 
+    /// Takes the next result in.
+    pub fn add<On>(&mut self, check: &Check<On>, verdict: Verdict) {
+        let Check { id, step, name, why, file, place, .. } = *check;
+        let check = About { id, step, name, why, file, place };
+        self.ran.push(Ran { check, verdict });
+    }
+
     /// Whether nothing failed so far.
     pub fn passed(&self) -> bool {
         self.failed().next().is_none()
@@ -74,7 +116,7 @@ impl Report {
     }
 
     fn write_one(&self, f: &mut fmt::Formatter, ran: &Ran) -> fmt::Result {
-        let Check { step, name, why, .. } = ran.check;
+        let About { step, name, why, .. } = ran.check;
         let Verdict::Failed { finding, log } = &ran.verdict else {
             return writeln!(f, "{GOOD}ok{GOOD:#}    step {step}: {name}");
         };
@@ -90,8 +132,8 @@ impl Report {
         Ok(())
     }
 
-    fn fix(&self, check: &Check) -> String {
-        let Check { file, place, .. } = check;
+    fn fix(&self, check: About) -> String {
+        let About { file, place, .. } = check;
         match &self.crate_folder {
             Some(folder) => format!("{}/{file}, {place}", folder.display()),
             None => format!("in the workshop: {file}, {place}"),

@@ -7,13 +7,16 @@
 mod step_01;
 mod step_02;
 
-use crate::daemon::Engine;
-use crate::lab::{Fault, Finding, Lab, Outcome};
-use crate::report::{Ran, Report, Verdict};
+use anyhow::Context;
 
-/// One thing that a plugin must do.
+use crate::daemon::Engine;
+use crate::lab::{Lab, Outcome};
+use crate::report::{Report, Verdict};
+
+/// One thing that a plugin must do, played on a `Lab` or on a real Docker's
+/// [`Stage`](crate::stories::Stage).
 #[derive(Debug)]
-pub struct Check {
+pub struct Check<On = Lab> {
     /// Stable and unique: `2.empty-body`.
     pub id: &'static str,
     /// The step that teaches it.
@@ -29,7 +32,7 @@ pub struct Check {
     /// The capture or the source that backs it.
     pub source: &'static str,
     /// Plays it.
-    pub run: fn(&mut Lab) -> Outcome,
+    pub run: fn(&mut On) -> Outcome,
 }
 
 /// Every check, in the order in which they run.
@@ -85,23 +88,14 @@ pub fn run(
     let mut report = Report::new(plan.step, lab.program().path(), lab.seed);
     for check in all().filter(|check| check.step <= plan.step) {
         lab.prepare_for(check.id);
-        let verdict = match (check.run)(&mut lab) {
-            Ok(()) => Verdict::Passed,
-            Err(Fault::Wrong(finding)) => failed(finding, &lab),
-            Err(Fault::Trouble(err)) => {
-                return Err(err.context(format!("checking {}", check.id)));
-            }
-        };
-        report.ran.push(Ran { check, verdict });
+        let outcome = (check.run)(&mut lab);
+        let verdict = Verdict::of(outcome, lab.log())
+            .with_context(|| format!("checking {}", check.id))?;
+        report.add(check, verdict);
         seen(&report);
         if plan.stop == Stop::AtFirst && !report.passed() {
             break;
         }
     }
     Ok(report)
-}
-
-fn failed(finding: Finding, lab: &Lab) -> Verdict {
-    const LINES: usize = 5;
-    Verdict::Failed { finding, log: lab.log().last_lines(LINES) }
 }
