@@ -24,6 +24,8 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker run exercise|solution N     run a plugin in the foreground
   checker diff N                      what separates exercise N from its solution
   checker reset N                     put starter N back, keep what was there
+  checker test                        prove everything that can be proven here
+  checker lint                        formatting, clippy, links, make and sh
   checker record N                    for authors: exercise N becomes the starter
 
 Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
@@ -60,6 +62,16 @@ pub fn main() -> Result<ExitCode> {
     match words[..] {
         ["check", what, step] => check(&root, what, step),
         ["run", kind, step] => run(&root, kind, step),
+        ["test"] => {
+            cleanup::on_signals()?;
+            cleanup::sweep();
+            let proven = checker::test::run(&root)?;
+            Ok(ExitCode::from(u8::from(!proven)))
+        }
+        ["lint"] => {
+            let clean = checker::lint::run(&root)?;
+            Ok(ExitCode::from(u8::from(!clean)))
+        }
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
         ["record", step] => {
@@ -173,7 +185,7 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
         && private.is_some()
         && kind(what) == Some(Kind::Solution)
     {
-        stories::compare(root, step.number, &transcript)?;
+        stories::compare(root, step.number, &version, &transcript)?;
     }
     if private.is_none() {
         println!(

@@ -177,6 +177,7 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
         .args(["--fork", "--kill-child", "--mount-proc", "--"])
         .arg(program)
         .args(args)
+        .env("AGAINST", "docker")
         .env(INSIDE, folder.path())
         .env(cleanup::MARK, folder.path());
     let mut child = unshare.spawn().context("starting unshare")?;

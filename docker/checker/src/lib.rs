@@ -11,6 +11,8 @@
 //! - [`stories`] and [`engine`]: the same steps played by a real dockerd.
 //! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
+//! - [`test`]: everything that proves this repository, in one run.
+//! - [`lint`]: what needs no run.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
 //!
 //! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
@@ -22,12 +24,14 @@ pub mod cleanup;
 pub mod daemon;
 pub mod engine;
 pub mod lab;
+pub mod lint;
 pub mod plugin;
 pub mod report;
 pub mod run;
 pub mod starters;
 pub mod steps;
 pub mod stories;
+pub mod test;
 
 use std::path::Path;
 
