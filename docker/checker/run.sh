@@ -21,8 +21,8 @@ fi
 
 checker=$target/debug/checker
 # A first build takes seconds and shows it; later ones have nothing to say.
-[ -x "$checker" ] && quiet=--quiet || quiet=
-if ! cargo build $quiet --package checker; then
+if [ -x "$checker" ]; then quiet=yes; else quiet=; fi
+if ! cargo build ${quiet:+--quiet} --package checker; then
     # One broken manifest in exercises/ stops cargo for every crate. The checker
     # of the last build names it and can put the starter back.
     [ -x "$checker" ] || exit 2
