@@ -166,6 +166,11 @@ impl Desk {
             .map_err(|got| wrong(sent, "it listens on SOCKET", got))
     }
 
+    /// Where the plugin was told to keep its volumes. It may not exist.
+    pub fn volumes(&self) -> PathBuf {
+        self.place.volumes()
+    }
+
     /// Where the plugin was told to listen.
     pub fn socket(&self) -> PathBuf {
         self.place.socket()

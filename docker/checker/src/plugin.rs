@@ -261,10 +261,16 @@ impl Log {
     pub fn last_lines(&self, most: usize) -> Vec<String> {
         let bytes: Vec<u8> = self.lock().iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let folder = self.folder.to_string_lossy();
-        let lines: Vec<_> =
-            text.lines().map(|it| it.replace(&*folder, "…")).collect();
+        let lines: Vec<_> = text.lines().map(|it| self.shorten(it)).collect();
         lines[lines.len().saturating_sub(most)..].to_vec()
+    }
+
+    /// The same text, with `…` for the plugin's folder.
+    pub fn shorten(&self, text: &str) -> String {
+        match self.folder.to_str() {
+            None | Some("") => text.to_owned(),
+            Some(folder) => text.replace(folder, "…"),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {

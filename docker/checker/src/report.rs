@@ -38,6 +38,11 @@ impl Verdict {
         match outcome {
             Ok(()) => Ok(Self::Passed),
             Err(Fault::Wrong(finding)) => {
+                let finding = Finding {
+                    sent: log.shorten(&finding.sent),
+                    expected: log.shorten(&finding.expected),
+                    got: log.shorten(&finding.got),
+                };
                 Ok(Self::Failed { finding, log: log.last_lines(LINES) })
             }
             Err(Fault::Trouble(err)) => Err(err),

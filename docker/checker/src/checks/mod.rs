@@ -6,6 +6,8 @@
 
 mod step_01;
 mod step_02;
+mod step_03;
+mod step_04;
 
 use anyhow::Context;
 
@@ -37,7 +39,9 @@ pub struct Check<On = Lab> {
 
 /// Every check, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Check> {
-    step_01::CHECKS.iter().chain(step_02::CHECKS)
+    [step_01::CHECKS, step_02::CHECKS, step_03::CHECKS, step_04::CHECKS]
+        .into_iter()
+        .flatten()
 }
 
 /// When a run ends.

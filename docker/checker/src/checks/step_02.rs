@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Check;
 use crate::daemon::{Call, field};
-use crate::lab::{Desk, Lab, Outcome};
+use crate::lab::{Desk, Fault, Lab, Outcome};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -104,7 +104,7 @@ const ABOUT_ONE: [&str; 4] = [
 ];
 
 /// Docker's call, with an ID where it has one.
-fn about(method: &'static str, name: &str) -> Call {
+pub(super) fn about(method: &'static str, name: &str) -> Call {
     match method {
         "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
             let id = "93de".repeat(16);
@@ -114,13 +114,13 @@ fn about(method: &'static str, name: &str) -> Call {
     }
 }
 
-fn create_call(name: &str, options: Value) -> Call {
+pub(super) fn create_call(name: &str, options: Value) -> Call {
     let fields = [("Name", json!(name)), ("Opts", options)];
     Call::new("VolumeDriver.Create", &fields)
 }
 
 /// The plugin, with what dockerd asks before a volume's first Create.
-fn activated(lab: &mut Lab) -> Result<Desk, crate::lab::Fault> {
+pub(super) fn activated(lab: &mut Lab) -> Result<Desk, Fault> {
     let mut desk = lab.start()?;
     desk.call(&Call::bare("Plugin.Activate"))
         .success("the handshake of step 1")?;

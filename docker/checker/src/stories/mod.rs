@@ -6,6 +6,8 @@
 
 mod step_01;
 mod step_02;
+mod step_03;
+mod step_04;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +30,8 @@ pub fn scenes(step: u32) -> &'static [Scene] {
     match step {
         1 => step_01::SCENES,
         2 => step_02::SCENES,
+        3 => step_03::SCENES,
+        4 => step_04::SCENES,
         _ => &[],
     }
 }
@@ -113,6 +117,12 @@ impl Stage {
 
     /// Tidies up behind the story, without a word about what is not there.
     fn strike(&mut self) {
+        // Containers of stories are called after the plugin.
+        let containers = format!(
+            "docker ps -aq -f name=^{}- | xargs -r docker rm -f",
+            self.name
+        );
+        let _ = engine::play(&containers, PATIENCE);
         let volumes = format!("docker volume ls -q -f driver={}", self.name);
         let volumes = engine::play(&volumes, PATIENCE).map(|it| it.output);
         for volume in volumes.unwrap_or_default().lines() {
@@ -151,6 +161,19 @@ impl Seen {
         let says = self.expectation("it works", words);
         match self.played.status {
             Some(status) if status.success() && self.has(words) => Ok(()),
+            _ => Err(self.wrong(&says)),
+        }
+    }
+
+    /// It succeeded, and printed none of `words`.
+    ///
+    /// # Errors
+    /// The plugin is wrong otherwise.
+    pub fn works_without(&self, words: &[&str]) -> Outcome {
+        let says = format!("it works, without {}", words.join(", "));
+        let none = words.iter().all(|it| !self.played.output.contains(it));
+        match self.played.status {
+            Some(status) if status.success() && none => Ok(()),
             _ => Err(self.wrong(&says)),
         }
     }
