@@ -11,12 +11,14 @@ RUN_EXERCISES := $(NUMBERS:%=run-exercise-%)
 RUN_SOLUTIONS := $(NUMBERS:%=run-solution-%)
 CHECK_EXERCISES := $(NUMBERS:%=check-exercise-%)
 CHECK_SOLUTIONS := $(NUMBERS:%=check-solution-%)
+WATCHES := $(NUMBERS:%=watch-exercise-%)
+HINTS := $(NUMBERS:%=hint-%)
 DIFFS := $(NUMBERS:%=diff-exercise-%)
 RESETS := $(NUMBERS:%=reset-exercise-%)
 
-.PHONY: help doctor test lint bench \
+.PHONY: help doctor rescue test lint bench \
 	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
-	$(DIFFS) $(RESETS)
+	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS)
 
 ## help: these lines
 help:
@@ -44,6 +46,14 @@ $(CHECK_EXERCISES): check-exercise-%:
 $(CHECK_SOLUTIONS): check-solution-%:
 	$(CHECKER) check solution $*
 
+## watch-exercise-N: the same after every save
+$(WATCHES): watch-exercise-%:
+	$(CHECKER) watch $*
+
+## hint-N: the next hint for the first open hole
+$(HINTS): hint-%:
+	$(CHECKER) hint $*
+
 ## diff-exercise-N: what separates your plugin from the finished one
 $(DIFFS): diff-exercise-%:
 	$(CHECKER) diff $*
@@ -51,6 +61,10 @@ $(DIFFS): diff-exercise-%:
 ## reset-exercise-N: start step N again; what you had is kept
 $(RESETS): reset-exercise-%:
 	$(CHECKER) reset $*
+
+## rescue: remove what killed plugins left behind
+rescue:
+	$(CHECKER) rescue
 
 ## test: prove everything that this machine can prove
 test:
@@ -65,5 +79,5 @@ bench:
 	$(CHECKER) bench
 
 # Only what no rule above knows comes here.
-run-exercise-% run-solution-% check-exercise-% check-solution-% diff-exercise-% reset-exercise-%:
+run-exercise-% run-solution-% check-exercise-% check-solution-% watch-exercise-% hint-% diff-exercise-% reset-exercise-%:
 	@echo "make: there is no step $*; there are $(NUMBERS)" >&2; exit 2

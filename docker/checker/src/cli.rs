@@ -22,6 +22,9 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker check PROGRAM N             the same for any program, which is
                                       called as PROGRAM SOCKET ROOT
   checker run exercise|solution N     run a plugin in the foreground
+  checker watch N                     check exercise N after every save
+  checker hint N                      the next hint for the first open hole
+  checker rescue                      remove what killed plugins left behind
   checker diff N                      what separates exercise N from its solution
   checker reset N                     put starter N back, keep what was there
   checker test                        prove everything that can be proven here
@@ -41,6 +44,11 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
 /// One setting; make passes its own variables on in the environment.
 fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Docker's name for the plugin.
+fn name() -> String {
+    setting("NAME").unwrap_or_else(|| run::NAME.to_owned())
 }
 
 /// Does what the command line says.
@@ -71,6 +79,17 @@ pub fn main() -> Result<ExitCode> {
         ["lint"] => {
             let clean = checker::lint::run(&root)?;
             Ok(ExitCode::from(u8::from(!clean)))
+        }
+        ["watch", step] => watch(&root, step),
+        ["hint", step] => {
+            let step = steps::find(&root, step)?;
+            println!("{}", checker::hints::next(&root, &step)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        ["rescue"] => {
+            cleanup::on_signals()?;
+            checker::rescue::run(&root, &name())?;
+            Ok(ExitCode::SUCCESS)
         }
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
@@ -174,7 +193,7 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
         bail!("a plugin that Docker shall find needs root (sudo make …)");
     }
     println!("The story of step {}, by dockerd {version}:", step.number);
-    let name = setting("NAME").unwrap_or_else(|| run::NAME.to_owned());
+    let name = name();
     let (report, transcript) =
         stories::play(step.number, program, &name, |report| {
             if let Some(lines) = report.last() {
@@ -229,9 +248,18 @@ fn run(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let kind = kind(what)
         .with_context(|| format!("{what} is neither exercise nor solution"))?;
     let engine = setting("ENGINE");
-    let name = setting("NAME").unwrap_or_else(|| run::NAME.to_owned());
-    run::run(root, &step, kind, engine.as_deref(), &name)?;
+    run::run(root, &step, kind, engine.as_deref(), &name())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn watch(root: &Path, step: &str) -> Result<ExitCode> {
+    let found = steps::find(root, step)?;
+    cleanup::on_signals()?;
+    checker::watch::run(root, &found, || {
+        if let Err(err) = check(root, Kind::Exercise.word(), step) {
+            anstream::eprintln!("checker: {err:#}");
+        }
+    })
 }
 
 fn diff(root: &Path, step: &str) -> Result<ExitCode> {

@@ -13,6 +13,7 @@
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
 //! - [`test`]: everything that proves this repository, in one run.
 //! - [`lint`]: what needs no run.
+//! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
 //!
 //! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
@@ -23,15 +24,18 @@ pub mod checks;
 pub mod cleanup;
 pub mod daemon;
 pub mod engine;
+pub mod hints;
 pub mod lab;
 pub mod lint;
 pub mod plugin;
 pub mod report;
+pub mod rescue;
 pub mod run;
 pub mod starters;
 pub mod steps;
 pub mod stories;
 pub mod test;
+pub mod watch;
 
 use std::path::Path;
 

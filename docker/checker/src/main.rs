@@ -5,9 +5,18 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::panic;
+use std::process::{self, ExitCode};
 
 fn main() -> ExitCode {
+    // `make … | head` closes our output, and println! would make a drama of it.
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if panic.to_string().contains("Broken pipe") {
+            process::exit(2);
+        }
+        usual(panic);
+    }));
     match cli::main() {
         Ok(code) => code,
         Err(err) => {
