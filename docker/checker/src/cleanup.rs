@@ -4,18 +4,22 @@
 //! checker that was killed leaves a folder whose name tells whose it was, and
 //! the next run sweeps it.
 
-use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{env, process, thread};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::plugin::poll;
 
 /// Names the folder in the environment of every program that we start, so that
 /// what leaves its process group can still be found.
@@ -34,7 +38,7 @@ enum Kept {
 }
 
 impl Kept {
-    /// Without complaint: it may be gone, and there is nobody to tell.
+    /// Without complaint if it is gone already.
     fn undo(&self) {
         match self {
             Self::Group(group) => {
@@ -42,7 +46,7 @@ impl Kept {
             }
             Self::Folder(folder) => {
                 kill_marked(folder);
-                let _ = fs::remove_dir_all(folder);
+                remove(folder);
             }
             Self::File(file) => {
                 let _ = fs::remove_file(file);
@@ -61,27 +65,44 @@ fn kept() -> MutexGuard<'static, Vec<Kept>> {
 pub struct Guard(Kept);
 
 impl Guard {
-    fn new(what: Kept) -> Self {
-        kept().push(what.clone());
-        Self(what)
+    /// What `start` starts leads a process group, which is killed.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn group(
+        start: impl FnOnce() -> io::Result<Child>,
+    ) -> io::Result<(Child, Self)> {
+        // A signal waits for the lock: it finds all or nothing.
+        let mut kept = kept();
+        let child = start()?;
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let group = Kept::Group(id.expect("a child's id is a process id"));
+        kept.push(group.clone());
+        Ok((child, Self(group)))
     }
 
-    /// Kills the process group that the child `id` leads.
-    pub fn group(id: u32) -> Self {
-        let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
-        Self::new(Kept::Group(pid.expect("a child's id is a process id")))
-    }
-
-    /// Removes a file.
+    /// Removes a file, which may not exist yet.
     pub fn file(path: &Path) -> Self {
-        Self::new(Kept::File(path.to_owned()))
+        let file = Kept::File(path.to_owned());
+        kept().push(file.clone());
+        Self(file)
+    }
+
+    /// A new folder for this user alone, which is removed.
+    fn folder(path: &Path) -> io::Result<Self> {
+        let mut kept = kept();
+        DirBuilder::new().mode(0o700).create(path)?;
+        let folder = Kept::Folder(path.to_owned());
+        kept.push(folder.clone());
+        Ok(Self(folder))
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        kept().retain(|it| *it != self.0);
+        // In this order, or a signal in between would find nothing to undo.
         self.0.undo();
+        kept().retain(|it| *it != self.0);
     }
 }
 
@@ -95,7 +116,9 @@ pub fn on_signals() -> Result<()> {
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
             // Youngest first: processes before the folders they use.
-            kept().iter().rev().for_each(Kept::undo);
+            // The lock is held to the end, so that nothing is begun.
+            let kept = kept();
+            kept.iter().rev().for_each(Kept::undo);
             process::exit(128 + signal);
         }
     })?;
@@ -122,11 +145,8 @@ impl Folder {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("workshop-{}-{count}", process::id());
             let path = place.join(name);
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => {
-                    let guard = Guard::new(Kept::Folder(path.clone()));
-                    return Ok(Self { path, _guard: guard });
-                }
+            match Guard::folder(&path) {
+                Ok(guard) => return Ok(Self { path, _guard: guard }),
                 Err(err) if err.kind() == ErrorKind::AlreadyExists => {}
                 Err(err) => {
                     return Err(err).with_context(|| {
@@ -198,6 +218,36 @@ pub fn kill_marked(folder: &Path) {
             && pid != rustix::process::getpid()
         {
             let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Removes a folder, or says why it stays.
+fn remove(folder: &Path) {
+    // Who is being killed may still put a file into it.
+    let outcome =
+        poll(Duration::from_secs(1), || match fs::remove_dir_all(folder) {
+            Ok(()) => Some(()),
+            Err(err) if err.kind() == ErrorKind::NotFound => Some(()),
+            Err(_) => {
+                unlock(folder);
+                None
+            }
+        });
+    if outcome.is_none()
+        && let Err(err) = fs::remove_dir_all(folder)
+    {
+        let folder = folder.display();
+        anstream::eprintln!("checker: {folder} stays behind: {err}");
+    }
+}
+
+/// Takes back what a plugin may have forbidden us: to look into its folders.
+fn unlock(folder: &Path) {
+    let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|it| it.is_dir()) {
+            unlock(&entry.path());
         }
     }
 }

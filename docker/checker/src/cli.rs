@@ -290,7 +290,7 @@ fn reset(root: &Path, step: &str) -> Result<ExitCode> {
             "{folder} is the starter again; what was there is now in {}",
             kept.strip_prefix(root).unwrap_or(&kept).display()
         ),
-        None => println!("{folder} was the starter already"),
+        None => println!("{folder} is the starter; nothing had to be kept"),
     }
     Ok(ExitCode::SUCCESS)
 }

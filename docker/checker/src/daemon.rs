@@ -201,6 +201,8 @@ pub enum NoReply {
     Silent(Duration),
     /// Something came, and it was not HTTP.
     NotHttp(String),
+    /// It has more bytes than anybody reads.
+    TooLong,
 }
 
 impl fmt::Display for NoReply {
@@ -212,6 +214,9 @@ impl fmt::Display for NoReply {
                 write!(f, "no answer within {} s", patience.as_secs())
             }
             Self::NotHttp(text) => write!(f, "no HTTP: {}", clip(text)),
+            Self::TooLong => {
+                write!(f, "more than {} MiB, and no end", LONGEST >> 20)
+            }
         }
     }
 }
@@ -277,6 +282,9 @@ impl Daemon {
         Ok(reply)
     }
 }
+
+/// dockerd has no limit that was met, but 50 MB went through (plugin-huge 2).
+const LONGEST: usize = 64 << 20;
 
 /// Reads one reply to its end, within `patience`.
 ///
@@ -379,6 +387,9 @@ impl Wire<'_> {
         if left.is_zero() {
             return Err(NoReply::Silent(self.patience));
         }
+        if self.bytes.len() > LONGEST {
+            return Err(NoReply::TooLong);
+        }
         // A zero time-out would mean none, and `left` is not zero.
         let _ = self.connection.set_read_timeout(Some(left));
         let mut some = [0; 16 * 1024];
@@ -396,6 +407,9 @@ impl Wire<'_> {
     fn chunks(&mut self) -> Result<Vec<u8>, NoReply> {
         let mut body = Vec::new();
         loop {
+            if body.len() > LONGEST {
+                return Err(NoReply::TooLong);
+            }
             match httparse::parse_chunk_size(&self.bytes) {
                 Ok(httparse::Status::Complete((start, size))) => {
                     let size = usize::try_from(size).unwrap_or(usize::MAX);

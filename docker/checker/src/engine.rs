@@ -47,15 +47,16 @@ pub struct Played {
 pub fn play(command: &str, patience: Duration) -> Result<Played> {
     let (mut reader, writer) = std::io::pipe()?;
     let start = Instant::now();
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
-        .spawn()
-        .context("starting a shell")?;
-    let group = Guard::group(child.id());
+    let shell = || {
+        Command::new("sh")
+            .args(["-c", command])
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .spawn()
+    };
+    let (mut child, group) = Guard::group(shell).context("starting a shell")?;
     let output = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = reader.read_to_end(&mut bytes);

@@ -160,6 +160,14 @@ impl Desk {
     /// # Errors
     /// The plugin is wrong if it does not.
     pub fn await_listening(&mut self, sent: &str) -> Outcome {
+        self.first_client(sent).map(drop)
+    }
+
+    /// The same, and returns the first connection that the plugin takes.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it takes none.
+    pub fn first_client(&mut self, sent: &str) -> Result<UnixStream, Fault> {
         self.plugin
             .get_mut()
             .listens_on(&self.place.socket())
@@ -249,7 +257,7 @@ impl Desk {
         Exchange { sent, reply }
     }
 
-    /// A missing reply in words, with the plugin's end if that explains it.
+    /// A missing reply in words; the plugin's end if that explains it.
     fn tell(&self, no_reply: &NoReply) -> String {
         // A process that dies closes its connections a moment earlier.
         let moment = std::time::Duration::from_millis(200);
@@ -258,7 +266,8 @@ impl Desk {
             _ => self.plugin.borrow_mut().ends_within(moment),
         };
         match ended {
-            Some(status) => format!("{no_reply}; the plugin ended ({status})"),
+            // How the connection felt it depends on the moment.
+            Some(status) => format!("no answer: the plugin ended ({status})"),
             None => no_reply.to_string(),
         }
     }

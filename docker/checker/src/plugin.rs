@@ -145,10 +145,11 @@ impl Plugin {
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer);
-        let child = command
-            .spawn()
+        let (child, group) = Guard::group(|| command.spawn())
             .with_context(|| format!("starting {}", program.path.display()))?;
-        let group = Some(Guard::group(child.id()));
+        // The command holds the writing end of the log.
+        drop(command);
+        let group = Some(group);
         let log = Log { folder: folder.clone(), ..Log::default() };
         let log_ended = log.follow(reader)?;
         Ok(Self { child, log, log_ended, folder, group })
@@ -169,17 +170,17 @@ impl Plugin {
         poll(patience, || self.ended())
     }
 
-    /// Awaits that something answers on `socket`.
+    /// Awaits that something takes connections on `socket`, and returns one.
     ///
     /// # Errors
     /// In words for a report, when the process ends or time runs out.
     pub fn listens_on(
         &mut self,
         socket: &Path,
-    ) -> std::result::Result<(), String> {
+    ) -> std::result::Result<UnixStream, String> {
         let outcome = poll(PATIENCE, || {
-            if UnixStream::connect(socket).is_ok() {
-                return Some(Ok(()));
+            if let Ok(client) = UnixStream::connect(socket) {
+                return Some(Ok(client));
             }
             let status = self.ended()?;
             Some(Err(format!("it stopped before that ({status})")))

@@ -207,18 +207,20 @@ fn keep(root: &Path, step: &Step, folder: &Path) -> Result<Option<PathBuf>> {
         .map(|count| shelf.join(format!("{}.{count}", step.name)))
         .find(|it| !it.exists())
         .expect("some number is free");
+    let mine: Vec<_> = ["src", "Cargo.toml"]
+        .into_iter()
+        .filter(|name| folder.join(name).exists())
+        .collect();
+    if mine.is_empty() {
+        return Ok(None);
+    }
     fs::create_dir_all(&kept)
         .with_context(|| format!("making {}", kept.display()))?;
-    let mut any = false;
-    for name in ["src", "Cargo.toml"] {
-        let from = folder.join(name);
-        if from.exists() {
-            let to = kept.join(name);
-            fs::rename(&from, &to).with_context(|| {
-                format!("moving {} to {}", from.display(), to.display())
-            })?;
-            any = true;
-        }
+    for name in mine {
+        let (from, to) = (folder.join(name), kept.join(name));
+        fs::rename(&from, &to).with_context(|| {
+            format!("moving {} to {}", from.display(), to.display())
+        })?;
     }
-    Ok(any.then_some(kept))
+    Ok(Some(kept))
 }

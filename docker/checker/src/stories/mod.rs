@@ -80,7 +80,7 @@ impl Stage {
         self.log = plugin.log();
         let listens = plugin.listens_on(&place.socket());
         self.plugin = Some(plugin);
-        listens.map_err(|got| {
+        listens.map(drop).map_err(|got| {
             wrong("PROGRAM SOCKET ROOT", "it listens on SOCKET", got)
         })
     }
