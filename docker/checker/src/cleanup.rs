@@ -72,6 +72,13 @@ impl Guard {
         Self::new(Kept::Group(pid.expect("a child's id is a process id")))
     }
 
+    /// Forgets a group whose leader has been awaited: its number may soon be
+    /// that of somebody else's.
+    pub fn release(self) {
+        kept().retain(|it| *it != self.0);
+        std::mem::forget(self);
+    }
+
     /// Removes a file.
     pub fn file(path: &Path) -> Self {
         Self::new(Kept::File(path.to_owned()))

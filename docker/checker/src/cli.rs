@@ -11,7 +11,7 @@ use checker::lab::Lab;
 use checker::plugin::Program;
 use checker::starters::{self, Differences};
 use checker::steps::{self, Kind, Step};
-use checker::{cargo, cleanup, engine, run, stories};
+use checker::{cargo, cleanup, doctor, engine, run, stories};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
@@ -29,6 +29,7 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker reset N                     put starter N back, keep what was there
   checker test                        prove everything that can be proven here
   checker lint                        formatting, clippy, links, make and sh
+  checker doctor                      what this machine has and lacks
   checker record N                    for authors: exercise N becomes the starter
 
 Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
@@ -93,6 +94,7 @@ pub fn main() -> Result<ExitCode> {
         }
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
+        ["doctor"] => doctor(&root),
         ["record", step] => {
             starters::record(&root, &steps::find(&root, step)?)?;
             Ok(ExitCode::SUCCESS)
@@ -293,4 +295,11 @@ fn reset(root: &Path, step: &str) -> Result<ExitCode> {
         None => println!("{folder} was the starter already"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn doctor(root: &Path) -> Result<ExitCode> {
+    cleanup::on_signals()?;
+    let machine = doctor::look(root);
+    anstream::print!("{machine}");
+    Ok(ExitCode::from(u8::from(!machine.builds())))
 }

@@ -14,6 +14,7 @@
 //! - [`test`]: everything that proves this repository, in one run.
 //! - [`lint`]: what needs no run.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
+//! - [`doctor`]: what this machine has, and what that allows.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
 //!
 //! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
@@ -23,6 +24,7 @@ pub mod cargo;
 pub mod checks;
 pub mod cleanup;
 pub mod daemon;
+pub mod doctor;
 pub mod engine;
 pub mod hints;
 pub mod lab;
