@@ -10,12 +10,17 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{env, process, thread};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, kill_process, kill_process_group, test_kill_process_group,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::plugin::poll;
 
 /// Names the folder in the environment of every program that we start, so that
 /// what leaves its process group can still be found.
@@ -29,6 +34,7 @@ static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kept {
     Group(Pid),
+    PoliteGroup(Pid),
     Folder(PathBuf),
     File(PathBuf),
 }
@@ -39,6 +45,14 @@ impl Kept {
         match self {
             Self::Group(group) => {
                 let _ = kill_process_group(*group, Signal::KILL);
+            }
+            Self::PoliteGroup(group) => {
+                let _ = kill_process_group(*group, Signal::TERM);
+                let gone = || test_kill_process_group(*group).is_err();
+                let moment = Duration::from_secs(2);
+                if poll(moment, || gone().then_some(())).is_none() {
+                    let _ = kill_process_group(*group, Signal::KILL);
+                }
             }
             Self::Folder(folder) => {
                 kill_marked(folder);
@@ -68,8 +82,12 @@ impl Guard {
 
     /// Kills the process group that the child `id` leads.
     pub fn group(id: u32) -> Self {
-        let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
-        Self::new(Kept::Group(pid.expect("a child's id is a process id")))
+        Self::new(Kept::Group(child(id)))
+    }
+
+    /// The same for a group whose processes have something to tidy up, too.
+    pub fn polite_group(id: u32) -> Self {
+        Self::new(Kept::PoliteGroup(child(id)))
     }
 
     /// Forgets a group whose leader has been awaited: its number may soon be
@@ -83,6 +101,11 @@ impl Guard {
     pub fn file(path: &Path) -> Self {
         Self::new(Kept::File(path.to_owned()))
     }
+}
+
+fn child(id: u32) -> Pid {
+    let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
+    pid.expect("a child's id is a process id")
 }
 
 impl Drop for Guard {
@@ -101,8 +124,11 @@ pub fn on_signals() -> Result<()> {
         .context("installing signal handlers")?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            // Held to the end: who sees a child of ours die now has to wait at
+            // its guard, and says nothing about it.
+            let all = kept();
             // Youngest first: processes before the folders they use.
-            kept().iter().rev().for_each(Kept::undo);
+            all.iter().rev().for_each(Kept::undo);
             process::exit(128 + signal);
         }
     })?;

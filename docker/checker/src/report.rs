@@ -12,7 +12,7 @@ use crate::steps;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-const LABEL: Style = AnsiColor::Cyan.on_default();
+pub(crate) const LABEL: Style = AnsiColor::Cyan.on_default();
 
 /// How one check ended.
 #[derive(Debug)]
