@@ -16,7 +16,7 @@ HINTS := $(NUMBERS:%=hint-%)
 DIFFS := $(NUMBERS:%=diff-exercise-%)
 RESETS := $(NUMBERS:%=reset-exercise-%)
 
-.PHONY: help doctor rescue test lint bench \
+.PHONY: help doctor sandbox sandbox-restart sandbox-rm rescue test lint bench \
 	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
 	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS)
 
@@ -61,6 +61,18 @@ $(DIFFS): diff-exercise-%:
 ## reset-exercise-N: start step N again; what you had is kept
 $(RESETS): reset-exercise-%:
 	$(CHECKER) reset $*
+
+## sandbox: a shell beside a dockerd of its own, which you may crash
+sandbox:
+	@sh docker/sandbox.sh run
+
+## sandbox-restart: restart the sandbox's dockerd
+sandbox-restart:
+	@sh docker/sandbox.sh restart
+
+## sandbox-rm: remove the sandbox; only its caches stay
+sandbox-rm:
+	@sh docker/sandbox.sh rm
 
 ## rescue: remove what killed plugins left behind
 rescue:

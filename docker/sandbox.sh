@@ -100,7 +100,7 @@ sandbox: without one, the stand-in daemon still grades: make check-exercise-1"
 # own: without the trap, a plugin would run on after its window was closed.
 enter() {
     set -- --env SANDBOX_CALL=$$ "$name" toolbox-init "$@"
-    for variable in NO_COLOR RUST_LOG; do
+    for variable in NO_COLOR RUST_LOG NAME SEED AGAINST RECORD; do
         set -- --env $variable "$@"
     done
     [ ! -t 0 ] || [ ! -t 1 ] || set -- --tty "$@"
@@ -122,7 +122,10 @@ image) need_daemon && build && echo "$image" ;;
 rm)
     need_daemon
     ! running || try exec "$name" toolbox-init give-back || :
-    try rm --force --volumes "$name" || :
+    try rm --force --volumes "$name" || case $said in
+    *'No such container'*) ;;
+    *) fail "$said" ;;
+    esac
     say "gone. docker volume rm $name-target workshop-cargo would empty its caches, too"
     ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 125 ;;

@@ -36,6 +36,8 @@ RUN mkdir -p /opt/busybox/bin /opt/busybox/etc \
 
 COPY toolbox-init.sh /usr/local/bin/toolbox-init
 
+# Here a plugin belongs where dockerd looks for it.
+ENV WORKSHOP_SANDBOX=yes
 WORKDIR /workshop
 # tini reaps what a killed plugin or dockerd leaves behind.
 ENTRYPOINT ["tini", "--", "toolbox-init"]

@@ -49,7 +49,7 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 2>/dev/nul
     grep -v security | head -n 1) || :
 say "Debian $SUITE (half a minute)"
 debootstrap --variant=minbase --include="$PACKAGES" "$SUITE" "$stage" \
-    "${mirror:-http://deb.debian.org/debian}" >"$stage.log" 2>&1 ||
+    ${mirror:+"$mirror"} >"$stage.log" 2>&1 ||
     { tail -n 20 "$stage.log" >&2; mv "$stage.log" debootstrap.log; exit 1; }
 rm -rf "$stage.log" "$stage"/var/cache/apt/archives/*.deb "$stage"/var/lib/apt/lists/*
 

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use checker::checks::{self, Plan};
@@ -38,8 +38,8 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
   SEED=NUMBER     replay a run with the same names
   ENGINE=VERSION  play an older dockerd: 20.10, 26.1 or 28.5 (the default)
   AGAINST=docker  check: play the step's story through a real dockerd instead,
-                  with ENGINE=private (the default: a dockerd of our own, as
-                  root on Linux) or ENGINE=host (the machine's own)
+                  in the sandbox, or with ENGINE=private (a dockerd of our
+                  own, as root on Linux) or ENGINE=host (the machine's own)
   ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
   ONLY=FIGURES    bench: some of them (make bench ONLY='get start')
   NAME=OTHER      Docker's name for the plugin, instead of workshop
@@ -165,6 +165,14 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
+/// Ends as a program did that was run in our place.
+fn exit_like(status: ExitStatus) -> Result<ExitCode> {
+    match status.code().and_then(|it| u8::try_from(it).ok()) {
+        Some(code) => Ok(ExitCode::from(code)),
+        None => bail!("what ran in our place ended ({status})"),
+    }
+}
+
 /// The program that `what` names, built if it is one of ours.
 fn program(root: &Path, what: &str, step: &Step) -> Result<Program> {
     let path = match kind(what) {
@@ -186,17 +194,22 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     match engine.as_deref() {
         _ if private.is_some() => {}
         Some("host") => {}
-        Some("private") | None => {
+        None if engine::in_sandbox() => {}
+        None => {
+            let number = step.number.to_string();
+            let words = ["sh", "docker/checker/run.sh", "check", what, &number];
+            return exit_like(engine::in_sandbox_run(root, &words)?);
+        }
+        Some("private") => {
             // Built out here, where the network is.
             program(root, what, step)?;
             let step = step.number.to_string();
-            let status = engine::in_private(&["check", what, &step])?;
-            return Ok(match status.code() {
-                Some(code) => ExitCode::from(code.clamp(0, 255) as u8),
-                None => bail!("the private engine's run ended ({status})"),
-            });
+            return exit_like(engine::in_private(&["check", what, &step])?);
         }
-        Some(other) => bail!("no ENGINE={other}; there are host, private"),
+        Some(other) => bail!(
+            "no ENGINE={other}; there are host and private, and the sandbox \
+             without one"
+        ),
     }
     let program = program(root, what, step)?;
     let version = engine::version()?;
@@ -217,7 +230,7 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     {
         stories::compare(root, step.number, &version, &transcript)?;
     }
-    if private.is_none() {
+    if private.is_none() && !engine::in_sandbox() {
         println!(
             "\ndockerd remembers {name} until it restarts: while nothing \
              answers for it, each `docker volume ls` takes 15 s."

@@ -27,6 +27,33 @@ pub const IMAGE: &str = "busybox";
 /// Tells a checker that it runs beside a private dockerd.
 pub const INSIDE: &str = "WORKSHOP_PRIVATE";
 
+/// Tells that this is a sandbox: its dockerd is there to be used.
+pub fn in_sandbox() -> bool {
+    env::var_os("WORKSHOP_SANDBOX").is_some()
+}
+
+/// Runs a command line of the checker in the sandbox, which is started if need
+/// be.
+///
+/// # Errors
+/// When there is no sandbox to run it in.
+pub fn in_sandbox_run(root: &Path, words: &[&str]) -> Result<ExitStatus> {
+    let mut sandbox = Command::new("sh");
+    sandbox
+        .current_dir(root)
+        .args(["docker/sandbox.sh", "run"])
+        .args(words)
+        .env("AGAINST", "docker");
+    let status = sandbox.status().context("running docker/sandbox.sh")?;
+    match status.code() {
+        Some(125) => bail!(
+            "there is no sandbox (see above); as root on Linux, ENGINE=private \
+             starts a dockerd without one, and ENGINE=host uses the machine's"
+        ),
+        _ => Ok(status),
+    }
+}
+
 /// A command as a person types it, and what came of it.
 #[derive(Clone, Debug)]
 pub struct Played {

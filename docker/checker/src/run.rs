@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::cargo;
+use crate::engine;
 use crate::plugin::poll;
 use crate::steps::{Kind, Step};
 
@@ -57,6 +58,10 @@ impl Where {
         name: &str,
     ) -> Result<Self> {
         let package = step.package(kind);
+        let engine = match engine {
+            None if engine::in_sandbox() => Some("host"),
+            asked => asked,
+        };
         match engine {
             None => Self::aside(root, &package, name),
             Some("host") => {
@@ -106,8 +111,8 @@ impl Where {
                 "try, in a second terminal: docker volume create -d {name} demo"
             ),
             Finder::Nobody => println!(
-                "No Docker looks there; as root on Linux, ENGINE=host puts it \
-                 where the machine's own does.\ntry, in a second terminal: \
+                "No Docker looks there. For a real one: make sandbox, and this \
+                 command in it.\ntry, in a second terminal: \
                  make check-{kind}-{}\nor: curl --unix-socket '{socket}' \
                  -X POST http://localhost/Plugin.Activate",
                 step.number
@@ -187,9 +192,13 @@ pub fn run(
         println!("\n{package} has ended, and its socket is removed");
     }
     if place.finder == Finder::Docker {
+        let restart = match engine::in_sandbox() {
+            true => " (make sandbox-restart, outside, takes a second)",
+            false => "",
+        };
         println!(
-            "dockerd remembers {name} until it restarts: while nothing answers \
-             for it, each `docker volume ls` takes 15 s"
+            "dockerd remembers {name} until it restarts{restart}: while nothing \
+             answers for it, each `docker volume ls` takes 15 s"
         );
     }
     Ok(())
