@@ -30,6 +30,8 @@ struct Wrong {
     /// Stands in that file, once.
     right: &'static str,
     wrong: &'static str,
+    /// Files, right and wrong texts, if one place is not enough.
+    more: &'static [(&'static str, &'static str, &'static str)],
 }
 
 static WRONG: &[Wrong] = &[
@@ -40,6 +42,7 @@ static WRONG: &[Wrong] = &[
         file: "src/main.rs",
         right: r#"{"Implements":["VolumeDriver"]}"#,
         wrong: r#"{"Implements":["volumedriver"]}"#,
+        more: &[],
     },
     Wrong {
         check: "1.stale-socket",
@@ -48,6 +51,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: "Err(err) if err.kind() == ErrorKind::AddrInUse =>",
         wrong: "Err(err) if err.kind() == ErrorKind::AlreadyExists =>",
+        more: &[],
     },
     Wrong {
         check: "1.live-socket",
@@ -56,6 +60,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: r#"Ok(_) => bail!("a running plugin answers on {path}: stop it first"),"#,
         wrong: "Ok(_) => Ok(fs::remove_file(socket)?),",
+        more: &[],
     },
     Wrong {
         check: "1.not-a-socket",
@@ -64,6 +69,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: "if !fs::symlink_metadata(socket)?.file_type().is_socket() {",
         wrong: "if fs::symlink_metadata(socket)?.file_type().is_dir() {",
+        more: &[],
     },
     Wrong {
         check: "1.private-socket",
@@ -72,6 +78,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: "Permissions::from_mode(0o600)",
         wrong: "Permissions::from_mode(0o666)",
+        more: &[],
     },
     Wrong {
         check: "1.again",
@@ -87,6 +94,7 @@ static WRONG: &[Wrong] = &[
             (409, "workshop: it is activated already".to_owned())
         }
 "#,
+        more: &[],
     },
     Wrong {
         check: "1.unknown-call",
@@ -95,6 +103,7 @@ static WRONG: &[Wrong] = &[
         file: "src/main.rs",
         right: r#"_ => (404, format!("workshop: no call is named {path}")),"#,
         wrong: r#"_ => (200, "{}".to_owned()),"#,
+        more: &[],
     },
     Wrong {
         check: "1.get",
@@ -103,6 +112,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: r#"other => refuse(405, format!("Docker sends POST, not {other}")),"#,
         wrong: r#"other => unreachable!("Docker sends POST, not {other}"),"#,
+        more: &[],
     },
     Wrong {
         check: "1.long-body",
@@ -111,6 +121,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: r#"refuse(413, format!("over {LONGEST_BODY} bytes are no call"))"#,
         wrong: r#"panic!("over {LONGEST_BODY} bytes are no call")"#,
+        more: &[],
     },
     Wrong {
         check: "1.absurd-length",
@@ -119,6 +130,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: "const ABSURD_BODY: usize = 64 << 20;",
         wrong: "const ABSURD_BODY: usize = usize::MAX;",
+        more: &[],
     },
     Wrong {
         check: "1.upgrade",
@@ -127,6 +139,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: r#".contains("upgrade")"#,
         wrong: r#".contains("websocket")"#,
+        more: &[],
     },
     Wrong {
         check: "1.hang-up",
@@ -138,6 +151,7 @@ static WRONG: &[Wrong] = &[
             assert_eq!(request.body_length(), Some(body.len()));
             Ok(body)
         }",
+        more: &[],
     },
     Wrong {
         check: "1.few-files",
@@ -146,6 +160,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: r#"let request = server.recv().context("accepting connections")?;"#,
         wrong: "let Ok(request) = server.recv() else { continue };",
+        more: &[],
     },
     Wrong {
         check: "1.few-files",
@@ -154,6 +169,7 @@ static WRONG: &[Wrong] = &[
         file: "src/server.rs",
         right: "if thread::current().name().is_none() {",
         wrong: "if thread::current().name() == Some(\"accept\") {",
+        more: &[],
     },
     Wrong {
         check: "2.create",
@@ -165,6 +181,7 @@ static WRONG: &[Wrong] = &[
     #[serde(default)]
     pub opts: std::collections::HashMap<String, String>,
 ",
+        more: &[],
     },
     Wrong {
         check: "2.options",
@@ -179,6 +196,7 @@ pub struct Named {
     #[serde(default, rename = \"ID\")]
     pub id: String,
 ",
+        more: &[],
     },
     Wrong {
         check: "2.empty-body",
@@ -187,6 +205,7 @@ pub struct Named {
         file: "src/protocol.rs",
         right: r#"return Err(Failure::BadBody("it is empty".to_owned()));"#,
         wrong: r##"return arguments(br#"{"Name":""}"#);"##,
+        more: &[],
     },
     Wrong {
         check: "2.no-json",
@@ -199,6 +218,7 @@ pub struct Named {
     let body = if body.starts_with(b"{") { body } else { guess };
     serde_json::from_slice(body)
 "##,
+        more: &[],
     },
     Wrong {
         check: "2.no-name",
@@ -207,6 +227,7 @@ pub struct Named {
         file: "src/protocol.rs",
         right: "    pub name: String,\n",
         wrong: "    #[serde(default)]\n    pub name: String,\n",
+        more: &[],
     },
     Wrong {
         check: "2.no-such-volume",
@@ -220,6 +241,7 @@ pub struct Named {
     }
     protocol::encode(Call::decode(path, body).and_then(act))
 "##,
+        more: &[],
     },
     Wrong {
         check: "2.error-text",
@@ -228,6 +250,7 @@ pub struct Named {
         file: "src/protocol.rs",
         right: r#"json!({ "Err": format!("workshop: {failure}") }).to_string()"#,
         wrong: r#"format!("{{\"Err\":\"workshop: {failure}\"}}")"#,
+        more: &[],
     },
     Wrong {
         check: "2.list",
@@ -236,6 +259,249 @@ pub struct Named {
         file: "src/protocol.rs",
         right: r#""/VolumeDriver.List" => Ok(Self::List),"#,
         wrong: r#""/VolumeDriver.List" => arguments(body).map(|_: Named| Self::List),"#,
+        more: &[],
+    },
+    Wrong {
+        check: "3.get",
+        what: "it finds a volume by the beginning of its name",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "match self.by_name.get_key_value(name) {",
+        wrong: "match self.by_name.iter().find(|it| name.starts_with(it.0)) {",
+        more: &[],
+    },
+    Wrong {
+        check: "3.again",
+        what: "it refuses to be asked twice",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "Some(None) => Ok(()),",
+        wrong: r#"Some(None) => Err(Failure::OtherOptions(name, "it is there".into())),"#,
+        more: &[],
+    },
+    Wrong {
+        check: "3.other-options",
+        what: "it says yes to other options, and drops them",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "Some(Some(what)) => Err(Failure::OtherOptions(name, what)),",
+        wrong: "Some(Some(_)) => Ok(()),",
+        more: &[],
+    },
+    Wrong {
+        check: "3.list",
+        what: "it lists one volume, and there are three",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "self.by_name.keys().map(",
+        wrong: "self.by_name.keys().take(1).map(",
+        more: &[],
+    },
+    Wrong {
+        check: "3.remove",
+        what: "it forgets all volumes to remove one",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "match self.by_name.remove(name) {",
+        wrong: "match self.by_name.remove(name).map(|_| self.by_name.clear()) {",
+        more: &[],
+    },
+    Wrong {
+        check: "3.create-anew",
+        what: "it never gives a name free",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "            None => {\n                self.by_name.insert(",
+        wrong: "            None => {
+                use std::sync::Mutex;
+                static USED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+                let mut used = USED.lock().unwrap();
+                if used.contains(&name) {
+                    return Err(Failure::BadName(name));
+                }
+                used.push(name.clone());
+                self.by_name.insert(",
+        more: &[],
+    },
+    Wrong {
+        check: "3.case",
+        what: "it keeps names in lower case",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "        if name.contains('/') {",
+        wrong: "        let name = name.to_lowercase();\n        if name.contains('/') {",
+        more: &[],
+    },
+    Wrong {
+        check: "3.path",
+        what: "its answer to Path has no path",
+        step: 3,
+        file: "src/main.rs",
+        right: "Ok(Reply::Mountpoint { mountpoint })",
+        wrong: "drop(mountpoint);\n            Ok(Reply::Done {})",
+        more: &[],
+    },
+    Wrong {
+        check: "4.created",
+        what: "it makes the directory when a container starts",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "fs::create_dir_all(&directory)\n                    .map_err(",
+        wrong: "Ok(()).map_err(",
+        more: &[(
+            "src/volumes.rs",
+            "fs::metadata(&directory)\n",
+            "fs::create_dir_all(&directory)\n",
+        )],
+    },
+    Wrong {
+        check: "4.mountpoint",
+        what: "it does not look whether the directory is there",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "        fs::metadata(&directory)\n            .map_err(Failure::system(\"looking for\", &directory))?;\n",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "4.in-root",
+        what: "it keeps its files beside ROOT",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "let root = path::absolute(root)?;",
+        wrong: r#"let root = path::absolute(root)?.with_file_name("elsewhere");"#,
+        more: &[],
+    },
+    Wrong {
+        check: "4.same-place",
+        what: "Path names another directory than Mount",
+        step: 4,
+        file: "src/main.rs",
+        right: "let mountpoint = volumes.get(&it.name)?.mountpoint;",
+        wrong: r#"let mountpoint = volumes.get(&it.name)?.mountpoint.join("_data");"#,
+        more: &[],
+    },
+    Wrong {
+        check: "4.shared",
+        what: "it takes a volume that has a container for busy",
+        step: 4,
+        file: "src/protocol.rs",
+        right: "    /// As it was created, or not at all.\n",
+        wrong: "    #[serde(default, rename = \"ID\")]\n    pub id: String,\n",
+        more: &[
+            (
+                "src/main.rs",
+                "        Call::Mount(it) => {\n",
+                "        Call::Mount(it) => {
+            let mut users = USERS.lock().unwrap();
+            let user = users.entry(it.name.clone()).or_insert(it.id.clone());
+            if *user != it.id {
+                return Err(Failure::BadBody(\"the volume is busy\".into()));
+            }
+",
+            ),
+            (
+                "src/main.rs",
+                "        Call::Unmount(it) => {\n",
+                "        Call::Unmount(it) => {
+            USERS.lock().unwrap().remove(&it.name);
+",
+            ),
+            (
+                "src/main.rs",
+                "/// Does what a call asks for.\n",
+                "use std::{collections::BTreeMap, sync::Mutex};
+static USERS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+",
+            ),
+        ],
+    },
+    Wrong {
+        check: "4.apart",
+        what: "it keeps eight bytes of a name",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "mountpoint: self.root.join(name) }",
+        wrong: "mountpoint: self.root.join(name.get(..8).unwrap_or(name)) }",
+        more: &[(
+            "src/volumes.rs",
+            "plain.then(|| self.root.join(name))",
+            "plain.then(|| self.root.join(name.get(..8).unwrap_or(name)))",
+        )],
+    },
+    Wrong {
+        check: "4.outlives",
+        what: "it empties a volume when its last container has ended",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "        self.get(name).map(|_| ())\n",
+        wrong: "        let directory = self.get(name)?.mountpoint;
+        if USES.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let _ = fs::remove_dir_all(&directory);
+            let _ = fs::create_dir_all(&directory);
+        }
+        Ok(())
+",
+        more: &[
+            (
+                "src/volumes.rs",
+                "        Ok(directory)\n",
+                "        USES.fetch_add(1, Ordering::Relaxed);\n        Ok(directory)\n",
+            ),
+            (
+                "src/volumes.rs",
+                "/// What a directory's name may have",
+                "use std::sync::atomic::{AtomicUsize, Ordering};
+static USES: AtomicUsize = AtomicUsize::new(0);
+/// What a directory's name may have",
+            ),
+        ],
+    },
+    Wrong {
+        check: "4.in-use",
+        what: "it unmounts at the first Unmount, whoever else is there",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "        self.get(name).map(|_| ())\n",
+        wrong: "        let directory = self.get(name)?.mountpoint;
+        let _ = fs::rename(&directory, directory.with_extension(\"away\"));
+        Ok(())
+",
+        more: &[(
+            "src/volumes.rs",
+            "        // Docker reports a missing directory",
+            "        if !directory.exists() {
+            let _ = fs::rename(directory.with_extension(\"away\"), &directory);
+        }
+        // Docker reports a missing directory",
+        )],
+    },
+    Wrong {
+        check: "4.remove",
+        what: "it can only remove what is empty",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "match fs::remove_dir_all(&directory) {",
+        wrong: "match fs::remove_dir(&directory) {",
+        more: &[],
+    },
+    Wrong {
+        check: "4.removed-already",
+        what: "it insists on a directory to remove",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "Err(err) if err.kind() != ErrorKind::NotFound => {",
+        wrong: "Err(err) => {",
+        more: &[],
+    },
+    Wrong {
+        check: "4.names",
+        what: "it takes .. for a name",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "Some(path::Component::Normal(_))",
+        wrong: "Some(path::Component::Normal(_) | path::Component::ParentDir)",
+        more: &[],
     },
 ];
 
@@ -254,16 +520,20 @@ impl Wrong {
     }
 
     fn sources(&self) -> starters::Sources {
-        let Self { check, step, file, right, wrong, .. } = self;
+        let Self { check, step, file, right, wrong, more, .. } = self;
         let root = root();
         let step = steps::find(&root, &step.to_string()).unwrap();
         let mut sources = starters::read(&root, &step, Kind::Solution).unwrap();
-        let text = sources
-            .get_mut(Path::new(file))
-            .unwrap_or_else(|| panic!("{check}: no {file}"));
-        let count = text.matches(right).count();
-        assert_eq!(count, 1, "{check}: how often {file} has\n{right}");
-        *text = text.replace(right, wrong);
+        for (file, right, wrong) in
+            [(*file, *right, *wrong)].iter().chain(*more)
+        {
+            let text = sources
+                .get_mut(Path::new(file))
+                .unwrap_or_else(|| panic!("{check}: no {file}"));
+            let count = text.matches(right).count();
+            assert_eq!(count, 1, "{check}: how often {file} has\n{right}");
+            *text = text.replace(right, wrong);
+        }
         sources
     }
 }
@@ -319,11 +589,15 @@ fn each_check_is_unique_and_says_where_to_mend_what() {
             assert!(text.contains(&function), "{id}: no {function} there");
         } else {
             let starter = starters::pristine(&root, &step).unwrap();
-            let hole = check.place.strip_prefix("TODO ");
-            let found = starters::holes(&starter).into_iter().any(|it| {
-                Some(it.id.as_str()) == hole && it.file == Path::new(check.file)
-            });
-            assert!(found, "{id}: no {} in {}", check.place, check.file);
+            let holes = starters::holes(&starter);
+            for place in check.place.split(", ") {
+                let hole = place.strip_prefix("TODO ");
+                let found = holes.iter().any(|it| {
+                    Some(it.id.as_str()) == hole
+                        && it.file == Path::new(check.file)
+                });
+                assert!(found, "{id}: no {place} in {}", check.file);
+            }
         }
     }
 }

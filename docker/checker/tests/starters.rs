@@ -8,7 +8,6 @@ mod common;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -43,11 +42,6 @@ fn package(step: &Step) -> String {
     format!("starter-{:02}", step.number)
 }
 
-/// To whoever runs the tests, whether or not they fail.
-fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
 /// In the project's own CI, exercises are the starters and READMEs are there.
 fn in_ci() -> bool {
     env::var_os("CI").is_some()
@@ -66,7 +60,7 @@ fn each_exercise_is_its_starter_unless_a_learner_has_begun() {
         let all = starters::holes(&pristine).len();
         let left = exercise.map(|it| starters::holes(&it).len());
         let filled = all.saturating_sub(left.unwrap_or(all));
-        tell(&format!("{folder} is yours: {filled} of {all} holes filled"));
+        println!("{folder} is yours: {filled} of {all} holes filled");
         assert!(
             !in_ci(),
             "{folder} is not solution and docker/checker/starters/{:02}.patch; \
@@ -90,7 +84,8 @@ fn each_starter_fails_at_its_own_first_hole_and_reads_as_recorded() {
         let lines = &first.lines;
         assert_eq!(check.step, step.number, "{name} fails too early:\n{lines}");
         let hole = format!("TODO {}.1", step.number);
-        assert_eq!(check.place, hole, "{name} fails elsewhere:\n{lines}");
+        let there = check.place.split(", ").any(|place| place == hole);
+        assert!(there, "{name} does not fail at {hole}:\n{lines}");
         if let Some(text) = differs_from_record(&format!("{name}.txt"), lines) {
             panic!("{text}");
         }
@@ -103,7 +98,7 @@ fn each_starter_compiles_without_a_warning() {
     let has_clippy = clippy.is_ok_and(|it| it.status.success());
     if !has_clippy {
         assert!(!in_ci(), "cargo clippy is missing");
-        tell(
+        println!(
             "skipped: clippy's opinion of the starters; rustup component add clippy brings it",
         );
     }
@@ -250,9 +245,7 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
             .collect();
         let sum: usize = lines.iter().map(|it| it.1).sum();
         let given = given(&step, &starter);
-        tell(&format!(
-            "{name}: {given} lines given, holes {lines:?}, {sum} in all"
-        ));
+        println!("{name}: {given} lines given, holes {lines:?}, {sum} in all");
         assert!((15..=60).contains(&sum), "{name}: {sum} lines in {lines:?}");
         // Step 1 starts from nothing but what is given.
         let most = if step.number == 1 { 200 } else { 120 };
@@ -292,7 +285,7 @@ fn each_hole_is_in_its_readme() {
         let name = readme.display();
         let Ok(text) = fs::read_to_string(root().join(&readme)) else {
             assert!(!in_ci(), "{name} is missing");
-            tell(&format!("skipped: {name} is missing"));
+            println!("skipped: {name} is missing");
             continue;
         };
         for hole in starters::holes(&starter(&step)) {

@@ -332,6 +332,13 @@ fn hang_up(lab: &mut Lab) -> Outcome {
         let desk = lab.start()?;
         let what = format!("{half}, then the client is gone");
         let _ = desk.client(&what)?.write_all(bytes);
+        // A second one waits until it was dealt with, or the next call could
+        // overtake both.
+        if let Ok(mut client) = UnixStream::connect(desk.socket()) {
+            let _ = client.write_all(bytes);
+            let _ = client.shutdown(Shutdown::Write);
+            let _ = read_reply(&mut client, PATIENCE / 5);
+        }
         desk.still_answers(&what)?;
     }
     Ok(())

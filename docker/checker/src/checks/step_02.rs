@@ -172,19 +172,28 @@ fn no_name(lab: &mut Lab) -> Outcome {
     refused(lab, &["{}", r#"{"Opts":{"size":"10m"}}"#, r#"{"Name":null}"#])
 }
 
-fn no_such_volume(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    let got = desk.call(&about("VolumeDriver.Get", &name));
+/// Docker must not find this volume.
+///
+/// # Errors
+/// The plugin is wrong if it does.
+pub(super) fn not_found(desk: &mut Desk, name: &str) -> Outcome {
+    let exchange = desk.call(&about("VolumeDriver.Get", name));
     let expected = "an \"Err\", or at least no \"Volume\"";
-    let answer = got.answer(expected)?.judge();
+    let answer = exchange.answer(expected)?.judge();
     // Docker takes every failure for `no such volume`, and {} as well.
     let found = answer.is_ok_and(|value| {
         field(&value, "Volume").is_some_and(|it| !it.is_null())
     });
-    if found {
-        return Err(got.wrong(expected));
+    match found {
+        false => Ok(()),
+        true => Err(exchange.wrong(expected)),
     }
+}
+
+fn no_such_volume(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    not_found(&mut desk, &name)?;
     // A success without a Mountpoint mounts a folder of the container's own.
     desk.call(&about("VolumeDriver.Mount", &name))
         .failure("a non-empty \"Err\"")?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Check;
-use super::step_02::{about, activated, create_call};
+use super::step_02::{about, activated, create_call, not_found};
 use crate::daemon::{Call, field};
 use crate::lab::{Desk, Exchange, Fault, Lab, Outcome};
 
@@ -121,12 +121,6 @@ pub(super) fn found(
     }
 }
 
-fn gone(desk: &mut Desk, name: &str) -> Outcome {
-    desk.call(&about("VolumeDriver.Get", name))
-        .failure("an \"Err\": there is no such volume")
-        .map(|_| ())
-}
-
 fn remove_it(desk: &mut Desk, name: &str) -> Outcome {
     desk.call(&about("VolumeDriver.Remove", name))
         .success("200 and {}, or an empty \"Err\"")
@@ -162,7 +156,7 @@ fn get(lab: &mut Lab) -> Outcome {
     let name = lab.name();
     create(&mut desk, &name)?;
     found(&mut desk, &name)?;
-    gone(&mut desk, &format!("{name}-other"))
+    not_found(&mut desk, &format!("{name}-other"))
 }
 
 fn again(lab: &mut Lab) -> Outcome {
@@ -209,7 +203,7 @@ fn remove(lab: &mut Lab) -> Outcome {
     create(&mut desk, &kept)?;
     create(&mut desk, &removed)?;
     remove_it(&mut desk, &removed)?;
-    gone(&mut desk, &removed)?;
+    not_found(&mut desk, &removed)?;
     let (exchange, listed) = names(&mut desk)?;
     match listed == [kept.as_str()] {
         true => Ok(()),
@@ -232,9 +226,9 @@ fn case(lab: &mut Lab) -> Outcome {
     let name = lab.name();
     let upper = name.to_uppercase();
     create(&mut desk, &name)?;
-    gone(&mut desk, &upper)?;
+    not_found(&mut desk, &upper)?;
     create(&mut desk, &upper)?;
-    remove_it(&mut desk, &name)?;
+    found(&mut desk, &name)?;
     found(&mut desk, &upper).map(|_| ())
 }
 

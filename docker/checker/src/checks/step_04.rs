@@ -181,7 +181,18 @@ fn created(lab: &mut Lab) -> Outcome {
 
 fn mountpoint(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
-    mount(&mut desk, &name, "93de").map(|_| ())
+    let directory = mount(&mut desk, &name, "93de")?;
+    // What an administrator with rm -rf leaves: the plugin may make it anew.
+    let _ = fs::remove_dir_all(&directory);
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let expected = "a \"Mountpoint\" that is there, or an \"Err\"";
+    let answer = exchange.answer(expected)?.judge();
+    match answer {
+        Ok(value) if !path_in(&exchange, &value)?.is_dir() => {
+            Err(exchange.wrong(expected))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn in_root(lab: &mut Lab) -> Outcome {
