@@ -6,6 +6,7 @@
 #        docker/sandbox.sh restart [FLAG…] restart its dockerd, with such flags
 #        docker/sandbox.sh rm              remove it; what was built stays cached
 #        docker/sandbox.sh image           build its image, print its name
+#        docker/sandbox.sh name            print that name only
 #
 # It is a script because a machine may have Docker and no Rust. BASE names
 # another base image, DOCKER another client than `docker`. Exit status: that of
@@ -118,6 +119,7 @@ verb=${1:-help}
 case $verb in
 run) start && enter run "$@" ;;
 restart) start && enter restart "$@" ;;
+name) echo "$image" ;;
 image) need_daemon && build && echo "$image" ;;
 rm)
     need_daemon

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::cargo;
 use crate::cleanup::{self, Folder, Guard};
 use crate::plugin::poll;
 
@@ -198,7 +199,8 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
         bail!("{why}; or ENGINE=host uses the machine's own");
     }
     let folder = Folder::new()?;
-    let program = env::current_exe().context("finding our own program")?;
+    // Not `current_exe`: a build since our start has replaced that one.
+    let program = cargo::target()?.join("debug/checker");
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--mount", "--net", "--pid", "--uts", "--ipc"])

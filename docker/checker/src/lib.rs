@@ -11,7 +11,7 @@
 //! - [`stories`] and [`engine`]: the same steps played by a real dockerd.
 //! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
-//! - [`test`]: everything that proves this repository, in one run.
+//! - [`test`] and [`sandbox`]: what proves this repository, in one run.
 //! - [`lint`]: what needs no run.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
 //! - [`doctor`]: what this machine has, and what that allows.
@@ -35,6 +35,7 @@ pub mod plugin;
 pub mod report;
 pub mod rescue;
 pub mod run;
+pub mod sandbox;
 pub mod starters;
 pub mod steps;
 pub mod stories;
