@@ -14,7 +14,7 @@ use pulldown_cmark::{
 };
 
 use crate::diagram::Diagram;
-use crate::html;
+use crate::{html, site};
 
 /// All chapters, in their order.
 pub struct Deck {
@@ -241,8 +241,8 @@ impl Deck {
             slide.id = format!("{number}-line-{}", slide.line);
             problems.push((slide.line, "a slide starts with its title".into()));
         }
-        if let Err((line, why)) = slide.read_notes(&lines[part.notes..part.end])
-        {
+        let notes = &lines[part.notes..part.end];
+        if let Err((line, why)) = slide.read_notes(&self.root, notes) {
             problems.push((part.notes + 1 + line, why));
         }
         for (line, why) in problems {
@@ -408,26 +408,69 @@ fn slug(title: &str) -> String {
 }
 
 impl Slide {
-    /// Reads what follows `Note:`, a line `minutes: N` among it.
-    fn read_notes(&mut self, lines: &[&str]) -> Result<(), (usize, String)> {
-        let Some((_, lines)) = lines.split_first() else {
+    /// Reads what follows `Note:`, a line `minutes: N` among it. An error has
+    /// the number of its line in it.
+    fn read_notes(
+        &mut self,
+        root: &Path,
+        lines: &[&str],
+    ) -> Result<(), (usize, String)> {
+        if lines.is_empty() {
             return Err((
                 0,
                 "no `Note:`: what does the speaker say?".to_owned(),
             ));
-        };
-        let paced = lines.iter().position(|it| it.starts_with("minutes:"));
+        }
+        // Blank instead of away, so that lines keep their numbers.
+        let mut said = lines.to_vec();
+        said[0] = "";
+        let paced = said.iter().position(|it| it.starts_with("minutes:"));
         let at = paced.ok_or((0, "no `minutes: N` in the notes".to_owned()))?;
         let number = lines[at]["minutes:".len()..].trim();
-        self.minutes = number.parse().map_err(|_| {
-            (at + 1, format!("`{number}` minutes are no number"))
-        })?;
-        let said = [&lines[..at], &lines[at + 1..]].concat().join("\n");
-        pulldown_cmark::html::push_html(&mut self.notes, Parser::new(&said));
-        match said.trim().is_empty() {
-            true => Err((0, "the notes are empty".to_owned())),
-            false => Ok(()),
+        said[at] = "";
+        let said = said.join("\n");
+        if said.trim().is_empty() {
+            return Err((0, "the notes are empty".to_owned()));
         }
+        self.minutes = number
+            .parse()
+            .map_err(|_| (at, format!("`{number}` minutes are no number")))?;
+        let mut shown = Vec::new();
+        for (event, at) in Parser::new(&said).into_offset_iter() {
+            shown.push(match event {
+                Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
+                    let line = said[..at.start].matches('\n').count();
+                    let href = self.link(root, &dest_url);
+                    let dest_url = href.map_err(|why| (line, why))?.into();
+                    Event::Start(Tag::Link { link_type, dest_url, title, id })
+                }
+                event => event,
+            });
+        }
+        pulldown_cmark::html::push_html(&mut self.notes, shown.into_iter());
+        Ok(())
+    }
+
+    /// Where a link leads from the page, which lies one folder higher than the
+    /// chapter does.
+    fn link(&mut self, root: &Path, url: &str) -> Result<String, String> {
+        if url.starts_with("https://") {
+            return Ok(url.to_owned());
+        }
+        let path = match url.strip_prefix("../") {
+            Some(path) => path.to_owned(),
+            None => format!("slides/{url}"),
+        };
+        if site::file(root, &path).is_none() {
+            return Err(format!("the link leads nowhere: {url}"));
+        }
+        let chapter =
+            path.strip_prefix("slides/").filter(|it| it.ends_with(".md"));
+        if let Some(number) = chapter.and_then(|it| it.get(..2)) {
+            return Ok(format!("#chapter-{number}"));
+        }
+        self.links.push(path.clone());
+        Ok(path)
     }
 }
 
@@ -553,28 +596,14 @@ impl Reader<'_> {
         self.slide.title = title;
     }
 
-    /// Where a link leads from the page, which lies one folder higher than the
-    /// chapter does.
     fn link(&mut self, line: usize, url: &str) -> CowStr<'static> {
-        if url.starts_with("https://") || url.starts_with('#') {
-            return url.to_owned().into();
+        match self.slide.link(self.root, url) {
+            Ok(href) => href.into(),
+            Err(why) => {
+                self.problem(line, why);
+                "#".into()
+            }
         }
-        let path = match url.strip_prefix("../") {
-            Some(path) => path.to_owned(),
-            None => format!("slides/{url}"),
-        };
-        if path.contains("..") || !self.root.join(&path).is_file() {
-            self.problem(line, format!("the link leads nowhere: {url}"));
-        }
-        if let Some(number) =
-            path.strip_prefix("slides/").and_then(|it| it.get(..2))
-            && path.ends_with(".md")
-            && number.parse::<u32>().is_ok()
-        {
-            return format!("#chapter-{number}").into();
-        }
-        self.slide.links.push(path.clone());
-        path.into()
     }
 
     /// Shows a fence, and judges what can be judged without running anything.

@@ -79,11 +79,10 @@ pub fn code(code: &Code) -> String {
                 escape(text)
             )
         }
-        CodeKind::Sh(_) => format!(
-            "<figure class=\"sh\"><pre tabindex=\"0\"><code>{}</code></pre>\
-             </figure>\n",
-            escape(text)
-        ),
+        // The prompt is the style's, so that nobody copies it.
+        CodeKind::Sh(_) => figure("sh", text, |line| {
+            format!("<span class=\"line\">{}</span>", escape(line))
+        }),
         CodeKind::Console => {
             figure("console", text, |line| match line.strip_prefix("$ ") {
                 Some(command) => format!("$ <b>{}</b>", escape(command)),

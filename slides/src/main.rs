@@ -106,6 +106,7 @@ fn repository() -> Result<PathBuf> {
 
 fn show(root: &Path, port: u16, everyone: bool) -> Result<()> {
     let slides = serve::bind(root, port, everyone)?;
+    end_on_a_signal()?;
     let url = slides.url();
     println!("slides: {url}  (Ctrl-C ends it)");
     match site::has_npm(root) {
@@ -120,7 +121,6 @@ fn show(root: &Path, port: u16, everyone: bool) -> Result<()> {
     if everyone {
         println!("everyone on your network can read the slides and sources");
     }
-    end_on_a_signal()?;
     slides.serve()
 }
 

@@ -1,7 +1,7 @@
 //! The deck over HTTP, to this machine or, asked in words, to everyone.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream,
 };
@@ -149,7 +149,8 @@ impl Slides {
     fn page(&self) -> Result<String> {
         let deck = Deck::read(&self.root)?;
         for problem in &deck.problems {
-            eprintln!("{problem}");
+            // Nobody may be reading; the page says it as well.
+            let _ = writeln!(io::stderr(), "{problem}");
         }
         Ok(html::page(&deck, site::has_npm(&self.root)))
     }

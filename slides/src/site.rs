@@ -32,17 +32,23 @@ pub fn has_npm(root: &Path) -> bool {
 
 /// The file that a path of a URL means, if it is one that we hand out.
 pub fn file(root: &Path, path: &str) -> Option<PathBuf> {
-    let known = FROM_NPM.contains(&path) || LOOK.contains(&path);
-    let allowed = known || {
-        let mut parts = Path::new(path).components();
-        let first = parts.next()?.as_os_str().to_str()?;
-        let folder = ["slides", "exercises", "solutions"].contains(&first);
-        folder && parts.all(|it| is_plain(&it)) && !path.contains('\\')
-    };
     let file = fs::canonicalize(root.join(path)).ok()?;
-    // A link that somebody planted may lead anywhere.
-    let inside = file.starts_with(fs::canonicalize(root).ok()?);
-    (allowed && inside && file.is_file()).then_some(file)
+    let known = FROM_NPM.contains(&path) || LOOK.contains(&path);
+    (file.is_file() && (known || is_shared(root, path, &file))).then_some(file)
+}
+
+/// Whether it lies in a folder that everybody may read, by its path and, since
+/// a link may lead anywhere, in truth.
+fn is_shared(root: &Path, path: &str, file: &Path) -> bool {
+    let mut parts = Path::new(path).components();
+    let first = parts.next().map(|it| it.as_os_str().to_os_string());
+    let folders = ["slides", "exercises", "solutions"].into_iter();
+    let Some(folder) = folders.into_iter().find(|it| first == Some(it.into()))
+    else {
+        return false;
+    };
+    let truly = fs::canonicalize(root.join(folder));
+    parts.all(|it| is_plain(&it)) && truly.is_ok_and(|it| file.starts_with(it))
 }
 
 /// No `..`, nothing hidden, and of npm's files only those named above.
