@@ -5,7 +5,10 @@
   const wall = matchMedia('(min-width: 800px) and (min-height: 450px)').matches;
   // The speaker's window shows small decks, each a `receiver`.
   const wanted = wall || asked.has('deck') || asked.has('receiver');
-  const deck = 'deck' in html.dataset && wanted && !asked.has('page');
+  // From the disk, browsers load no modules: the page needs none.
+  const served = location.protocol !== 'file:';
+  const able = 'deck' in html.dataset && served;
+  const deck = able && wanted && !asked.has('page');
 
   const add = (parent, name, attributes) => {
     parent.prepend(Object.assign(document.createElement(name), attributes));

@@ -29,8 +29,8 @@ pub fn page(deck: &Deck, npm: bool) -> String {
          <link rel=\"stylesheet\" href=\"slides/look/wall.css\" media=\"print\" \
          id=\"wall\">\n\
          <script src=\"slides/look/mode.js\"></script>\n</head>\n<body>\n\
-         <div class=\"reveal\">\n<main class=\"slides\">\n{sections}</main>\n\
-         </div>\n</body>\n</html>\n"
+         <main>\n<div class=\"reveal\">\n<div class=\"slides\">\n{sections}</div>\n\
+         </div>\n</main>\n</body>\n</html>\n"
     )
 }
 

@@ -1,7 +1,7 @@
 //! Shows the workshop's slides.
 
 use std::env;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
@@ -108,19 +108,24 @@ fn show(root: &Path, port: u16, everyone: bool) -> Result<()> {
     let slides = serve::bind(root, port, everyone)?;
     end_on_a_signal()?;
     let url = slides.url();
-    println!("slides: {url}  (Ctrl-C ends it)");
-    match site::has_npm(root) {
-        true => println!(
+    let more = match site::has_npm(root) {
+        true => format!(
             "keys: S speaker view, O overview, F full screen, ? all of them; \
              {url}?page is the plain page"
         ),
-        false => println!(
-            "this is the plain page; the deck comes with npm: npm ci in slides/"
-        ),
-    }
-    if everyone {
-        println!("everyone on your network can read the slides and sources");
-    }
+        false => {
+            "this is the plain page; npm ci in slides/ brings the deck, for \
+                  which this need not be started again"
+                .to_owned()
+        }
+    };
+    let warning = match everyone {
+        true => "everyone on your network can read the slides and sources\n",
+        false => "",
+    };
+    let text = format!("slides: {url}  (Ctrl-C ends it)\n{more}\n{warning}");
+    // It serves as well when nobody listens.
+    let _ = io::stdout().write_all(text.as_bytes());
     slides.serve()
 }
 
