@@ -96,6 +96,8 @@ pub enum Failure {
     UnknownCall(String),
     /// The body is not what this call has.
     BadBody(String),
+    /// A name that no volume can have.
+    BadName(String),
     /// A volume that was never created, or is removed.
     NoSuchVolume(String),
 }
@@ -105,6 +107,7 @@ impl fmt::Display for Failure {
         match self {
             Self::UnknownCall(path) => write!(f, "no call is named {path}"),
             Self::BadBody(why) => write!(f, "the request's body: {why}"),
+            Self::BadName(name) => write!(f, "{name}: no name holds a /"),
             Self::NoSuchVolume(name) => write!(f, "no such volume: {name}"),
         }
     }

@@ -97,6 +97,8 @@ pub enum Failure {
     UnknownCall(String),
     /// The body is not what this call has.
     BadBody(String),
+    /// A name that no volume can have.
+    BadName(String),
     /// A volume that was never created, or is removed.
     NoSuchVolume(String),
 }
@@ -106,6 +108,7 @@ impl fmt::Display for Failure {
         match self {
             Self::UnknownCall(path) => write!(f, "no call is named {path}"),
             Self::BadBody(why) => write!(f, "the request's body: {why}"),
+            Self::BadName(name) => write!(f, "{name}: no name holds a /"),
             Self::NoSuchVolume(name) => write!(f, "no such volume: {name}"),
         }
     }
@@ -120,12 +123,12 @@ pub fn encode(outcome: Result<Reply, Failure>) -> (u16, String) {
         }
         Err(failure) => failure,
     };
-    // The one place that says `Err`. A status says that no call arrived; that
-    // the volume is not there is an answer like any other.
+    // The one place that says `Err`. A status says that no call arrived; a no
+    // to a call that did arrive is an answer like any other.
     let status = match failure {
         Failure::UnknownCall(_) => 404,
         Failure::BadBody(_) => 400,
-        Failure::NoSuchVolume(_) => 200,
+        Failure::BadName(_) | Failure::NoSuchVolume(_) => 200,
     };
     (status, json!({ "Err": format!("workshop: {failure}") }).to_string())
 }

@@ -1,0 +1,83 @@
+# Each recipe is a command that a person could type; the logic is the checker's.
+# For make 3.81, POSIX sh, and tools as macOS has them.
+.DEFAULT_GOAL := help
+CHECKER = @sh docker/checker/run.sh
+
+STEPS := $(sort $(notdir $(wildcard solutions/[0-9][0-9]-*)))
+# 01-activate -> 1
+NUMBERS := $(foreach step,$(STEPS),$(patsubst 0%,%,$(firstword $(subst -, ,$(step)))))
+
+RUN_EXERCISES := $(NUMBERS:%=run-exercise-%)
+RUN_SOLUTIONS := $(NUMBERS:%=run-solution-%)
+CHECK_EXERCISES := $(NUMBERS:%=check-exercise-%)
+CHECK_SOLUTIONS := $(NUMBERS:%=check-solution-%)
+WATCHES := $(NUMBERS:%=watch-exercise-%)
+HINTS := $(NUMBERS:%=hint-%)
+DIFFS := $(NUMBERS:%=diff-exercise-%)
+RESETS := $(NUMBERS:%=reset-exercise-%)
+
+.PHONY: help doctor rescue test lint bench \
+	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
+	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS)
+
+## help: these lines
+help:
+	@echo "Build your own Docker plugin, in Rust. N is a step: $(NUMBERS)"
+	@sed -n 's/^## //p' Makefile | while IFS=: read -r target text; do \
+		printf '  make %-18s%s\n' "$$target" "$$text"; done
+
+## doctor: what this machine has, and what that allows
+doctor:
+	$(CHECKER) doctor
+
+## run-exercise-N: run your plugin (ENGINE=host: where the machine's Docker looks)
+$(RUN_EXERCISES): run-exercise-%:
+	$(CHECKER) run exercise $*
+
+## run-solution-N: run the finished plugin of step N
+$(RUN_SOLUTIONS): run-solution-%:
+	$(CHECKER) run solution $*
+
+## check-exercise-N: grade your plugin (AGAINST=docker: by a real dockerd)
+$(CHECK_EXERCISES): check-exercise-%:
+	$(CHECKER) check exercise $*
+
+## check-solution-N: grade the finished plugin
+$(CHECK_SOLUTIONS): check-solution-%:
+	$(CHECKER) check solution $*
+
+## watch-exercise-N: the same after every save
+$(WATCHES): watch-exercise-%:
+	$(CHECKER) watch $*
+
+## hint-N: the next hint for the first open hole
+$(HINTS): hint-%:
+	$(CHECKER) hint $*
+
+## diff-exercise-N: what separates your plugin from the finished one
+$(DIFFS): diff-exercise-%:
+	$(CHECKER) diff $*
+
+## reset-exercise-N: start step N again; what you had is kept
+$(RESETS): reset-exercise-%:
+	$(CHECKER) reset $*
+
+## rescue: remove what killed plugins left behind
+rescue:
+	$(CHECKER) rescue
+
+## test: prove everything that this machine can prove
+test:
+	$(CHECKER) test
+
+## lint: formatting, clippy, and what else needs no run
+lint:
+	$(CHECKER) lint
+
+## bench: figures, as ratios
+bench:
+	$(CHECKER) bench
+
+# Only what no rule above knows comes here.
+run-exercise-% run-solution-% check-exercise-% check-solution-% watch-exercise-% hint-% diff-exercise-% reset-exercise-%:
+	@echo "make: there is no step $*; there are $(NUMBERS)" >&2; exit 2

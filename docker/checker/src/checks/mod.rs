@@ -1,0 +1,105 @@
+//! The table of all checks.
+//!
+//! A check says what Docker needs, why, and where a learner mends it. Whatever
+//! dockerd accepts passes, whatever it refuses fails; each check names the
+//! capture or the source that says so.
+
+mod step_01;
+mod step_02;
+mod step_03;
+mod step_04;
+
+use anyhow::Context;
+
+use crate::daemon::Engine;
+use crate::lab::{Lab, Outcome};
+use crate::report::{Report, Verdict};
+
+/// One thing that a plugin must do, played on a `Lab` or on a real Docker's
+/// [`Stage`](crate::stories::Stage).
+#[derive(Debug)]
+pub struct Check<On = Lab> {
+    /// Stable and unique: `2.empty-body`.
+    pub id: &'static str,
+    /// The step that teaches it.
+    pub step: u32,
+    /// What a right plugin does, as a sentence.
+    pub name: &'static str,
+    /// What goes wrong otherwise.
+    pub why: &'static str,
+    /// The file that answers for it, in the step's crate.
+    pub file: &'static str,
+    /// What to look for in that file: a hole, or a function.
+    pub place: &'static str,
+    /// The capture or the source that backs it.
+    pub source: &'static str,
+    /// Plays it.
+    pub run: fn(&mut On) -> Outcome,
+}
+
+/// Every check, in the order in which they run.
+pub fn all() -> impl Iterator<Item = &'static Check> {
+    [step_01::CHECKS, step_02::CHECKS, step_03::CHECKS, step_04::CHECKS]
+        .into_iter()
+        .flatten()
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// One problem at a time.
+    AtFirst,
+    /// To see all that fails.
+    Never,
+}
+
+/// What a run needs to know besides the plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The checks of steps 1 to this one run.
+    pub step: u32,
+    /// Which dockerd is played.
+    pub engine: Engine,
+    /// What names are drawn from; new for each run unless given.
+    pub seed: Option<u64>,
+    /// When the run ends.
+    pub stop: Stop,
+}
+
+impl Plan {
+    /// What a learner gets who asks for nothing else.
+    pub fn new(step: u32) -> Self {
+        Self {
+            step,
+            engine: Engine::default(),
+            seed: None,
+            stop: Stop::AtFirst,
+        }
+    }
+}
+
+/// Runs the checks of a plan; `seen` is shown each result when it is there.
+///
+/// # Errors
+/// When the checker itself cannot work.
+pub fn run(
+    mut lab: Lab,
+    plan: Plan,
+    mut seen: impl FnMut(&Report),
+) -> anyhow::Result<Report> {
+    lab.engine = plan.engine;
+    lab.seed = plan.seed.unwrap_or(lab.seed);
+    let mut report = Report::new(plan.step, lab.program().path(), lab.seed);
+    for check in all().filter(|check| check.step <= plan.step) {
+        lab.prepare_for(check.id);
+        let outcome = (check.run)(&mut lab);
+        let verdict = Verdict::of(outcome, lab.log())
+            .with_context(|| format!("checking {}", check.id))?;
+        report.add(check, verdict);
+        seen(&report);
+        if plan.stop == Stop::AtFirst && !report.passed() {
+            break;
+        }
+    }
+    Ok(report)
+}

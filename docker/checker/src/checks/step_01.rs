@@ -1,0 +1,381 @@
+//! Step 1: the socket, the handshake, and clients that are not Docker.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::iter;
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
+use super::Check;
+use crate::daemon::{Call, PATIENCE, read_reply};
+use crate::lab::{Lab, Outcome, lists, wrong};
+use crate::plugin::{Place, poll};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "1.activate",
+        step: 1,
+        name: "the handshake says that this is a volume driver",
+        why: "Docker asks this first; a wrong list is remembered until dockerd \
+              restarts",
+        file: "src/main.rs",
+        place: "TODO 1.1",
+        source: "activate-errors 1-16",
+        run: activate,
+    },
+    Check {
+        id: "1.stale-socket",
+        step: 1,
+        name: "a socket that kill -9 left behind is replaced",
+        why: "a socket file outlives its process, and nobody can bind to it",
+        file: "src/server.rs",
+        place: "TODO 1.2",
+        source: "unix(7)",
+        run: stale_socket,
+    },
+    Check {
+        id: "1.live-socket",
+        step: 1,
+        name: "a second plugin leaves the first one alone",
+        why: "whoever removes a socket in use leaves the first plugin running \
+              and deaf",
+        file: "src/server.rs",
+        place: "TODO 1.2",
+        source: "unix(7)",
+        run: live_socket,
+    },
+    Check {
+        id: "1.not-a-socket",
+        step: 1,
+        name: "a file that is no socket stays where it is",
+        why: "the path may be a typing error, and the file somebody's work",
+        file: "src/server.rs",
+        place: "TODO 1.2",
+        source: "unix(7)",
+        run: not_a_socket,
+    },
+    Check {
+        id: "1.private-socket",
+        step: 1,
+        name: "only the plugin's own user may connect",
+        why: "dockerd is root and needs no permission; everybody else could \
+              remove volumes",
+        file: "src/server.rs",
+        place: "`bind`",
+        source: "unix(7)",
+        run: private_socket,
+    },
+    Check {
+        id: "1.again",
+        step: 1,
+        name: "Docker may ask again, on the same connection and a new one",
+        why: "dockerd keeps connections open, and a restarted one asks again",
+        file: "src/server.rs",
+        place: "`serve`",
+        source: "concurrency 2; vol-dockerd-restart 6",
+        run: again,
+    },
+    Check {
+        id: "1.unknown-call",
+        step: 1,
+        name: "an unknown call is refused in words",
+        why: "Docker shows the text to whoever typed the command; 200 would \
+              say that it was done",
+        file: "src/main.rs",
+        place: "`answer`",
+        source: "vol-errors-create 2-8",
+        run: unknown_call,
+    },
+    Check {
+        id: "1.get",
+        step: 1,
+        name: "a GET is answered, and Docker still is",
+        why: "people and monitors try curl, and must not end what serves \
+              everybody's volumes",
+        file: "src/server.rs",
+        place: "`read`",
+        source: "raw wunix: dockerd sends POST only",
+        run: get,
+    },
+    Check {
+        id: "1.long-body",
+        step: 1,
+        name: "a body of 2 MiB is answered, and Docker still is",
+        why: "a plugin that ends or hangs takes every container's volume with \
+              it",
+        file: "src/server.rs",
+        place: "`read`",
+        source: "plugin-huge 2-4: Docker has no limit of its own",
+        run: long_body,
+    },
+    Check {
+        id: "1.absurd-length",
+        step: 1,
+        name: "a Content-Length of 10^15 harms nobody else",
+        why: "tiny_http 0.12 allocates what a dropped request still promises, \
+              and that ends the process",
+        file: "src/server.rs",
+        place: "`handle`",
+        source: "tiny_http 0.12.0, EqualReader::drop",
+        run: absurd_length,
+    },
+    Check {
+        id: "1.upgrade",
+        step: 1,
+        name: "`Connection: upgrade` holds up nobody else",
+        why: "tiny_http 0.12 gives its body no end: who reads it waits for the \
+              client to hang up",
+        file: "src/server.rs",
+        place: "`read`",
+        source: "tiny_http 0.12.0, new_request",
+        run: upgrade,
+    },
+    Check {
+        id: "1.hang-up",
+        step: 1,
+        name: "a client that hangs up half way disturbs nobody",
+        why: "dockerd itself hangs up when it is killed in the middle of a call",
+        file: "src/server.rs",
+        place: "`read`",
+        source: "vol-dockerd-restart 9",
+        run: hang_up,
+    },
+    Check {
+        id: "1.few-files",
+        step: 1,
+        name: "out of files, it keeps answering or ends, but never turns deaf",
+        why: "tiny_http 0.12 stops accepting at the first error; a process that \
+              ends is started again, a deaf one is not",
+        file: "src/server.rs",
+        place: "`serve`",
+        source: "tiny_http 0.12.0, Server::from_listener",
+        run: few_files,
+    },
+];
+
+fn handshake() -> Call {
+    Call::bare("Plugin.Activate")
+}
+
+fn activate(lab: &mut Lab) -> Outcome {
+    let expected = r#"200 and JSON whose "Implements" lists "VolumeDriver""#;
+    let exchange = lab.start()?.call(&handshake());
+    let value = exchange.success(expected)?;
+    match lists(&value, "Implements", "VolumeDriver") {
+        true => Ok(()),
+        false => Err(exchange.wrong(expected)),
+    }
+}
+
+fn stale_socket(lab: &mut Lab) -> Outcome {
+    let place = lab.start()?.kill();
+    let program = lab.program().clone();
+    let mut second = lab.spawn(&program, place)?;
+    second.await_listening("PROGRAM SOCKET, kill -9, PROGRAM SOCKET again")?;
+    second.still_answers("kill -9, and a new start on the same socket")
+}
+
+fn live_socket(lab: &mut Lab) -> Outcome {
+    let first = lab.start()?;
+    let sent = "PROGRAM SOCKET, and once more while the first one answers";
+    let expected = "the second one ends with an error that says who is there";
+    let mut second = lab.spawn_beside(&first)?;
+    match second.ends_within(PATIENCE) {
+        Some(status) if status.success() => {
+            return Err(wrong(sent, expected, format!("it ended ({status})")));
+        }
+        Some(_) => {}
+        None => return Err(wrong(sent, expected, "the second one runs on")),
+    }
+    first.still_answers(sent)
+}
+
+fn not_a_socket(lab: &mut Lab) -> Outcome {
+    let place = Place::new()?;
+    let socket = place.socket();
+    let contents = lab.name();
+    fs::create_dir(socket.parent().expect("a file is in a folder"))?;
+    fs::write(&socket, &contents)?;
+    let program = lab.program().clone();
+    let desk = lab.spawn(&program, place)?;
+    let sent = "PROGRAM SOCKET, where SOCKET is a plain file";
+    let expected = "it ends with an error, and the file is as before";
+    let ended = desk.ends();
+    if fs::read_to_string(&socket).ok().as_ref() != Some(&contents) {
+        return Err(wrong(sent, expected, "the file is gone"));
+    }
+    match ended {
+        Some(status) if !status.success() => Ok(()),
+        Some(status) => {
+            Err(wrong(sent, expected, format!("it ended ({status})")))
+        }
+        None => Err(wrong(sent, expected, "it runs on, without a socket")),
+    }
+}
+
+fn private_socket(lab: &mut Lab) -> Outcome {
+    let desk = lab.start()?;
+    let mode = || {
+        let mode = fs::metadata(desk.socket()).ok()?.permissions().mode();
+        Some(mode & 0o777)
+    };
+    // The mode follows the bind: a moment of grace is no mistake.
+    let private = || mode().filter(|mode| mode & 0o077 == 0).map(|_| ());
+    match poll(PATIENCE / 5, private) {
+        Some(()) => Ok(()),
+        None => Err(wrong(
+            "PROGRAM SOCKET, and ls -l SOCKET",
+            "mode 0600",
+            format!("mode 0{:o}", mode().unwrap_or_default()),
+        )),
+    }
+}
+
+fn again(lab: &mut Lab) -> Outcome {
+    let mut desk = lab.start()?;
+    desk.call(&handshake()).success("an answer")?;
+    desk.call(&handshake()).success("the same answer as the first time")?;
+    desk.still_answers("two calls on one connection, which stays open")
+}
+
+fn unknown_call(lab: &mut Lab) -> Outcome {
+    let mut desk = lab.start()?;
+    desk.call(&Call::bare("Workshop.NoSuchCall"))
+        .failure("any status but 200, and a text")?;
+    desk.still_answers("POST /Workshop.NoSuchCall")
+}
+
+fn get(lab: &mut Lab) -> Outcome {
+    let desk = lab.start()?;
+    let what = "GET /Plugin.Activate";
+    let request = b"GET /Plugin.Activate HTTP/1.1\r\nHost: a\r\n\r\n";
+    let (exchange, client) = desk.send(what, request)?;
+    exchange.answer("an answer, most likely 405")?;
+    // Held, as a browser would.
+    desk.still_answers(what)?;
+    drop(client);
+    Ok(())
+}
+
+fn long_body(lab: &mut Lab) -> Outcome {
+    const LENGTH: usize = 2 << 20;
+    let desk = lab.start()?;
+    let what = "POST /VolumeDriver.Create with a body of 2 MiB";
+    let mut request = format!(
+        "POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
+         Content-Length: {LENGTH}\r\n\r\n{{\"Name\":\""
+    )
+    .into_bytes();
+    request.resize(request.len() + LENGTH - 11, b'a');
+    request.extend(b"\"}");
+    let (exchange, client) = desk.send(what, &request)?;
+    exchange.answer("an answer, most likely 413")?;
+    drop(client);
+    desk.still_answers(what)
+}
+
+fn absurd_length(lab: &mut Lab) -> Outcome {
+    for length in ["1000000000000000", "18446744073709551615"] {
+        let desk = lab.start()?;
+        let what = format!("POST with Content-Length: {length}, and {{}}");
+        let request = format!(
+            "POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
+             Content-Length: {length}\r\n\r\n{{}}"
+        );
+        let mut client = desk.client(&what)?;
+        // It may refuse, and close, before it has read everything.
+        let _ = client.write_all(request.as_bytes());
+        // Nobody needs to wait for the rest: it does not come.
+        let _ = client.shutdown(Shutdown::Write);
+        // The first byte of an answer, or the end: now it was dealt with.
+        let _ = client.set_read_timeout(Some(PATIENCE));
+        let _ = client.read(&mut [0]);
+        drop(client);
+        desk.still_answers(&what)?;
+    }
+    Ok(())
+}
+
+fn upgrade(lab: &mut Lab) -> Outcome {
+    let desk = lab.start()?;
+    let what = "POST with `Connection: upgrade`, held open";
+    let mut held = desk.client(what)?;
+    let _ = held.write_all(
+        b"POST /VolumeDriver.List HTTP/1.1\r\nHost: a\r\n\
+          Connection: upgrade\r\nContent-Length: 3\r\n\r\n{}\n",
+    );
+    // An answer, most likely 400, or none: but now it was dealt with.
+    let _ = read_reply(&mut held, PATIENCE / 5);
+    let outcome = desk.still_answers(what);
+    // Held up to here, or hanging up would end what is looked for.
+    drop((desk, held));
+    outcome
+}
+
+fn hang_up(lab: &mut Lab) -> Outcome {
+    const HALVES: [(&str, &[u8]); 4] = [
+        ("a connection without a byte", b""),
+        ("half a head", b"POST /Plugin.Act"),
+        (
+            "half a short body",
+            b"POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
+              Content-Length: 30\r\n\r\n{\"Name\":",
+        ),
+        (
+            "half a body of 4 KiB",
+            b"POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
+              Content-Length: 4096\r\n\r\n{\"Name\":",
+        ),
+    ];
+    for (half, bytes) in HALVES {
+        let desk = lab.start()?;
+        let what = format!("{half}, then the client is gone");
+        let _ = desk.client(&what)?.write_all(bytes);
+        desk.still_answers(&what)?;
+    }
+    Ok(())
+}
+
+fn few_files(lab: &mut Lab) -> Outcome {
+    // A connection costs tiny_http two files. Where the first of them is one
+    // too many, accept fails; where it is the second, a thread panics.
+    [24, 25].into_iter().try_for_each(|files| flood(lab, files))
+}
+
+fn flood(lab: &mut Lab, files: u32) -> Outcome {
+    const CLIENTS: usize = 64;
+    const EITHER: &str = "it answers again, or it has ended with an error";
+    let program = lab.program().limited_to(files);
+    let mut desk = lab.spawn(&program, Place::new()?)?;
+    let sent = format!("PROGRAM SOCKET with {files} files");
+    let first = desk.first_client(&sent)?;
+    let mut held: Vec<UnixStream> = iter::once(first)
+        .chain(
+            (1..CLIENTS)
+                .filter_map(|_| UnixStream::connect(desk.socket()).ok()),
+        )
+        .collect();
+    // They are taken in order: once the last is answered, hung up on, or waits
+    // in vain, all that can be taken are. Not by the handshake: whether that
+    // may come twice is a check of its own.
+    if let Some(last) = held.last_mut() {
+        let call = Call::bare("Workshop.NoSuchCall");
+        let _ = last.write_all(&call.request(lab.engine));
+        let _ = read_reply(last, PATIENCE / 5);
+    }
+    let flood = format!(
+        "{CLIENTS} connections to a plugin with {files} files, all held, then \
+         closed"
+    );
+    // Only now can a plugin that survived the flood answer, and one that did
+    // not must be gone or on its way.
+    drop(held);
+    let ended = || desk.ended().map(|status| !status.success());
+    let alive = || desk.still_answers(&flood).is_ok().then_some(true);
+    match poll(PATIENCE, || ended().or_else(alive)) {
+        Some(true) => Ok(()),
+        Some(false) => Err(wrong(flood, EITHER, "it ended with status 0")),
+        None => Err(wrong(flood, EITHER, "it runs, and answers nobody")),
+    }
+}

@@ -1,0 +1,221 @@
+//! Step 2: typed calls, JSON in, JSON out, and errors that Docker can show.
+
+use serde_json::{Value, json};
+
+use super::Check;
+use crate::daemon::{Call, field};
+use crate::lab::{Desk, Fault, Lab, Outcome};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "2.create",
+        step: 2,
+        name: "`docker volume create` is answered",
+        why: "Docker asks for Capabilities and Get, lives with any answer, and \
+              then needs this one",
+        file: "src/protocol.rs",
+        place: "TODO 2.1",
+        source: "vol-create-inspect-ls-rm 1",
+        run: create,
+    },
+    Check {
+        id: "2.options",
+        step: 2,
+        name: "Create is understood with options, with none, and with more",
+        why: "an older CLI sends {} where a newer one sends null, and a later \
+              Docker may add a field",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-create-inspect-ls-rm 1-2; cli-20.10-errors 1",
+        run: options,
+    },
+    Check {
+        id: "2.empty-body",
+        step: 2,
+        name: "an empty body is refused",
+        why: "Docker's retry after a dropped connection has one; a default \
+              would be done to a volume that nobody named",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-errors-drop 1-3",
+        run: empty_body,
+    },
+    Check {
+        id: "2.no-json",
+        step: 2,
+        name: "what is no JSON of the right shape is refused",
+        why: "a guess at what was meant would be acknowledged as done",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-errors-drop 1",
+        run: no_json,
+    },
+    Check {
+        id: "2.no-name",
+        step: 2,
+        name: "a call that names no volume is refused",
+        why: "it would be done to a volume without a name, which nobody can \
+              remove",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-errors-drop 1",
+        run: no_name,
+    },
+    Check {
+        id: "2.no-such-volume",
+        step: 2,
+        name: "a volume that nobody created is not there",
+        why: "Docker believes a Get that succeeds, and never sends the Create",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "vol-errors-get 2-11, 24; vol-errors-mount 4",
+        run: no_such_volume,
+    },
+    Check {
+        id: "2.error-text",
+        step: 2,
+        name: "an error names its volume, whatever the name holds",
+        why: "the text is all that a user sees; JSON put together by hand \
+              breaks at the first quotation mark",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "vol-errors-mount 2; vol-errors-names 1-4",
+        run: error_text,
+    },
+    Check {
+        id: "2.list",
+        step: 2,
+        name: "List is answered with a list",
+        why: "Docker says nothing if this fails: volumes are only missing from \
+              `docker volume ls`; a null among them ends dockerd",
+        file: "src/protocol.rs",
+        place: "TODO 2.1",
+        source: "vol-errors-remove-list 11-16, 20.10/vol-errors-remove-list 20",
+        run: list,
+    },
+];
+
+/// Docker's call, with an ID where it has one.
+pub(super) fn about(method: &'static str, name: &str) -> Call {
+    match method {
+        "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
+            let id = "93de".repeat(16);
+            Call::new(method, &[("Name", json!(name)), ("ID", json!(id))])
+        }
+        _ => Call::new(method, &[("Name", json!(name))]),
+    }
+}
+
+pub(super) fn create_call(name: &str, options: Value) -> Call {
+    let fields = [("Name", json!(name)), ("Opts", options)];
+    Call::new("VolumeDriver.Create", &fields)
+}
+
+/// The plugin, with what dockerd asks before a volume's first Create.
+pub(super) fn activated(lab: &mut Lab) -> Result<Desk, Fault> {
+    let mut desk = lab.start()?;
+    desk.call(&Call::bare("Plugin.Activate"))
+        .success("the handshake of step 1")?;
+    // dockerd takes a failure here for `local`.
+    desk.call(&Call::new("VolumeDriver.Capabilities", &[]));
+    Ok(desk)
+}
+
+fn create(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    desk.call(&about("VolumeDriver.Get", &name));
+    desk.call(&create_call(&name, Value::Null))
+        .success("200 and {}, or an empty \"Err\"")?;
+    Ok(())
+}
+
+fn options(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    desk.call(&create_call(&lab.name(), json!({})))
+        .success("200 and {}, or an empty \"Err\"")?;
+    // Which options mean what is a later lesson. They may be refused already.
+    let call = create_call(&lab.name(), json!({ "mode": "0755" }));
+    desk.call(&call).answer("an answer")?;
+    let fields = [
+        ("Name", json!(lab.name())),
+        ("Opts", json!({})),
+        ("FieldOfALaterDocker", json!(1)),
+    ];
+    desk.call(&Call::new("VolumeDriver.Create", &fields))
+        .success("200 and {}: an unknown field is ignored")?;
+    Ok(())
+}
+
+fn refused(lab: &mut Lab, bodies: &[&str]) -> Outcome {
+    let mut desk = activated(lab)?;
+    for body in bodies {
+        let call =
+            Call { method: "VolumeDriver.Create", body: (*body).to_owned() };
+        desk.call(&call).failure("a non-empty \"Err\"")?;
+    }
+    Ok(())
+}
+
+fn empty_body(lab: &mut Lab) -> Outcome {
+    refused(lab, &[""])
+}
+
+fn no_json(lab: &mut Lab) -> Outcome {
+    refused(
+        lab,
+        &["hello", r#"{"Name":"#, r#""hello""#, "null", r#"{"Name":5}"#],
+    )
+}
+
+fn no_name(lab: &mut Lab) -> Outcome {
+    refused(lab, &["{}", r#"{"Opts":{"size":"10m"}}"#, r#"{"Name":null}"#])
+}
+
+fn no_such_volume(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let got = desk.call(&about("VolumeDriver.Get", &name));
+    let expected = "an \"Err\", or at least no \"Volume\"";
+    let answer = got.answer(expected)?.judge();
+    // Docker takes every failure for `no such volume`, and {} as well.
+    let found = answer.is_ok_and(|value| {
+        field(&value, "Volume").is_some_and(|it| !it.is_null())
+    });
+    if found {
+        return Err(got.wrong(expected));
+    }
+    // A success without a Mountpoint mounts a folder of the container's own.
+    desk.call(&about("VolumeDriver.Mount", &name))
+        .failure("a non-empty \"Err\"")?;
+    Ok(())
+}
+
+fn error_text(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for name in [lab.name(), format!("{}\"<ü>\\", lab.name())] {
+        let exchange = desk.call(&about("VolumeDriver.Mount", &name));
+        let expected = "an \"Err\" that names the volume";
+        if !exchange.failure(expected)?.contains(&name) {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
+fn list(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let exchange = desk.call(&Call::new("VolumeDriver.List", &[]));
+    let expected = "200 and a list \"Volumes\" of objects, or none";
+    let value = exchange.success(expected)?;
+    let well_formed = match field(&value, "Volumes") {
+        // Docker reads both as the empty list.
+        None | Some(Value::Null) => true,
+        Some(Value::Array(volumes)) => volumes.iter().all(Value::is_object),
+        Some(_) => false,
+    };
+    match well_formed {
+        true => Ok(()),
+        false => Err(exchange.wrong(expected)),
+    }
+}

@@ -1,0 +1,350 @@
+//! Step 4: a directory for each volume.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::Check;
+use super::step_02::{about, activated, create_call};
+use super::step_03::{create, found};
+use crate::daemon::{Call, field};
+use crate::lab::{Desk, Exchange, Fault, Lab, Outcome};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "4.created",
+        step: 4,
+        name: "Create makes the directory that Get names",
+        why: "a full disk or a missing permission must show when a volume is \
+              made, not when a container starts",
+        file: "src/volumes.rs",
+        place: "TODO 4.1",
+        source: "our rule; Docker shows the Err of a Create",
+        run: created,
+    },
+    Check {
+        id: "4.mountpoint",
+        step: 4,
+        name: "Mount names a directory that is there",
+        why: "Docker takes any path, even none: the container would see the \
+              runtime's own folder, or fail with the runtime's words",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "vol-errors-mount 4-7",
+        run: mountpoint,
+    },
+    Check {
+        id: "4.in-root",
+        step: 4,
+        name: "a volume's files are under ROOT",
+        why: "whoever runs the plugin has to know where the data is",
+        file: "src/volumes.rs",
+        place: "`directory`",
+        source: "our rule: ROOT is the plugin's second argument",
+        run: in_root,
+    },
+    Check {
+        id: "4.same-place",
+        step: 4,
+        name: "Get and Path name the place that Mount names",
+        why: "`docker volume inspect` shows what Get says",
+        file: "src/volumes.rs",
+        place: "`volume`",
+        source: "vol-create-inspect-ls-rm 6; vol-run-named 2",
+        run: same_place,
+    },
+    Check {
+        id: "4.shared",
+        step: 4,
+        name: "two containers share one volume's files",
+        why: "each has an ID of its own, and both mean the same volume",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "vol-two-containers; vol-mount-flag 3",
+        run: shared,
+    },
+    Check {
+        id: "4.apart",
+        step: 4,
+        name: "two volumes have two directories",
+        why: "one container would overwrite the files of another",
+        file: "src/volumes.rs",
+        place: "`directory`",
+        source: "vol-run-named",
+        run: apart,
+    },
+    Check {
+        id: "4.outlives",
+        step: 4,
+        name: "a file outlives the containers",
+        why: "that is what a volume is for",
+        file: "src/volumes.rs",
+        place: "`unmount`",
+        source: "vol-run-named 3; vol-restart-kill 4",
+        run: outlives,
+    },
+    Check {
+        id: "4.in-use",
+        step: 4,
+        name: "one container's end leaves the others their files",
+        why: "`docker cp` mounts with an ID that is in use, and unmounts it at \
+              once",
+        file: "src/volumes.rs",
+        place: "`unmount`",
+        source: "vol-cp 2-3",
+        run: in_use,
+    },
+    Check {
+        id: "4.remove",
+        step: 4,
+        name: "Remove takes the files along",
+        why: "the next volume of this name would begin with the files of a \
+              stranger",
+        file: "src/volumes.rs",
+        place: "TODO 4.3",
+        source: "vol-create-inspect-ls-rm 10",
+        run: remove,
+    },
+    Check {
+        id: "4.removed-already",
+        step: 4,
+        name: "Remove succeeds if the directory is gone already",
+        why: "Docker would keep a volume that nobody can ever remove",
+        file: "src/volumes.rs",
+        place: "TODO 4.3",
+        source: "vol-errors-remove-list",
+        run: removed_already,
+    },
+    Check {
+        id: "4.names",
+        step: 4,
+        name: "no name leads out of ROOT",
+        why: "Docker checks none of these names: whoever may create volumes \
+              would read and remove any file of this host",
+        file: "src/volumes.rs",
+        place: "`directory`",
+        source: "vol-errors-names 1-7; 28.5/vol-errors-names 15",
+        run: names,
+    },
+];
+
+const WHERE: &str = "an absolute \"Mountpoint\" that is a directory";
+
+/// Docker's Mount or Unmount, with the ID of one use of the volume.
+fn use_call(method: &'static str, name: &str, id: &str) -> Call {
+    let id = id.repeat(64 / id.len());
+    Call::new(method, &[("Name", json!(name)), ("ID", json!(id))])
+}
+
+/// Mounts, and returns the directory, which is there.
+fn mount(desk: &mut Desk, name: &str, id: &str) -> Result<PathBuf, Fault> {
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", name, id));
+    let value = exchange.success(WHERE)?;
+    let directory = path_in(&exchange, &value)?;
+    match directory.is_absolute() && directory.is_dir() {
+        true => Ok(directory),
+        false => Err(exchange.wrong(WHERE)),
+    }
+}
+
+fn unmount(desk: &mut Desk, name: &str, id: &str) -> Outcome {
+    desk.call(&use_call("VolumeDriver.Unmount", name, id))
+        .success("200 and {}, or an empty \"Err\"")
+        .map(|_| ())
+}
+
+fn path_in(exchange: &Exchange, value: &Value) -> Result<PathBuf, Fault> {
+    match field(value, "Mountpoint") {
+        Some(Value::String(path)) => Ok(PathBuf::from(path)),
+        _ => Err(exchange.wrong(WHERE)),
+    }
+}
+
+/// A fresh plugin with one volume.
+fn with_volume(lab: &mut Lab) -> Result<(Desk, String), Fault> {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    create(&mut desk, &name)?;
+    Ok((desk, name))
+}
+
+fn created(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let (exchange, volume) = found(&mut desk, &name)?;
+    let directory = path_in(&exchange, &volume)?;
+    match directory.is_absolute() && directory.is_dir() {
+        true => Ok(()),
+        false => Err(exchange.wrong(WHERE)),
+    }
+}
+
+fn mountpoint(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    mount(&mut desk, &name, "93de").map(|_| ())
+}
+
+fn in_root(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let directory = path_in(&exchange, &exchange.success(WHERE)?)?;
+    // The system may know ROOT by another path (/tmp is a link on macOS).
+    let real = |path: &Path| path.canonicalize().ok();
+    let root = real(&desk.volumes());
+    match (root, real(&directory)) {
+        (Some(root), Some(directory)) if directory.starts_with(&root) => Ok(()),
+        _ => Err(exchange.wrong("a \"Mountpoint\" under ROOT")),
+    }
+}
+
+fn same_place(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    let expected =
+        format!("\"Mountpoint\" as Mount said: {}", shown(&directory));
+    let (exchange, volume) = found(&mut desk, &name)?;
+    if path_in(&exchange, &volume)? != directory {
+        return Err(exchange.wrong(expected));
+    }
+    let exchange = desk.call(&about("VolumeDriver.Path", &name));
+    match path_in(&exchange, &exchange.success(&expected)?)? == directory {
+        true => Ok(()),
+        false => Err(exchange.wrong(expected)),
+    }
+}
+
+/// The end of a path, since the rest differs in each run.
+fn shown(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    format!("…/{}", name.display())
+}
+
+fn shared(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let one = mount(&mut desk, &name, "93de")?;
+    let text = lab.name();
+    fs::write(one.join("file"), &text)?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let two = path_in(&exchange, &exchange.success(WHERE)?)?;
+    match fs::read_to_string(two.join("file")).ok() == Some(text) {
+        true => Ok(()),
+        false => Err(exchange.wrong("the directory of the first Mount")),
+    }
+}
+
+fn apart(lab: &mut Lab) -> Outcome {
+    let (mut desk, one) = with_volume(lab)?;
+    let two = format!("{one}-two");
+    create(&mut desk, &two)?;
+    let first = mount(&mut desk, &one, "93de")?;
+    fs::write(first.join("file"), &one)?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &two, "a1b2"));
+    let second = path_in(&exchange, &exchange.success(WHERE)?)?;
+    match second.join("file").exists() {
+        false => Ok(()),
+        true => {
+            Err(exchange.wrong("another directory than the first volume's"))
+        }
+    }
+}
+
+fn outlives(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let text = lab.name();
+    let before = mount(&mut desk, &name, "93de")?;
+    fs::write(before.join("file"), &text)?;
+    unmount(&mut desk, &name, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let after = path_in(&exchange, &exchange.success(WHERE)?)?;
+    match fs::read_to_string(after.join("file")).ok() == Some(text) {
+        true => Ok(()),
+        false => Err(exchange.wrong("the file that the last container wrote")),
+    }
+}
+
+fn in_use(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    let text = lab.name();
+    fs::write(directory.join("file"), &text)?;
+    // `docker cp` out of the running container: the same ID once more.
+    mount(&mut desk, &name, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    exchange.success("200 and {}, or an empty \"Err\"")?;
+    match fs::read_to_string(directory.join("file")).ok() == Some(text) {
+        true => Ok(()),
+        false => Err(exchange.wrong("the first Mount's file is still there")),
+    }
+}
+
+fn remove(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    fs::create_dir(directory.join("folder"))?;
+    fs::write(directory.join("folder/file"), &name)?;
+    unmount(&mut desk, &name, "93de")?;
+    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+    exchange.success("200 and {}, or an empty \"Err\"")?;
+    if directory.join("folder").exists() {
+        return Err(exchange.wrong("the directory is gone with its files"));
+    }
+    create(&mut desk, &name)?;
+    let anew = mount(&mut desk, &name, "a1b2")?;
+    match fs::read_dir(&anew)?.count() {
+        0 => Ok(()),
+        count => {
+            let got =
+                format!("an empty directory, not one with {count} entries");
+            Err(exchange.wrong(got))
+        }
+    }
+}
+
+fn removed_already(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab)?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    unmount(&mut desk, &name, "93de")?;
+    // What an administrator with rm -rf, or half a Remove, leaves.
+    let _ = fs::remove_dir_all(&directory);
+    desk.call(&about("VolumeDriver.Remove", &name))
+        .success("200 and {}: gone is what was asked for")
+        .map(|_| ())
+}
+
+fn names(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let outside = desk.volumes().parent().expect("it has one").to_owned();
+    fs::write(outside.join("witness"), "")?;
+    let before = listing(&outside)?;
+    let long = "n".repeat(300);
+    let absolute = outside.join("absolute").display().to_string();
+    // All of them lead into the check's own folder at most: a plugin that joins
+    // them to ROOT, and is run by root, must not harm the machine.
+    for name in
+        ["..", ".", "../up", "a/../../up", "a/b", "nul\0up", &absolute, &long]
+    {
+        let exchange = desk.call(&create_call(name, Value::Null));
+        exchange.failure("an \"Err\": such a name is refused")?;
+        for method in ["VolumeDriver.Mount", "VolumeDriver.Remove"] {
+            let exchange = desk.call(&about(method, name));
+            exchange.failure("an \"Err\": there is no such volume")?;
+        }
+        if listing(&outside)? != before {
+            return Err(exchange.wrong("nothing outside ROOT has changed"));
+        }
+    }
+    Ok(())
+}
+
+/// What is in a folder, except for the plugin's own two places.
+fn listing(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if !path.ends_with("volumes") && !path.ends_with("run") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

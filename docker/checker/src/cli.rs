@@ -1,0 +1,296 @@
+//! The words of the command line, and what each of them does.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use checker::checks::{self, Plan};
+use checker::daemon::Engine;
+use checker::lab::Lab;
+use checker::plugin::Program;
+use checker::starters::{self, Differences};
+use checker::steps::{self, Kind, Step};
+use checker::{cargo, cleanup, engine, run, stories};
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt;
+
+const HELP: &str = "\
+checker: plays Docker's half of the plugin protocol, and grades the other
+
+  checker check exercise|solution N   run the checks of steps 1 to N
+  checker check PROGRAM N             the same for any program, which is
+                                      called as PROGRAM SOCKET ROOT
+  checker run exercise|solution N     run a plugin in the foreground
+  checker watch N                     check exercise N after every save
+  checker hint N                      the next hint for the first open hole
+  checker rescue                      remove what killed plugins left behind
+  checker diff N                      what separates exercise N from its solution
+  checker reset N                     put starter N back, keep what was there
+  checker test                        prove everything that can be proven here
+  checker lint                        formatting, clippy, links, make and sh
+  checker record N                    for authors: exercise N becomes the starter
+
+Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
+  SEED=NUMBER     replay a run with the same names
+  ENGINE=VERSION  play an older dockerd: 20.10, 26.1 or 28.5 (the default)
+  AGAINST=docker  check: play the step's story through a real dockerd instead,
+                  with ENGINE=private (the default: a dockerd of our own, as
+                  root on Linux) or ENGINE=host (the machine's own)
+  ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
+  NAME=OTHER      Docker's name for the plugin, instead of workshop
+";
+
+/// One setting; make passes its own variables on in the environment.
+fn setting(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Docker's name for the plugin.
+fn name() -> String {
+    setting("NAME").unwrap_or_else(|| run::NAME.to_owned())
+}
+
+/// Does what the command line says.
+pub fn main() -> Result<ExitCode> {
+    let mut words = Vec::new();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('h') | Long("help") => {
+                print!("{HELP}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Value(word) => words.push(word.string()?),
+            other => bail!("{}; checker --help tells", other.unexpected()),
+        }
+    }
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let root = steps::root()?;
+    match words[..] {
+        ["check", what, step] => check(&root, what, step),
+        ["run", kind, step] => run(&root, kind, step),
+        ["test"] => {
+            cleanup::on_signals()?;
+            cleanup::sweep();
+            let proven = checker::test::run(&root)?;
+            Ok(ExitCode::from(u8::from(!proven)))
+        }
+        ["lint"] => {
+            let clean = checker::lint::run(&root)?;
+            Ok(ExitCode::from(u8::from(!clean)))
+        }
+        ["watch", step] => watch(&root, step),
+        ["hint", step] => {
+            let step = steps::find(&root, step)?;
+            println!("{}", checker::hints::next(&root, &step)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        ["rescue"] => {
+            cleanup::on_signals()?;
+            checker::rescue::run(&root, &name())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["diff", step] => diff(&root, step),
+        ["reset", step] => reset(&root, step),
+        ["record", step] => {
+            starters::record(&root, &steps::find(&root, step)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        [] => bail!("what to do? checker --help tells"),
+        _ => bail!("no command `{}`; checker --help tells", words.join(" ")),
+    }
+}
+
+fn kind(word: &str) -> Option<Kind> {
+    [Kind::Exercise, Kind::Solution].into_iter().find(|it| it.word() == word)
+}
+
+fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
+    let step = steps::find(root, step)?;
+    let kind = kind(what);
+    match setting("AGAINST").as_deref() {
+        None => {}
+        Some("docker") => return story(root, what, &step),
+        Some(other) => bail!("no AGAINST={other}; there is AGAINST=docker"),
+    }
+    let mut plan = Plan::new(step.number);
+    plan.seed = match setting("SEED") {
+        Some(seed) => Some(seed.parse().with_context(|| {
+            format!("SEED={seed} is no number from 0 to {}", u64::MAX)
+        })?),
+        None => None,
+    };
+    if let Some(wanted) = setting("ENGINE") {
+        plan.engine = Engine::ALL
+            .into_iter()
+            .find(|engine| engine.name() == wanted)
+            .with_context(|| {
+                let all = Engine::ALL.map(Engine::name).join(", ");
+                format!("no ENGINE={wanted} to play; there are {all}")
+            })?;
+    }
+    cleanup::on_signals()?;
+    cleanup::sweep();
+    let lab = Lab::new(program(root, what, &step)?);
+    let report = checks::run(lab, plan, |report| {
+        if let Some(lines) = report.last() {
+            anstream::print!("{lines}");
+        }
+    })?;
+    let count = report.ran.len();
+    let seed = report.seed;
+    if report.passed() {
+        println!("\nAll {count} checks passed (SEED={seed}).");
+        if kind == Some(Kind::Exercise) {
+            say_next(root, &step);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\n{} passed, then this one failed (SEED={seed}).", count - 1);
+    if kind == Some(Kind::Exercise) {
+        say_holes(root, &step)?;
+    }
+    Ok(ExitCode::from(1))
+}
+
+/// The program that `what` names, built if it is one of ours.
+fn program(root: &Path, what: &str, step: &Step) -> Result<Program> {
+    let path = match kind(what) {
+        Some(kind) => cargo::build(root, step, kind)?,
+        None => PathBuf::from(what),
+    };
+    Program::new(&path)
+}
+
+/// Plays the story of one step through a real dockerd.
+fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
+    cleanup::on_signals()?;
+    let private = engine::Private::start()?;
+    if private.is_none() {
+        // In there, no process id tells whether its owner still lives.
+        cleanup::sweep();
+    }
+    let engine = setting("ENGINE");
+    match engine.as_deref() {
+        _ if private.is_some() => {}
+        Some("host") => {}
+        Some("private") | None => {
+            // Built out here, where the network is.
+            program(root, what, step)?;
+            let step = step.number.to_string();
+            let status = engine::in_private(&["check", what, &step])?;
+            return Ok(match status.code() {
+                Some(code) => ExitCode::from(code.clamp(0, 255) as u8),
+                None => bail!("the private engine's run ended ({status})"),
+            });
+        }
+        Some(other) => bail!("no ENGINE={other}; there are host, private"),
+    }
+    let program = program(root, what, step)?;
+    let version = engine::version()?;
+    if !rustix::process::geteuid().is_root() {
+        bail!("a plugin that Docker shall find needs root (sudo make …)");
+    }
+    println!("The story of step {}, by dockerd {version}:", step.number);
+    let name = name();
+    let (report, transcript) =
+        stories::play(step.number, program, &name, |report| {
+            if let Some(lines) = report.last() {
+                anstream::print!("{lines}");
+            }
+        })?;
+    if report.passed()
+        && private.is_some()
+        && kind(what) == Some(Kind::Solution)
+    {
+        stories::compare(root, step.number, &version, &transcript)?;
+    }
+    if private.is_none() {
+        println!(
+            "\ndockerd remembers {name} until it restarts: while nothing \
+             answers for it, each `docker volume ls` takes 15 s."
+        );
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn say_next(root: &Path, step: &Step) {
+    let number = step.number;
+    match steps::find(root, &(number + 1).to_string()) {
+        Ok(next) => println!(
+            "Next: exercises/{}/README.md, and make run-exercise-{}",
+            next.name, next.number
+        ),
+        Err(_) => println!("That was the last step."),
+    }
+}
+
+/// Which holes are left, and where help is.
+fn say_holes(root: &Path, step: &Step) -> Result<()> {
+    let number = step.number;
+    let sources = starters::read(root, step, Kind::Exercise)?;
+    let holes = starters::holes(&sources);
+    let ids: Vec<_> = holes.iter().map(|hole| hole.id.as_str()).collect();
+    if !ids.is_empty() {
+        println!("Holes that still say TODO: {}.", ids.join(", "));
+    }
+    println!(
+        "Hints are in {}/README.md; make diff-exercise-{number} shows the \
+         solution.",
+        step.folder(Kind::Exercise).display()
+    );
+    Ok(())
+}
+
+fn run(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
+    let step = steps::find(root, step)?;
+    let kind = kind(what)
+        .with_context(|| format!("{what} is neither exercise nor solution"))?;
+    let engine = setting("ENGINE");
+    run::run(root, &step, kind, engine.as_deref(), &name())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn watch(root: &Path, step: &str) -> Result<ExitCode> {
+    let found = steps::find(root, step)?;
+    cleanup::on_signals()?;
+    checker::watch::run(root, &found, || {
+        if let Err(err) = check(root, Kind::Exercise.word(), step) {
+            anstream::eprintln!("checker: {err:#}");
+        }
+    })
+}
+
+fn diff(root: &Path, step: &str) -> Result<ExitCode> {
+    let step = steps::find(root, step)?;
+    let exercise = starters::read(root, &step, Kind::Exercise)?;
+    let mut solution = starters::read(root, &step, Kind::Solution)?;
+    // The manifests differ by their names, which is no part of the lesson.
+    let manifest = Path::new("Cargo.toml");
+    if let Some(mine) = exercise.get(manifest) {
+        solution.insert(manifest.to_owned(), mine.clone());
+    }
+    let from = step.folder(Kind::Exercise).display().to_string();
+    let to = step.folder(Kind::Solution).display().to_string();
+    let differences = Differences::between(&exercise, &solution, &from, &to);
+    if differences.is_empty() {
+        println!("{from} and {to} are the same.");
+    } else {
+        anstream::print!("{differences:#}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reset(root: &Path, step: &str) -> Result<ExitCode> {
+    let step = steps::find(root, step)?;
+    let folder = step.folder(Kind::Exercise).display().to_string();
+    match starters::reset(root, &step)? {
+        Some(kept) => println!(
+            "{folder} is the starter again; what was there is now in {}",
+            kept.strip_prefix(root).unwrap_or(&kept).display()
+        ),
+        None => println!("{folder} is the starter; nothing had to be kept"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,441 @@
+//! Docker's half of the wire.
+//!
+//! Requests are byte for byte what dockerd sends on a Unix socket, replies are
+//! read as it reads them. Sources: conversations captured from dockerd
+//! 20.10.24, 26.1.5 and 28.5.2, and moby `pkg/plugins/client.go`.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long a call may take here. dockerd waits 60 seconds for most calls and
+/// 120 for Create and Mount; a learner should not have to.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The generation of dockerd that is played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// dockerd 20.10.24, as in Debian 12.
+    V20_10,
+    /// dockerd 26.1.5, as in Debian 13.
+    V26_1,
+    /// dockerd 28.5.2.
+    #[default]
+    V28_5,
+}
+
+impl Engine {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 3] = [Self::V20_10, Self::V26_1, Self::V28_5];
+
+    /// The version as Docker writes it, `28.5` for example.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V20_10 => "20.10",
+            Self::V26_1 => "26.1",
+            Self::V28_5 => "28.5",
+        }
+    }
+
+    /// The `Host` header: empty until Go refused to send that.
+    fn host(self) -> &'static str {
+        match self {
+            Self::V20_10 => "",
+            Self::V26_1 | Self::V28_5 => "plugin.moby.localhost",
+        }
+    }
+}
+
+/// One call as dockerd makes it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// `VolumeDriver.Create`, for example.
+    pub method: &'static str,
+    /// The JSON that dockerd sends, without the newline that ends it; empty
+    /// where it sends no body.
+    pub body: String,
+}
+
+impl Call {
+    /// A call without a body, as `Plugin.Activate` is.
+    pub fn bare(method: &'static str) -> Self {
+        Self { method, body: String::new() }
+    }
+
+    /// A call with an object whose keys keep the order of Docker's structs.
+    pub fn new(method: &'static str, fields: &[(&str, Value)]) -> Self {
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(key, value)| format!("{}:{value}", Value::from(*key)))
+            .collect();
+        Self { method, body: go_escaped(&format!("{{{}}}", fields.join(","))) }
+    }
+
+    /// The bytes on the wire.
+    pub fn request(&self, engine: Engine) -> Vec<u8> {
+        // Go's encoder ends each value with a newline, which counts.
+        let end = if self.body.is_empty() { "" } else { "\n" };
+        format!(
+            "POST /{} HTTP/1.1\r\n\
+             Host: {}\r\n\
+             User-Agent: Go-http-client/1.1\r\n\
+             Content-Length: {}\r\n\
+             Accept: application/vnd.docker.plugins.v1.2+json\r\n\r\n\
+             {}{end}",
+            self.method,
+            engine.host(),
+            self.body.len() + end.len(),
+            self.body,
+        )
+        .into_bytes()
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.body.as_str() {
+            "" => write!(f, "POST /{}, no body", self.method),
+            body => write!(f, "POST /{} {}", self.method, clip(body)),
+        }
+    }
+}
+
+/// Go's encoder escapes these five characters, which can stand in strings only.
+fn go_escaped(json: &str) -> String {
+    json.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+/// What came back over HTTP.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, its transfer encoding undone.
+    pub body: Vec<u8>,
+    /// Whether the connection can carry another call.
+    keeps: bool,
+}
+
+impl Reply {
+    /// The value of a success, or the text that Docker would show.
+    ///
+    /// # Errors
+    /// Any status but 200, no JSON, and a non-empty `Err` are failures.
+    pub fn judge(&self) -> Result<Value, String> {
+        let text = || String::from_utf8_lossy(&self.body).into_owned();
+        // Docker reads the first value, and does not care for what follows.
+        let mut values = serde_json::Deserializer::from_slice(&self.body)
+            .into_iter::<Value>();
+        let value = values.next();
+        if self.status != 200 {
+            return Err(match value {
+                Some(Ok(value)) => match field(&value, "Err") {
+                    Some(Value::String(err)) if !err.is_empty() => err.clone(),
+                    _ => text(),
+                },
+                _ => text(),
+            });
+        }
+        let value = match value {
+            Some(Ok(value)) => value,
+            Some(Err(err)) => return Err(format!("no JSON: {err}")),
+            None => return Err("EOF (the body is empty)".to_owned()),
+        };
+        match (&value, field(&value, "Err")) {
+            (Value::Null, _) => Ok(value),
+            (Value::Object(_), None | Some(Value::Null)) => Ok(value),
+            (_, Some(Value::String(err))) if err.is_empty() => Ok(value),
+            (_, Some(Value::String(err))) => Err(err.clone()),
+            _ => Err("JSON of another shape than Docker reads".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{} {}", self.status, clip(body.trim_end()))
+    }
+}
+
+/// The field that Go's decoder would fill: letter case does not matter to it.
+pub fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let object = value.as_object()?;
+    object.get(name).or_else(|| {
+        let mut found = object.iter();
+        found.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|it| it.1)
+    })
+}
+
+/// One line of at most some 200 characters, for a report.
+pub fn clip(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut line: String = text
+        .chars()
+        .take(MOST)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        line.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    line
+}
+
+/// Why there is no reply. dockerd takes all of them for a transport failure,
+/// and tries again after 1, 2, 4 and 8 seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoReply {
+    /// Nobody could be connected to.
+    Unreachable(String),
+    /// The plugin closed the connection without a whole reply.
+    Dropped,
+    /// Nothing whole came in time.
+    Silent(Duration),
+    /// Something came, and it was not HTTP.
+    NotHttp(String),
+    /// It has more bytes than anybody reads.
+    TooLong,
+}
+
+impl fmt::Display for NoReply {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => write!(f, "no connection ({why})"),
+            Self::Dropped => write!(f, "a connection closed without an answer"),
+            Self::Silent(patience) => {
+                write!(f, "no answer within {} s", patience.as_secs())
+            }
+            Self::NotHttp(text) => write!(f, "no HTTP: {}", clip(text)),
+            Self::TooLong => {
+                write!(f, "more than {} MiB, and no end", LONGEST >> 20)
+            }
+        }
+    }
+}
+
+/// A dockerd, as far as one plugin can tell.
+#[derive(Debug)]
+pub struct Daemon {
+    socket: PathBuf,
+    engine: Engine,
+    /// dockerd keeps idle connections; one call at a time needs one of them.
+    idle: Option<UnixStream>,
+}
+
+impl Daemon {
+    /// A daemon that has not connected yet.
+    pub fn new(socket: &Path, engine: Engine) -> Self {
+        Self { socket: socket.to_owned(), engine, idle: None }
+    }
+
+    /// Makes one call, without dockerd's retries.
+    ///
+    /// # Errors
+    /// When no reply came, see [`NoReply`].
+    pub fn call(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        let request = call.request(self.engine);
+        if let Some(kept) = self.idle.take() {
+            // An idle connection that the plugin has closed is replaced at
+            // once, and the request goes out whole (capture activate-cached 4).
+            if let Ok(reply) = self.send(kept, &request) {
+                return Ok(reply);
+            }
+        }
+        let fresh = self.connect()?;
+        self.send(fresh, &request)
+    }
+
+    /// Which one it is.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// A connection of its own, for clients that are not Docker.
+    ///
+    /// # Errors
+    /// [`NoReply::Unreachable`]
+    pub fn connect(&self) -> Result<UnixStream, NoReply> {
+        UnixStream::connect(&self.socket)
+            .map_err(|err| NoReply::Unreachable(err.to_string()))
+    }
+
+    fn send(
+        &mut self,
+        mut connection: UnixStream,
+        request: &[u8],
+    ) -> Result<Reply, NoReply> {
+        // A plugin may answer and close without having read everything.
+        let _ = connection.set_write_timeout(Some(PATIENCE));
+        let _ = connection.write_all(request);
+        let reply = read_reply(&mut connection, PATIENCE)?;
+        if reply.keeps {
+            self.idle = Some(connection);
+        }
+        Ok(reply)
+    }
+}
+
+/// dockerd has no limit that was met, but 50 MB went through (plugin-huge 2).
+const LONGEST: usize = 64 << 20;
+
+/// Reads one reply to its end, within `patience`.
+///
+/// # Errors
+/// When it does not arrive whole, see [`NoReply`].
+pub fn read_reply(
+    connection: &mut UnixStream,
+    patience: Duration,
+) -> Result<Reply, NoReply> {
+    let mut wire = Wire {
+        connection,
+        deadline: Instant::now() + patience,
+        patience,
+        bytes: Vec::new(),
+    };
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Response::new(&mut headers);
+        match head.parse(&wire.bytes) {
+            Err(_) => {
+                let text = String::from_utf8_lossy(&wire.bytes).into_owned();
+                return Err(NoReply::NotHttp(text));
+            }
+            Ok(httparse::Status::Partial) => {
+                if !wire.more()? {
+                    return Err(NoReply::Dropped);
+                }
+            }
+            Ok(httparse::Status::Complete(length)) => {
+                let status = head.code.unwrap_or_default();
+                let framing = Framing::of(&head);
+                wire.bytes.drain(..length);
+                if status == 100 {
+                    continue;
+                }
+                let (body, whole) = framing.body(&mut wire)?;
+                return Ok(Reply { status, body, keeps: whole });
+            }
+        }
+    }
+}
+
+/// How the end of a body is told.
+struct Framing {
+    chunked: bool,
+    length: Option<usize>,
+    close: bool,
+}
+
+impl Framing {
+    fn of(head: &httparse::Response) -> Self {
+        let header = |name: &str| {
+            let mut all = head.headers.iter();
+            let found = all.find(|it| it.name.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(found.value).ok()
+        };
+        let close = header("Connection")
+            .map_or(head.version == Some(0), |it| {
+                it.eq_ignore_ascii_case("close")
+            });
+        Self {
+            chunked: header("Transfer-Encoding").is_some(),
+            length: header("Content-Length").and_then(|it| it.parse().ok()),
+            close,
+        }
+    }
+
+    /// The body, and whether another reply can follow it.
+    fn body(&self, wire: &mut Wire) -> Result<(Vec<u8>, bool), NoReply> {
+        if self.chunked {
+            return Ok((wire.chunks()?, !self.close));
+        }
+        let Some(length) = self.length else {
+            while wire.more()? {}
+            return Ok((std::mem::take(&mut wire.bytes), false));
+        };
+        while wire.bytes.len() < length {
+            if !wire.more()? {
+                // Too long a length, then close: Docker accepts it, if the
+                // JSON is whole (raw capture wshort).
+                return Ok((std::mem::take(&mut wire.bytes), false));
+            }
+        }
+        Ok((wire.bytes.drain(..length).collect(), !self.close))
+    }
+}
+
+/// A connection that is being read, up to a deadline.
+struct Wire<'a> {
+    connection: &'a mut UnixStream,
+    deadline: Instant,
+    patience: Duration,
+    bytes: Vec<u8>,
+}
+
+impl Wire<'_> {
+    /// Reads some more; false at the end of the connection.
+    fn more(&mut self) -> Result<bool, NoReply> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(NoReply::Silent(self.patience));
+        }
+        if self.bytes.len() > LONGEST {
+            return Err(NoReply::TooLong);
+        }
+        // A zero time-out would mean none, and `left` is not zero.
+        let _ = self.connection.set_read_timeout(Some(left));
+        let mut some = [0; 16 * 1024];
+        match self.connection.read(&mut some) {
+            Ok(count) => {
+                self.bytes.extend_from_slice(&some[..count]);
+                Ok(count > 0)
+            }
+            Err(err) if err.kind() == ErrorKind::Interrupted => Ok(true),
+            Err(err) if is_timeout(&err) => Err(NoReply::Silent(self.patience)),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn chunks(&mut self) -> Result<Vec<u8>, NoReply> {
+        let mut body = Vec::new();
+        loop {
+            if body.len() > LONGEST {
+                return Err(NoReply::TooLong);
+            }
+            match httparse::parse_chunk_size(&self.bytes) {
+                Ok(httparse::Status::Complete((start, size))) => {
+                    let size = usize::try_from(size).unwrap_or(usize::MAX);
+                    let end = start.saturating_add(size).saturating_add(2);
+                    while self.bytes.len() < end {
+                        if !self.more()? {
+                            return Err(NoReply::Dropped);
+                        }
+                    }
+                    body.extend_from_slice(&self.bytes[start..start + size]);
+                    self.bytes.drain(..end);
+                    if size == 0 {
+                        return Ok(body);
+                    }
+                }
+                Ok(httparse::Status::Partial) => {
+                    if !self.more()? {
+                        return Err(NoReply::Dropped);
+                    }
+                }
+                Err(_) => return Err(NoReply::NotHttp("a bad chunk".into())),
+            }
+        }
+    }
+}
+
+fn is_timeout(err: &io::Error) -> bool {
+    matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

@@ -1,0 +1,255 @@
+//! A real dockerd, and the docker client that drives it.
+//!
+//! Two of them: the machine's own (`ENGINE=host`), and a private one, started
+//! in namespaces of its own, where nothing that it does reaches the machine and
+//! nothing of it outlives the run (`ENGINE=private`).
+
+use std::env;
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cleanup::{self, Folder, Guard};
+use crate::plugin::poll;
+
+/// How long one docker command may take, unless a story says otherwise. It lies
+/// below the 15 seconds after which dockerd gives up on a plugin.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The image that stories run containers from.
+pub const IMAGE: &str = "busybox";
+
+/// Tells a checker that it runs beside a private dockerd.
+pub const INSIDE: &str = "WORKSHOP_PRIVATE";
+
+/// A command as a person types it, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// The line that was typed.
+    pub command: String,
+    /// None if it was still running at its deadline.
+    pub status: Option<ExitStatus>,
+    /// What it printed, to both streams, as a terminal shows it.
+    pub output: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Types one line into a shell, for at most `patience`.
+///
+/// # Errors
+/// When there is no shell, or no pipe.
+pub fn play(command: &str, patience: Duration) -> Result<Played> {
+    let (mut reader, writer) = std::io::pipe()?;
+    let start = Instant::now();
+    let shell = || {
+        Command::new("sh")
+            .args(["-c", command])
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .spawn()
+    };
+    let (mut child, group) = Guard::group(shell).context("starting a shell")?;
+    let output = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = reader.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let status = poll(patience, || child.try_wait().ok().flatten());
+    let took = start.elapsed();
+    // A command that hangs is killed, or its output would never end.
+    drop(group);
+    let _ = child.wait();
+    let output = output.join().unwrap_or_default();
+    Ok(Played { command: command.to_owned(), status, output, took })
+}
+
+/// The version of the dockerd that answers.
+///
+/// # Errors
+/// In words of the docker client's, and with the next step.
+pub fn version() -> Result<String> {
+    let asked = play(
+        "docker version --format '{{.Server.Version}}'",
+        Duration::from_secs(5),
+    )?;
+    let text = asked.output.trim();
+    match asked.status {
+        Some(status) if status.success() => Ok(text.to_owned()),
+        Some(status) if status.code() == Some(127) => bail!(
+            "there is no docker client on PATH; make doctor says how to get it"
+        ),
+        Some(_) => bail!("no dockerd answers here: {text}"),
+        None => bail!("`docker version` still waits after 5 s"),
+    }
+}
+
+/// Makes sure that [`IMAGE`] is there. Returns whether it was not before.
+///
+/// # Errors
+/// When it is neither on this machine nor to be had from a registry.
+pub fn bring_image() -> Result<bool> {
+    let known = play(&format!("docker image inspect -f . {IMAGE}"), PATIENCE)?;
+    if known.status.is_some_and(|it| it.success()) {
+        return Ok(false);
+    }
+    let busybox = Path::new("/bin/busybox");
+    let made = if busybox.exists() {
+        import(busybox)?
+    } else {
+        eprintln!("downloading {IMAGE} (some 2 MB)…");
+        play(&format!("docker pull -q {IMAGE}"), Duration::from_secs(120))?
+    };
+    ensure!(
+        made.status.is_some_and(|it| it.success()),
+        "bringing the image {IMAGE}: {} (apt-get install busybox-static makes \
+         it unnecessary to download)",
+        made.output.trim()
+    );
+    Ok(true)
+}
+
+/// An image of nothing but a static busybox, for machines without a registry.
+fn import(busybox: &Path) -> Result<Played> {
+    let folder = Folder::new()?;
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin)?;
+    fs::copy(busybox, bin.join("busybox"))?;
+    let names = Command::new(busybox).arg("--list").output()?.stdout;
+    for name in String::from_utf8_lossy(&names).lines() {
+        // busybox lists itself, too.
+        if name != "busybox" {
+            std::os::unix::fs::symlink("busybox", bin.join(name))?;
+        }
+    }
+    play(
+        &format!(
+            "tar -C '{}' -c bin | docker import -c 'ENV PATH=/bin' - {IMAGE}",
+            folder.path().display()
+        ),
+        Duration::from_secs(60),
+    )
+}
+
+/// Why this machine cannot start a private dockerd; none if it can.
+pub fn no_private() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return Some("a dockerd of our own needs Linux".to_owned());
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Some("a dockerd of our own needs root (sudo)".to_owned());
+    }
+    for (program, from) in [
+        ("dockerd", "docker.io"),
+        ("docker", "docker.io"),
+        ("unshare", "util-linux"),
+        ("ip", "iproute2"),
+    ] {
+        let found = env::var_os("PATH").is_some_and(|path| {
+            env::split_paths(&path).any(|it| it.join(program).is_file())
+        });
+        if !found {
+            return Some(format!("no {program} here (apt install {from})"));
+        }
+    }
+    None
+}
+
+/// Runs this very program again, beside a dockerd of its own.
+///
+/// # Errors
+/// When this machine cannot, or the program does not start.
+pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
+    if let Some(why) = no_private() {
+        bail!("{why}; or ENGINE=host uses the machine's own");
+    }
+    let folder = Folder::new()?;
+    let program = env::current_exe().context("finding our own program")?;
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--mount", "--net", "--pid", "--uts", "--ipc"])
+        .args(["--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(program)
+        .args(args)
+        .env("AGAINST", "docker")
+        .env(INSIDE, folder.path())
+        .env(cleanup::MARK, folder.path());
+    let mut child = unshare.spawn().context("starting unshare")?;
+    Ok(child.wait()?)
+}
+
+/// The dockerd of the namespaces that [`in_private`] made.
+#[derive(Debug)]
+pub struct Private {
+    dockerd: Child,
+}
+
+impl Private {
+    /// Starts it, if we are the program in such namespaces.
+    ///
+    /// # Errors
+    /// With the end of its log, when it does not answer in time.
+    pub fn start() -> Result<Option<Self>> {
+        let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
+        let folder = Path::new(&folder);
+        // Sockets of the machine's own daemons are not there any more.
+        must("mount -t tmpfs tmpfs /run")?;
+        must("ip link set lo up")?;
+        let log = folder.join("dockerd.log");
+        let mut command = Command::new("dockerd");
+        command
+            .args(["--host", "unix:///run/docker.sock"])
+            .arg("--data-root")
+            .arg(folder.join("docker"))
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(&log)?)
+            .stderr(fs::File::options().append(true).open(&log)?);
+        let dockerd = command.spawn().context("starting dockerd")?;
+        let mut private = Self { dockerd };
+        let up = poll(Duration::from_secs(60), || {
+            let ended = private.dockerd.try_wait().ok().flatten().is_some();
+            (ended || version().is_ok()).then_some(!ended)
+        });
+        if up != Some(true) {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<_> = text.lines().rev().take(5).collect();
+            bail!("a dockerd of our own did not start: {}", lines.join(" | "));
+        }
+        Ok(Some(private))
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        // SIGTERM lets it take its containers along; the namespaces would.
+        let id = self.dockerd.id();
+        let pid =
+            i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let term = rustix::process::Signal::TERM;
+            let _ = rustix::process::kill_process(pid, term);
+        }
+        let gone = || self.dockerd.try_wait().ok().flatten();
+        if poll(Duration::from_secs(15), gone).is_none() {
+            let _ = self.dockerd.kill();
+            let _ = self.dockerd.wait();
+        }
+    }
+}
+
+fn must(command: &str) -> Result<()> {
+    let played = play(command, PATIENCE)?;
+    ensure!(
+        played.status.is_some_and(|it| it.success()),
+        "{command}: {}",
+        played.output.trim()
+    );
+    Ok(())
+}

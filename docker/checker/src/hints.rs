@@ -1,0 +1,114 @@
+//! `make hint-N`: the folded hints of a step's README, one at a time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo;
+use crate::starters;
+use crate::steps::{Kind, Step};
+
+/// One folded hint.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// `2.1`
+    pub hole: String,
+    /// `a nudge`, `a pointer` or `an answer`
+    pub kind: String,
+    /// Markdown.
+    pub text: String,
+}
+
+/// The hints of a README, in its order.
+pub fn read(readme: &str) -> Vec<Hint> {
+    readme
+        .split("<details><summary>")
+        .skip(1)
+        .filter_map(|rest| {
+            let (summary, rest) = rest.split_once("</summary>")?;
+            let (text, _) = rest.split_once("</details>")?;
+            let (hole, kind) = summary.split_once(", ")?;
+            Some(Hint {
+                hole: hole.to_owned(),
+                kind: kind.to_owned(),
+                text: text.trim().to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// The next hint for the first hole that is still open. How many were given is
+/// kept beside the build, so that a clean checkout starts afresh.
+///
+/// # Errors
+/// When there is no hole left, or no hint for it.
+pub fn next(root: &Path, step: &Step) -> Result<String> {
+    let number = step.number;
+    let folder = root.join(step.folder(Kind::Exercise));
+    let readme = folder.join("README.md");
+    let text = fs::read_to_string(&readme)
+        .with_context(|| format!("reading {}", readme.display()))?;
+    let sources = starters::read(root, step, Kind::Exercise)?;
+    let holes = starters::holes(&sources);
+    let Some(hole) = holes.first() else {
+        bail!(
+            "no TODO({number}.…) is left in {}; make check-exercise-{number} \
+             says what is",
+            step.folder(Kind::Exercise).display()
+        );
+    };
+    let hints: Vec<_> =
+        read(&text).into_iter().filter(|it| it.hole == hole.id).collect();
+    let given = Given::of(&hole.id)?;
+    let count = given.count().min(hints.len().saturating_sub(1));
+    let hint = hints.get(count).with_context(|| {
+        format!("{} has no hint for {}", readme.display(), hole.id)
+    })?;
+    given.set(count + 1)?;
+    let more = match hints.len() - count - 1 {
+        0 => "That was the last one.".to_owned(),
+        more => format!("make hint-{number} has {more} more."),
+    };
+    Ok(format!("Hole {}, {}:\n\n{}\n\n{more}", hole.id, hint.kind, hint.text))
+}
+
+/// How many hints for one hole were given.
+struct Given(PathBuf);
+
+impl Given {
+    fn of(hole: &str) -> Result<Self> {
+        Ok(Self(cargo::target()?.join("hints").join(hole)))
+    }
+
+    fn count(&self) -> usize {
+        let text = fs::read_to_string(&self.0).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    fn set(&self, count: usize) -> Result<()> {
+        let folder = self.0.parent().context("the folder of hints")?;
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&self.0, format!("{count}\n")))
+            .with_context(|| format!("writing {}", self.0.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folded_hints_are_read_in_order() {
+        let readme = "# x\n<details><summary>1.1, a nudge</summary>\n\nthink\n\
+            </details>\n<details><summary>1.1, an answer</summary>\n\n42\n\
+            </details>\n";
+        let hints = read(readme);
+        let words: Vec<_> =
+            hints.iter().map(|it| (&*it.hole, &*it.kind, &*it.text)).collect();
+        assert_eq!(
+            words,
+            [("1.1", "a nudge", "think"), ("1.1", "an answer", "42")]
+        );
+    }
+}

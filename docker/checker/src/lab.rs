@@ -1,0 +1,332 @@
+//! What a check works with: fresh plugins, Docker's calls, and findings.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::daemon::{
+    Call, Daemon, Engine, NoReply, PATIENCE, Reply, field, read_reply,
+};
+use crate::plugin::{Log, Place, Plugin, Program};
+
+/// What a plugin did wrong.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What Docker, or some other client, sent.
+    pub sent: String,
+    /// What a right plugin does then.
+    pub expected: String,
+    /// What this one did.
+    pub got: String,
+}
+
+/// Why a check did not pass.
+#[derive(Debug)]
+pub enum Fault {
+    /// The plugin is wrong.
+    Wrong(Finding),
+    /// The checker cannot work, which is not the plugin's fault.
+    Trouble(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Fault {
+    fn from(err: E) -> Self {
+        Self::Trouble(err.into())
+    }
+}
+
+/// How a check ends.
+pub type Outcome = Result<(), Fault>;
+
+/// A finding, as an error to return.
+pub fn wrong(
+    sent: impl Display,
+    expected: impl Display,
+    got: impl Display,
+) -> Fault {
+    Fault::Wrong(Finding {
+        sent: sent.to_string(),
+        expected: expected.to_string(),
+        got: got.to_string(),
+    })
+}
+
+/// The desk of one check.
+#[derive(Debug)]
+pub struct Lab {
+    program: Program,
+    /// Which dockerd is played.
+    pub engine: Engine,
+    /// What names and options are drawn from.
+    pub seed: u64,
+    random: fastrand::Rng,
+    /// Of the plugin that was started last.
+    log: Log,
+}
+
+impl Lab {
+    /// A lab for one program, with a new seed and the newest engine.
+    pub fn new(program: Program) -> Self {
+        // Short, because people type it again.
+        let seed = fastrand::u64(..1_000_000);
+        let engine = Engine::default();
+        let random = fastrand::Rng::with_seed(seed);
+        Self { program, engine, seed, random, log: Log::default() }
+    }
+
+    /// The program under test.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The end of the log of the plugin that was started last.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Names are the same for the same seed and check, whatever ran before.
+    pub fn prepare_for(&mut self, check: &str) {
+        let salt = check.bytes().fold(0_u64, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        self.random = fastrand::Rng::with_seed(self.seed ^ (salt << 20));
+        self.log = Log::default();
+    }
+
+    /// A volume's name that no plugin can have expected.
+    pub fn name(&mut self) -> String {
+        const WORDS: [&str; 8] = [
+            "amber", "birch", "cedar", "delta", "ember", "fjord", "grove",
+            "heron",
+        ];
+        let word = WORDS[self.random.usize(..WORDS.len())];
+        format!("{word}-{}", self.random.u32(100..1000))
+    }
+
+    /// A fresh plugin that listens, in a place of its own.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not listen.
+    pub fn start(&mut self) -> Result<Desk, Fault> {
+        let program = self.program.clone();
+        let mut desk = self.spawn(&program, Place::new()?)?;
+        desk.await_listening("PROGRAM SOCKET ROOT, started")?;
+        Ok(desk)
+    }
+
+    /// The program in a place that may not be fresh; it may not listen yet.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(
+        &mut self,
+        program: &Program,
+        place: Place,
+    ) -> Result<Desk, Fault> {
+        let plugin = Plugin::spawn(program, &place)?;
+        self.log = plugin.log();
+        let daemon = Daemon::new(&place.socket(), self.engine);
+        Ok(Desk { daemon, plugin: RefCell::new(plugin), place })
+    }
+
+    /// A second process of the same program beside the one on `desk`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_beside(&mut self, desk: &Desk) -> Result<Plugin, Fault> {
+        let second = Plugin::spawn(&self.program, &desk.place)?;
+        self.log = second.log();
+        Ok(second)
+    }
+}
+
+/// One plugin, and the daemon that talks to it.
+#[derive(Debug)]
+pub struct Desk {
+    daemon: Daemon,
+    plugin: RefCell<Plugin>,
+    place: Place,
+}
+
+impl Desk {
+    /// Awaits that the plugin listens. `sent` tells what was done before.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not.
+    pub fn await_listening(&mut self, sent: &str) -> Outcome {
+        self.first_client(sent).map(drop)
+    }
+
+    /// The same, and returns the first connection that the plugin takes.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it takes none.
+    pub fn first_client(&mut self, sent: &str) -> Result<UnixStream, Fault> {
+        self.plugin
+            .get_mut()
+            .listens_on(&self.place.socket())
+            .map_err(|got| wrong(sent, "it listens on SOCKET", got))
+    }
+
+    /// Where the plugin was told to keep its volumes. It may not exist.
+    pub fn volumes(&self) -> PathBuf {
+        self.place.volumes()
+    }
+
+    /// Where the plugin was told to listen.
+    pub fn socket(&self) -> PathBuf {
+        self.place.socket()
+    }
+
+    /// Kills the plugin as `kill -9` does, and keeps its place.
+    pub fn kill(self) -> Place {
+        drop(self.plugin);
+        self.place
+    }
+
+    /// How the plugin ended, if it does so in time.
+    pub fn ends(&self) -> Option<ExitStatus> {
+        self.plugin.borrow_mut().ends_within(PATIENCE)
+    }
+
+    /// How the plugin ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.plugin.borrow_mut().ended()
+    }
+
+    /// Makes one of dockerd's calls.
+    pub fn call(&mut self, call: &Call) -> Exchange {
+        let reply = self.daemon.call(call);
+        self.exchange(call.to_string(), reply)
+    }
+
+    /// Sends bytes that dockerd would not, and reads one reply. `what` says in
+    /// words what they are.
+    ///
+    /// # Errors
+    /// When nobody can be connected to.
+    pub fn send(
+        &self,
+        what: &str,
+        bytes: &[u8],
+    ) -> Result<(Exchange, UnixStream), Fault> {
+        let mut client = self.client(what)?;
+        // A plugin may refuse, and close, before it has read everything.
+        let _ = client.set_write_timeout(Some(PATIENCE));
+        let _ = client.write_all(bytes);
+        let reply = read_reply(&mut client, PATIENCE);
+        Ok((self.exchange(what.to_owned(), reply), client))
+    }
+
+    /// A connection on which the caller sends what it likes.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not take the connection.
+    pub fn client(&self, what: &str) -> Result<UnixStream, Fault> {
+        self.daemon.connect().map_err(|no_reply| {
+            let got = self.tell(&no_reply);
+            wrong(what, "the connection is taken", got)
+        })
+    }
+
+    /// After `what`, Docker must still be served, on a new connection.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it is not.
+    pub fn still_answers(&self, what: &str) -> Outcome {
+        let mut docker = Daemon::new(&self.socket(), self.daemon.engine());
+        let reply = docker.call(&Call::bare("Plugin.Activate"));
+        let sent = format!("{what}; then POST /Plugin.Activate, no body");
+        self.exchange(sent, reply)
+            .success("Docker's call is answered as before")
+            .map(|_| ())
+    }
+
+    fn exchange(
+        &self,
+        sent: String,
+        reply: Result<Reply, NoReply>,
+    ) -> Exchange {
+        let reply = reply.map_err(|no_reply| self.tell(&no_reply));
+        Exchange { sent, reply }
+    }
+
+    /// A missing reply in words; the plugin's end if that explains it.
+    fn tell(&self, no_reply: &NoReply) -> String {
+        // A process that dies closes its connections a moment earlier.
+        let moment = std::time::Duration::from_millis(200);
+        let ended = match no_reply {
+            NoReply::Silent(_) => self.ended(),
+            _ => self.plugin.borrow_mut().ends_within(moment),
+        };
+        match ended {
+            // How the connection felt it depends on the moment.
+            Some(status) => format!("no answer: the plugin ended ({status})"),
+            None => no_reply.to_string(),
+        }
+    }
+}
+
+/// One request, and what came back.
+#[derive(Debug)]
+pub struct Exchange {
+    sent: String,
+    reply: Result<Reply, String>,
+}
+
+impl Exchange {
+    /// The finding that something else was expected.
+    pub fn wrong(&self, expected: impl Display) -> Fault {
+        match &self.reply {
+            Ok(reply) => wrong(&self.sent, expected, reply),
+            Err(got) => wrong(&self.sent, expected, got),
+        }
+    }
+
+    /// The value that Docker would take for a success.
+    ///
+    /// # Errors
+    /// The plugin is wrong if Docker would see a failure.
+    pub fn success(&self, expected: impl Display) -> Result<Value, Fault> {
+        match &self.reply {
+            Ok(reply) => reply.judge().map_err(|_| self.wrong(expected)),
+            Err(_) => Err(self.wrong(expected)),
+        }
+    }
+
+    /// The text that Docker would show for a failure.
+    ///
+    /// # Errors
+    /// The plugin is wrong if Docker would see a success, an empty text, or no
+    /// reply at all.
+    pub fn failure(&self, expected: impl Display) -> Result<String, Fault> {
+        match &self.reply {
+            Ok(reply) => match reply.judge() {
+                Err(text) if !text.trim().is_empty() => Ok(text),
+                _ => Err(self.wrong(expected)),
+            },
+            Err(_) => Err(self.wrong(expected)),
+        }
+    }
+
+    /// Any reply over HTTP.
+    ///
+    /// # Errors
+    /// The plugin is wrong if there is none.
+    pub fn answer(&self, expected: impl Display) -> Result<&Reply, Fault> {
+        self.reply.as_ref().map_err(|_| self.wrong(expected))
+    }
+}
+
+/// Whether `value` has a list called `name` that holds `word`.
+pub fn lists(value: &Value, name: &str, word: &str) -> bool {
+    field(value, name)
+        .and_then(Value::as_array)
+        .is_some_and(|list| list.iter().any(|it| it == word))
+}

@@ -1,0 +1,159 @@
+//! `make lint`: what can be said without running anything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// What make 3.81, which macOS ships, does not know.
+const NEWER_THAN_MAKE_3_81: [&str; 7] =
+    [".ONESHELL", "!=", "::=", "$(file ", "$(guile ", "undefine ", "$(let "];
+
+/// Folders in which nothing is ours.
+const FOREIGN: [&str; 4] = ["target", "node_modules", ".git", ".kept"];
+
+/// Looks at everything. Returns whether there is nothing to mend.
+///
+/// # Errors
+/// When a file cannot be read, or there is no cargo.
+pub fn run(root: &Path) -> Result<bool> {
+    let mut clean = true;
+    for (what, args) in [
+        ("formatting", &["fmt", "--all", "--check"][..]),
+        (
+            "clippy",
+            &[
+                "clippy",
+                "--locked",
+                "--all-targets",
+                "--quiet",
+                "--",
+                "--deny",
+                "warnings",
+            ],
+        ),
+        // Starters are no default members: they must compile all the same.
+        (
+            "starters",
+            &[
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--quiet",
+                "--",
+                "--deny",
+                "warnings",
+            ],
+        ),
+    ] {
+        let mut cargo = Command::new("cargo");
+        let status = cargo.current_dir(root).args(args).status();
+        clean &= say(what, status.context("running cargo")?.success());
+    }
+    let mut files = Vec::new();
+    walk(root, &mut files)?;
+    clean &= links(root, &files)?;
+    clean &= shell(root, &files)?;
+    clean &= make(root)?;
+    Ok(clean)
+}
+
+fn say(what: &str, clean: bool) -> bool {
+    println!("{}  {what}", if clean { "ok  " } else { "FAIL" });
+    clean
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let reading = || format!("reading {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(reading)? {
+        let entry = entry?;
+        let path = entry.path();
+        if !entry.file_type()?.is_dir() {
+            files.push(path);
+        } else if !FOREIGN.iter().any(|it| path.ends_with(it)) {
+            walk(&path, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every relative link of a Markdown file leads to something.
+fn links(root: &Path, files: &[PathBuf]) -> Result<bool> {
+    let mut clean = true;
+    for file in files.iter().filter(|it| it.extension() == Some("md".as_ref()))
+    {
+        let text = fs::read_to_string(file)?;
+        let folder = file.parent().unwrap_or(root);
+        for link in relative_links(&text) {
+            if !folder.join(link).exists() {
+                let name = file.strip_prefix(root).unwrap_or(file).display();
+                println!("{name}: {link} is not there");
+                clean = false;
+            }
+        }
+    }
+    Ok(say("links", clean))
+}
+
+fn relative_links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(link, _)| link.split('#').next().unwrap_or_default())
+        .filter(|link| !link.is_empty() && !link.contains("://"))
+}
+
+/// Every script pleases shellcheck; without it, it is at least a script.
+fn shell(root: &Path, files: &[PathBuf]) -> Result<bool> {
+    let has_shellcheck = Command::new("shellcheck").arg("-V").output().is_ok();
+    let mut clean = true;
+    for file in files {
+        let is_run = file.ends_with(".ci/run");
+        if !is_run && file.extension() != Some("sh".as_ref()) {
+            continue;
+        }
+        let mut look = if has_shellcheck {
+            Command::new("shellcheck")
+        } else {
+            let text = fs::read_to_string(file)?;
+            let first = text.lines().next().unwrap_or_default();
+            let shell = if first.contains("bash") { "bash" } else { "sh" };
+            let mut look = Command::new(shell);
+            look.arg("-n");
+            look
+        };
+        clean &= look.current_dir(root).arg(file).status()?.success();
+    }
+    Ok(say(
+        match has_shellcheck {
+            true => "shell scripts",
+            false => "shell scripts (by sh -n; shellcheck would see more)",
+        },
+        clean,
+    ))
+}
+
+fn make(root: &Path) -> Result<bool> {
+    let text = fs::read_to_string(root.join("Makefile"))?;
+    let newer: Vec<_> = NEWER_THAN_MAKE_3_81
+        .iter()
+        .filter(|word| text.contains(**word))
+        .collect();
+    if !newer.is_empty() {
+        println!("Makefile: make 3.81 does not know {newer:?}");
+    }
+    Ok(say("Makefile for make 3.81", newer.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_to_other_hosts_and_within_the_page_are_not_followed() {
+        let text = "[a](b.md) [c](https://d.example/) [e](#f) [g](h/#i)";
+        let links: Vec<_> = relative_links(text).collect();
+        assert_eq!(links, ["b.md", "h/"]);
+    }
+}

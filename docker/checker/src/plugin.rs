@@ -1,0 +1,280 @@
+//! The program under test: started, awaited, logged, killed.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::cleanup::{self, Folder, Guard};
+use crate::daemon::PATIENCE;
+
+/// What is kept of a log; a plugin once wrote gigabytes in seconds.
+const LOG: usize = 64 * 1024;
+
+/// How to start a plugin.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    first_args: Vec<OsString>,
+    files: Option<u32>,
+}
+
+impl Program {
+    /// A program that is called as `PATH SOCKET ROOT`.
+    ///
+    /// # Errors
+    /// When nothing stands at `path`.
+    pub fn new(path: &Path) -> Result<Self> {
+        Self::with_args(path, &[])
+    }
+
+    /// The same, with arguments before the socket.
+    ///
+    /// # Errors
+    /// When nothing stands at `path`.
+    pub fn with_args(path: &Path, args: &[&str]) -> Result<Self> {
+        // It is started in a folder of its own.
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("finding {}", path.display()))?;
+        let first_args = args.iter().map(OsString::from).collect();
+        Ok(Self { path, first_args, files: None })
+    }
+
+    /// The same, allowed to open at most `files` files.
+    pub fn limited_to(&self, files: u32) -> Self {
+        Self { files: Some(files), ..self.clone() }
+    }
+
+    /// The file that is executed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn command(&self) -> Command {
+        let Some(files) = self.files else {
+            return Command::new(&self.path);
+        };
+        // Only a shell can lower a limit for another program without `unsafe`.
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {files} && exec \"$@\"");
+        command.args(["-c", &script, "sh"]).arg(&self.path);
+        command
+    }
+}
+
+/// A place for one plugin at a time: its socket, its ROOT, its log.
+#[derive(Debug)]
+pub struct Place {
+    socket: PathBuf,
+    folder: Folder,
+    _socket_guard: Option<Guard>,
+}
+
+impl Place {
+    /// An empty one that nobody else knows.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn new() -> Result<Self> {
+        let folder = Folder::new()?;
+        let socket = folder.path().join("run/plugin.sock");
+        Ok(Self { socket, folder, _socket_guard: None })
+    }
+
+    /// One whose socket somebody else looks for, and which is removed in the
+    /// end.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn with_socket(socket: PathBuf) -> Result<Self> {
+        let guard = Guard::file(&socket);
+        Ok(Self { socket, folder: Folder::new()?, _socket_guard: Some(guard) })
+    }
+
+    /// Where the plugin is told to listen. Its folder may not exist yet.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    /// Where the plugin may keep its volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.folder.path().join("volumes")
+    }
+}
+
+/// A process that was started, and is killed with all of its group when this
+/// is dropped.
+#[derive(Debug)]
+pub struct Plugin {
+    child: Child,
+    log: Log,
+    log_ended: Receiver<()>,
+    folder: PathBuf,
+    group: Option<Guard>,
+}
+
+impl Plugin {
+    /// Starts `program` in `place`; it may not listen yet.
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn spawn(program: &Program, place: &Place) -> Result<Self> {
+        let folder = place.folder.path().to_owned();
+        let (reader, writer) = io::pipe()?;
+        let mut command = program.command();
+        command
+            .args(&program.first_args)
+            .arg(place.socket())
+            .arg(place.volumes())
+            .env(cleanup::MARK, &folder)
+            .env("RUST_BACKTRACE", "0")
+            .env("RUST_LOG", "info")
+            .env("RUST_LOG_STYLE", "never")
+            .current_dir(&folder)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
+        let (child, group) = Guard::group(|| command.spawn())
+            .with_context(|| format!("starting {}", program.path.display()))?;
+        // The command holds the writing end of the log.
+        drop(command);
+        let group = Some(group);
+        let log = Log { folder: folder.clone(), ..Log::default() };
+        let log_ended = log.follow(reader)?;
+        Ok(Self { child, log, log_ended, folder, group })
+    }
+
+    /// The end of what it has printed so far.
+    pub fn log(&self) -> Log {
+        self.log.clone()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Awaits its end, up to `patience`.
+    pub fn ends_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        poll(patience, || self.ended())
+    }
+
+    /// Awaits that something takes connections on `socket`, and returns one.
+    ///
+    /// # Errors
+    /// In words for a report, when the process ends or time runs out.
+    pub fn listens_on(
+        &mut self,
+        socket: &Path,
+    ) -> std::result::Result<UnixStream, String> {
+        let outcome = poll(PATIENCE, || {
+            if let Ok(client) = UnixStream::connect(socket) {
+                return Some(Ok(client));
+            }
+            let status = self.ended()?;
+            Some(Err(format!("it stopped before that ({status})")))
+        });
+        let late = || {
+            let seconds = PATIENCE.as_secs();
+            Err(format!("it runs, and has not listened within {seconds} s"))
+        };
+        outcome.unwrap_or_else(late)
+    }
+
+    /// Kills it as `kill -9` does, and awaits that nothing of it is left.
+    pub fn kill(&mut self) {
+        self.group = None;
+        let _ = self.child.wait();
+        // The log stays open while a child in a group of its own lives on.
+        let grace = Duration::from_millis(200);
+        if self.log_ended.recv_timeout(grace)
+            == Err(mpsc::RecvTimeoutError::Timeout)
+        {
+            cleanup::kill_marked(&self.folder);
+            let _ = self.log_ended.recv_timeout(grace);
+        }
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Asks again and again, up to `patience`, until there is an answer.
+pub fn poll<T>(
+    patience: Duration,
+    mut ask: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if deadline < Instant::now() {
+            return None;
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// The last 64 KiB of what a program printed.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    tail: Arc<Mutex<VecDeque<u8>>>,
+    /// Its path differs in each run, and nobody can look there afterwards.
+    folder: PathBuf,
+}
+
+impl Log {
+    /// Reads on until every holder of the pipe has closed it.
+    fn follow(&self, mut pipe: io::PipeReader) -> Result<Receiver<()>> {
+        let (end, ended) = mpsc::channel();
+        let log = self.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            let mut some = vec![0; LOG];
+            while let Ok(count @ 1..) = pipe.read(&mut some) {
+                let mut tail = log.lock();
+                tail.extend(&some[..count]);
+                let surplus = tail.len().saturating_sub(LOG);
+                tail.drain(..surplus);
+            }
+            let _ = end.send(());
+        })?;
+        Ok(ended)
+    }
+
+    /// The last `most` lines, in which the plugin's folder is `…`.
+    pub fn last_lines(&self, most: usize) -> Vec<String> {
+        let bytes: Vec<u8> = self.lock().iter().copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.lines().map(|it| self.shorten(it)).collect();
+        lines[lines.len().saturating_sub(most)..].to_vec()
+    }
+
+    /// The same text, with `…` for the plugin's folder.
+    pub fn shorten(&self, text: &str) -> String {
+        match self.folder.to_str() {
+            None | Some("") => text.to_owned(),
+            Some(folder) => text.replace(folder, "…"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,169 @@
+//! What a person reads. Nothing else formats.
+
+use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::checks::Check;
+use crate::lab::{Fault, Finding, Outcome};
+use crate::plugin::Log;
+use crate::steps;
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const LABEL: Style = AnsiColor::Cyan.on_default();
+
+/// How one check ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// The plugin is wrong.
+    Failed {
+        /// In which way.
+        finding: Finding,
+        /// The last lines that the plugin printed.
+        log: Vec<String>,
+    },
+}
+
+impl Verdict {
+    /// What an outcome means, with the end of the plugin's log where it helps.
+    ///
+    /// # Errors
+    /// When the checker could not work.
+    pub fn of(outcome: Outcome, log: &Log) -> anyhow::Result<Self> {
+        const LINES: usize = 5;
+        match outcome {
+            Ok(()) => Ok(Self::Passed),
+            Err(Fault::Wrong(finding)) => {
+                let finding = Finding {
+                    sent: log.shorten(&finding.sent),
+                    expected: log.shorten(&finding.expected),
+                    got: log.shorten(&finding.got),
+                };
+                Ok(Self::Failed { finding, log: log.last_lines(LINES) })
+            }
+            Err(Fault::Trouble(err)) => Err(err),
+        }
+    }
+}
+
+/// What a report says of a check, whatever it was played on.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// See [`Check`] for this and the others.
+    pub id: &'static str,
+    /// The step that teaches it.
+    pub step: u32,
+    /// What a right plugin does.
+    pub name: &'static str,
+    /// What goes wrong otherwise.
+    pub why: &'static str,
+    /// Where to mend it.
+    pub file: &'static str,
+    /// Where in that file.
+    pub place: &'static str,
+}
+
+/// A check that was run.
+#[derive(Debug)]
+pub struct Ran {
+    /// Which one.
+    pub check: About,
+    /// How it ended.
+    pub verdict: Verdict,
+}
+
+/// A run of the checks of steps 1 to N.
+#[derive(Debug)]
+pub struct Report {
+    /// N
+    pub step: u32,
+    /// What was run so far, in order.
+    pub ran: Vec<Ran>,
+    /// `SEED=` replays the same names.
+    pub seed: u64,
+    crate_folder: Option<PathBuf>,
+}
+
+impl Report {
+    /// An empty one.
+    pub fn new(step: u32, program: &Path, seed: u64) -> Self {
+        let root = steps::root().ok();
+        let crate_folder =
+            root.and_then(|root| steps::crate_of(&root, program));
+        Self { step, ran: Vec::new(), seed, crate_folder }
+    }
+
+    /// Takes the next result in.
+    pub fn add<On>(&mut self, check: &Check<On>, verdict: Verdict) {
+        let Check { id, step, name, why, file, place, .. } = *check;
+        let check = About { id, step, name, why, file, place };
+        self.ran.push(Ran { check, verdict });
+    }
+
+    /// Whether nothing failed so far.
+    pub fn passed(&self) -> bool {
+        self.failed().next().is_none()
+    }
+
+    /// What failed, in order.
+    pub fn failed(&self) -> impl Iterator<Item = &Ran> {
+        let failed = |ran: &&Ran| !matches!(ran.verdict, Verdict::Passed);
+        self.ran.iter().filter(failed)
+    }
+
+    /// The lines about the check that was run last.
+    pub fn last(&self) -> Option<impl Display> {
+        Some(Lines { report: self, ran: self.ran.last()? })
+    }
+
+    fn write_one(&self, f: &mut fmt::Formatter, ran: &Ran) -> fmt::Result {
+        let About { step, name, why, .. } = ran.check;
+        let Verdict::Failed { finding, log } = &ran.verdict else {
+            return writeln!(f, "{GOOD}ok{GOOD:#}    step {step}: {name}");
+        };
+        writeln!(f, "{BAD}FAIL{BAD:#}  step {step}: {name}")?;
+        line(f, "sent", &finding.sent)?;
+        line(f, "expected", &finding.expected)?;
+        line(f, "got", &finding.got)?;
+        line(f, "why", why)?;
+        line(f, "fix", &self.fix(ran.check))?;
+        for text in log {
+            line(f, "log", &format!("| {text}"))?;
+        }
+        Ok(())
+    }
+
+    fn fix(&self, check: About) -> String {
+        let About { file, place, .. } = check;
+        match &self.crate_folder {
+            Some(folder) => format!("{}/{file}, {place}", folder.display()),
+            None => format!("in the workshop: {file}, {place}"),
+        }
+    }
+}
+
+/// The lines about one check.
+struct Lines<'a> {
+    report: &'a Report,
+    ran: &'a Ran,
+}
+
+impl Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.report.write_one(f, self.ran)
+    }
+}
+
+fn line(f: &mut fmt::Formatter, label: &str, text: &str) -> fmt::Result {
+    writeln!(f, "  {LABEL}{label:<9}{LABEL:#} {text}")
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.ran.iter().try_for_each(|ran| self.write_one(f, ran))
+    }
+}

@@ -1,0 +1,226 @@
+//! A starter is its solution with holes. `docker/checker/starters/NN.patch`
+//! turns one into the other, so that a starter can be put back, and tested,
+//! whatever a learner has made of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use diffy::DiffOptions;
+use diffy::patch_set::{FileOperation, ParseOptions, PatchSet};
+
+use crate::steps::{Kind, Step};
+
+/// A crate's files by their path in it: `Cargo.toml` and all of `src/`.
+pub type Sources = BTreeMap<PathBuf, String>;
+
+/// What stands in one of a step's crates.
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub fn read(root: &Path, step: &Step, kind: Kind) -> Result<Sources> {
+    let folder = root.join(step.folder(kind));
+    let mut sources = Sources::new();
+    let mut open = vec![folder.join("src"), folder.join("Cargo.toml")];
+    while let Some(path) = open.pop() {
+        let reading = || format!("reading {}", path.display());
+        if path.is_dir() {
+            for entry in fs::read_dir(&path).with_context(reading)? {
+                open.push(entry?.path());
+            }
+        } else {
+            let text = fs::read_to_string(&path).with_context(reading)?;
+            let name = path.strip_prefix(&folder).expect("it is in there");
+            sources.insert(name.to_owned(), text);
+        }
+    }
+    Ok(sources)
+}
+
+fn patch_file(root: &Path, step: &Step) -> PathBuf {
+    let name = format!("{:02}.patch", step.number);
+    root.join("docker/checker/starters").join(name)
+}
+
+/// The starter as a learner first gets it, whatever stands in `exercises/`.
+///
+/// # Errors
+/// When the patch does not fit the solution.
+pub fn pristine(root: &Path, step: &Step) -> Result<Sources> {
+    let mut sources = read(root, step, Kind::Solution)?;
+    let file = patch_file(root, step);
+    let text = fs::read_to_string(&file)
+        .with_context(|| format!("reading {}", file.display()))?;
+    for patch in PatchSet::parse(&text, ParseOptions::unidiff()) {
+        let patch = patch.with_context(|| file.display().to_string())?;
+        let operation = patch.operation().strip_prefix(1);
+        let FileOperation::Modify { original, .. } = operation else {
+            bail!("{}: a starter has its solution's files", file.display());
+        };
+        let source = sources
+            .get_mut(Path::new(&*original))
+            .with_context(|| format!("{}: {original}", file.display()))?;
+        let hunks = patch.patch().as_text().context("a patch of text")?;
+        *source = diffy::apply(source, hunks).with_context(|| {
+            format!("{} no longer fits {original}", file.display())
+        })?;
+    }
+    Ok(sources)
+}
+
+/// Writes the patch from what stands in `exercises/`. For authors.
+///
+/// # Errors
+/// When the exercise has other files than the solution.
+pub fn record(root: &Path, step: &Step) -> Result<()> {
+    let solution = read(root, step, Kind::Solution)?;
+    let starter = read(root, step, Kind::Exercise)?;
+    if !solution.keys().eq(starter.keys()) {
+        bail!("{}: other files than in the solution", step.name);
+    }
+    let text = Differences::between(&solution, &starter, "solution", "starter");
+    let file = patch_file(root, step);
+    fs::write(&file, text.to_string())
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+/// What has to change for one crate to become another, file by file.
+#[derive(Debug)]
+pub struct Differences {
+    files: Vec<(String, String, String, String)>,
+}
+
+impl Differences {
+    /// From `before` to `after`; the words name the sides in the headers.
+    pub fn between(
+        before: &Sources,
+        after: &Sources,
+        before_word: &str,
+        after_word: &str,
+    ) -> Self {
+        let mut names: Vec<_> = before.keys().chain(after.keys()).collect();
+        names.sort();
+        names.dedup();
+        let text =
+            |of: &Sources, name| of.get(name).cloned().unwrap_or_default();
+        let files = names
+            .into_iter()
+            .map(|name| {
+                let path = name.display();
+                (
+                    format!("{before_word}/{path}"),
+                    format!("{after_word}/{path}"),
+                    text(before, name),
+                    text(after, name),
+                )
+            })
+            .filter(|(_, _, before, after)| before != after)
+            .collect();
+        Self { files }
+    }
+
+    /// Whether there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        // Colours are dropped on the way out where nobody can see them.
+        let formatter = diffy::PatchFormatter::new();
+        let formatter =
+            if f.alternate() { formatter.with_color() } else { formatter };
+        for (from, to, before, after) in &self.files {
+            let mut options = DiffOptions::new();
+            options.set_original_filename(from.clone());
+            options.set_modified_filename(to.clone());
+            let patch = options.create_patch(before, after);
+            write!(f, "{}", formatter.fmt_patch(&patch))?;
+        }
+        Ok(())
+    }
+}
+
+/// A place where a learner's code is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// `1.2`
+    pub id: String,
+    /// In which file of the crate.
+    pub file: PathBuf,
+}
+
+/// The holes that are still to fill, as their `TODO(N.M)` comments tell.
+pub fn holes(sources: &Sources) -> Vec<Hole> {
+    let mut holes: Vec<Hole> = Vec::new();
+    for (file, text) in sources {
+        for line in text.lines() {
+            if let Some(id) = hole_in(line) {
+                holes.push(Hole { id: id.to_owned(), file: file.clone() });
+            }
+        }
+    }
+    holes.sort_by(|a, b| a.id.cmp(&b.id));
+    holes
+}
+
+/// The id of the hole that a line opens.
+pub fn hole_in(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("// TODO(")?;
+    let (id, _) = rest.split_once(')')?;
+    id.contains('.').then_some(id)
+}
+
+/// Puts the starter back. Returns where the learner's version is kept; none if
+/// there was nothing to keep.
+///
+/// # Errors
+/// Before anything is lost.
+pub fn reset(root: &Path, step: &Step) -> Result<Option<PathBuf>> {
+    let starter = pristine(root, step)?;
+    let folder = root.join(step.folder(Kind::Exercise));
+    let mine = read(root, step, Kind::Exercise).ok();
+    if mine.as_ref() == Some(&starter) {
+        return Ok(None);
+    }
+    let kept = keep(root, step, &folder)?;
+    for (name, text) in &starter {
+        let file = folder.join(name);
+        let parent = file.parent().expect("a file is in a folder");
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&file, text))
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(kept)
+}
+
+/// Moves what a reset replaces into `.kept/`, under a new number each time.
+///
+/// A copy beside the exercises would be one more member of the workspace, and
+/// stop all of it.
+fn keep(root: &Path, step: &Step, folder: &Path) -> Result<Option<PathBuf>> {
+    let shelf = root.join(".kept");
+    let kept = (1..)
+        .map(|count| shelf.join(format!("{}.{count}", step.name)))
+        .find(|it| !it.exists())
+        .expect("some number is free");
+    let mine: Vec<_> = ["src", "Cargo.toml"]
+        .into_iter()
+        .filter(|name| folder.join(name).exists())
+        .collect();
+    if mine.is_empty() {
+        return Ok(None);
+    }
+    fs::create_dir_all(&kept)
+        .with_context(|| format!("making {}", kept.display()))?;
+    for name in mine {
+        let (from, to) = (folder.join(name), kept.join(name));
+        fs::rename(&from, &to).with_context(|| {
+            format!("moving {} to {}", from.display(), to.display())
+        })?;
+    }
+    Ok(Some(kept))
+}

@@ -1,0 +1,325 @@
+//! The story of each step, played through the docker client and a real
+//! dockerd.
+//!
+//! What a story prints is recorded in `docker/checker/stories/`, and the slides
+//! may show nothing else.
+
+mod step_01;
+mod step_02;
+mod step_03;
+mod step_04;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+
+use crate::checks::Check;
+use crate::engine::{self, PATIENCE, Played};
+use crate::lab::{Fault, Outcome, wrong};
+use crate::plugin::{Log, Place, Plugin, Program};
+use crate::report::{Report, Verdict};
+use crate::run::{NAME, PLUGINS};
+
+/// A scene of a story: one thing that a person sees.
+pub type Scene = Check<Stage>;
+
+/// The scenes of one step, in order; each goes on where the last one ended.
+pub fn scenes(step: u32) -> &'static [Scene] {
+    match step {
+        1 => step_01::SCENES,
+        2 => step_02::SCENES,
+        3 => step_03::SCENES,
+        4 => step_04::SCENES,
+        _ => &[],
+    }
+}
+
+/// A plugin where dockerd finds it, and somebody who types.
+#[derive(Debug)]
+pub struct Stage {
+    program: Program,
+    /// Docker's name for the plugin.
+    name: String,
+    place: Option<Place>,
+    plugin: Option<Plugin>,
+    log: Log,
+    transcript: String,
+    brought_image: bool,
+}
+
+impl Stage {
+    fn new(program: Program, name: &str) -> Result<Self> {
+        let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
+        if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
+            bail!(
+                "a plugin answers on {}: stop it first, or take another name \
+                 (NAME=other)",
+                socket.display()
+            );
+        }
+        Ok(Self {
+            program,
+            name: name.to_owned(),
+            place: Some(Place::with_socket(socket)?),
+            plugin: None,
+            log: Log::default(),
+            transcript: String::new(),
+            brought_image: false,
+        })
+    }
+
+    /// Starts the plugin and awaits that it listens.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not.
+    pub fn start(&mut self) -> Outcome {
+        let place = self.place.as_ref().context("the place of the plugin")?;
+        let mut plugin = Plugin::spawn(&self.program, place)?;
+        self.log = plugin.log();
+        let listens = plugin.listens_on(&place.socket());
+        self.plugin = Some(plugin);
+        listens.map(drop).map_err(|got| {
+            wrong("PROGRAM SOCKET ROOT", "it listens on SOCKET", got)
+        })
+    }
+
+    /// Makes sure that containers can be run.
+    ///
+    /// # Errors
+    /// When the image is not to be had.
+    pub fn bring_image(&mut self) -> Outcome {
+        self.brought_image |= engine::bring_image()?;
+        Ok(())
+    }
+
+    /// `kill -9`: the socket stays.
+    pub fn kill(&mut self) {
+        self.plugin = None;
+    }
+
+    /// Types a docker command, in which `workshop` is the plugin's name.
+    ///
+    /// # Errors
+    /// When there is no shell.
+    pub fn types(&mut self, command: &str) -> Result<Seen, Fault> {
+        let typed = if self.name == NAME {
+            command.to_owned()
+        } else {
+            command.replace(NAME, &self.name)
+        };
+        let played = engine::play(&typed, PATIENCE)?;
+        let output = &played.output;
+        self.transcript.push_str(&format!("$ {command}\n{output}"));
+        Ok(Seen { played })
+    }
+
+    /// Tidies up behind the story, without a word about what is not there.
+    fn strike(&mut self) {
+        // Containers of stories are called after the plugin.
+        let containers = format!(
+            "docker ps -aq -f name=^{}- | xargs -r docker rm -f",
+            self.name
+        );
+        let _ = engine::play(&containers, PATIENCE);
+        let volumes = format!("docker volume ls -q -f driver={}", self.name);
+        let volumes = engine::play(&volumes, PATIENCE).map(|it| it.output);
+        for volume in volumes.unwrap_or_default().lines() {
+            let _ = engine::play(
+                &format!("docker volume rm -f '{volume}'"),
+                PATIENCE,
+            );
+        }
+        self.plugin = None;
+        self.place = None;
+        if self.brought_image {
+            let remove = format!("docker image rm {}", engine::IMAGE);
+            let _ = engine::play(&remove, Duration::from_secs(30));
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.strike();
+    }
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub struct Seen {
+    played: Played,
+}
+
+impl Seen {
+    /// It succeeded, and printed all of `words`.
+    ///
+    /// # Errors
+    /// The plugin is wrong otherwise.
+    pub fn works(&self, words: &[&str]) -> Outcome {
+        let says = self.expectation("it works", words);
+        match self.played.status {
+            Some(status) if status.success() && self.has(words) => Ok(()),
+            _ => Err(self.wrong(&says)),
+        }
+    }
+
+    /// It succeeded, and printed none of `words`.
+    ///
+    /// # Errors
+    /// The plugin is wrong otherwise.
+    pub fn works_without(&self, words: &[&str]) -> Outcome {
+        let says = format!("it works, without {}", words.join(", "));
+        let none = words.iter().all(|it| !self.played.output.contains(it));
+        match self.played.status {
+            Some(status) if status.success() && none => Ok(()),
+            _ => Err(self.wrong(&says)),
+        }
+    }
+
+    /// It failed, and printed all of `words`.
+    ///
+    /// # Errors
+    /// The plugin is wrong otherwise.
+    pub fn fails(&self, words: &[&str]) -> Outcome {
+        let says = self.expectation("it fails", words);
+        match self.played.status {
+            Some(status) if !status.success() && self.has(words) => Ok(()),
+            _ => Err(self.wrong(&says)),
+        }
+    }
+
+    fn has(&self, words: &[&str]) -> bool {
+        words.iter().all(|word| self.played.output.contains(word))
+    }
+
+    fn expectation(&self, what: &str, words: &[&str]) -> String {
+        match words {
+            [] => what.to_owned(),
+            _ => format!("{what}, and says {}", words.join(" … ")),
+        }
+    }
+
+    fn wrong(&self, expected: &str) -> Fault {
+        let output = crate::daemon::clip(self.played.output.trim());
+        let got = match self.played.status {
+            Some(status) => {
+                format!("exit {}: {output}", status.code().unwrap_or(-1))
+            }
+            None => format!(
+                "it still waits after {} s: {output}",
+                PATIENCE.as_secs()
+            ),
+        };
+        wrong(&self.played.command, expected, got)
+    }
+}
+
+/// Plays the story of `step` with `program`, which may be a step further on.
+///
+/// # Errors
+/// When no dockerd answers, or the checker cannot work.
+pub fn play(
+    step: u32,
+    program: Program,
+    name: &str,
+    mut seen: impl FnMut(&Report),
+) -> Result<(Report, String)> {
+    let mut report = Report::new(step, program.path(), 0);
+    let mut stage = Stage::new(program, name)?;
+    for scene in scenes(step) {
+        let outcome = (scene.run)(&mut stage);
+        let verdict = Verdict::of(outcome, &stage.log)
+            .with_context(|| format!("playing {}", scene.id))?;
+        report.add(scene, verdict);
+        seen(&report);
+        if !report.passed() {
+            break;
+        }
+    }
+    Ok((report, std::mem::take(&mut stage.transcript)))
+}
+
+/// Where the transcript of a step's story is kept.
+pub fn transcript_file(root: &Path, step: u32) -> PathBuf {
+    root.join("docker/checker/stories").join(format!("{step:02}.console"))
+}
+
+/// Compares what a story printed with what is recorded, or records it. Docker's
+/// words change between engines, so only the recorded one is held to them.
+///
+/// # Errors
+/// When they differ, or the file cannot be read or written.
+pub fn compare(
+    root: &Path,
+    step: u32,
+    version: &str,
+    transcript: &str,
+) -> Result<()> {
+    let engine: Vec<_> = version.split('.').take(2).collect();
+    let head = format!("# dockerd {}\n", engine.join("."));
+    let file = transcript_file(root, step);
+    let masked = head.clone() + &mask(transcript);
+    if env::var_os("RECORD").is_some() {
+        return fs::write(&file, masked)
+            .with_context(|| format!("writing {}", file.display()));
+    }
+    let recorded = fs::read_to_string(&file)
+        .with_context(|| format!("reading {}", file.display()))?;
+    if recorded.starts_with(&head) && recorded != masked {
+        bail!(
+            "the story of step {step} prints something else than {} says \
+             (RECORD=1 records it anew):\n{}",
+            file.display(),
+            diffy::create_patch(&recorded, &masked)
+        );
+    }
+    Ok(())
+}
+
+/// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits.
+pub fn mask(text: &str) -> String {
+    let mut masked = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain(std::iter::once('\0')) {
+        if c.is_ascii_alphanumeric() {
+            word.push(c);
+            continue;
+        }
+        let hex =
+            word.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
+        match word.len() {
+            12 if hex => masked.push_str("ID"),
+            64 if hex => masked.push_str("LONG-ID"),
+            _ => masked.push_str(&word),
+        }
+        word.clear();
+        if c != '\0' {
+            masked.push(c);
+        }
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_masked_and_words_are_not() {
+        let id = "93de".repeat(16);
+        for (text, masked) in [
+            ("0123456789ab", "ID"),
+            (id.as_str(), "LONG-ID"),
+            (
+                "remove v: volume is in use - [0123456789ab]\n",
+                "remove v: volume is in use - [ID]\n",
+            ),
+            ("VolumeDriver", "VolumeDriver"),
+            ("0123456789abc", "0123456789abc"),
+        ] {
+            assert_eq!(mask(text), masked, "{text}");
+        }
+    }
+}

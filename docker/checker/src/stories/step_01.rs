@@ -1,0 +1,42 @@
+//! Step 1 in a real Docker: the error moves from the handshake to the first
+//! call of a volume driver.
+
+use super::{Scene, Stage};
+use crate::lab::Outcome;
+
+pub const SCENES: &[Scene] = &[
+    Scene {
+        id: "1.docker-handshake",
+        step: 1,
+        name: "Docker finds the plugin, and gets beyond the handshake",
+        why: "Docker's error names the call that failed: Plugin.Activate \
+              before, VolumeDriver.Create now",
+        file: "src/main.rs",
+        place: "TODO 1.1",
+        source: "activate-errors 11; vol-errors-create 6",
+        run: handshake,
+    },
+    Scene {
+        id: "1.docker-kill",
+        step: 1,
+        name: "after kill -9 and a new start, Docker finds it again",
+        why: "dockerd connects anew, and does not repeat the handshake",
+        file: "src/server.rs",
+        place: "TODO 1.2",
+        source: "activate-cached 4",
+        run: kill,
+    },
+];
+
+const CREATE: &str = "docker volume create -d workshop demo";
+
+fn handshake(stage: &mut Stage) -> Outcome {
+    stage.start()?;
+    stage.types(CREATE)?.fails(&["create demo: VolumeDriver.Create: "])
+}
+
+fn kill(stage: &mut Stage) -> Outcome {
+    stage.kill();
+    stage.start()?;
+    stage.types(CREATE)?.fails(&["create demo: VolumeDriver.Create: "])
+}

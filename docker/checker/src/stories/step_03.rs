@@ -1,0 +1,90 @@
+//! Step 3 in a real Docker: create, ls, inspect and rm all work.
+
+use super::{Scene, Stage};
+use crate::lab::Outcome;
+
+pub const SCENES: &[Scene] = &[
+    Scene {
+        id: "3.docker-ls",
+        step: 3,
+        name: "a created volume is in `docker volume ls`",
+        why: "Docker asks List, and shows what it says",
+        file: "src/volumes.rs",
+        place: "TODO 3.1, TODO 3.3",
+        source: "vol-create-inspect-ls-rm 1, 7",
+        run: ls,
+    },
+    Scene {
+        id: "3.docker-inspect",
+        step: 3,
+        name: "`docker volume inspect` finds it",
+        why: "Docker asks Get, and believes the name in the answer",
+        file: "src/volumes.rs",
+        place: "TODO 3.2",
+        source: "vol-create-inspect-ls-rm 6",
+        run: inspect,
+    },
+    Scene {
+        id: "3.docker-taken",
+        step: 3,
+        name: "another driver cannot have the name",
+        why: "a volume's name is unique in all of Docker",
+        file: "src/volumes.rs",
+        place: "TODO 3.2",
+        source: "vol-create-inspect-ls-rm 5",
+        run: taken,
+    },
+    Scene {
+        id: "3.docker-rm",
+        step: 3,
+        name: "`docker volume rm` removes it, and it stays away",
+        why: "what was removed must not come back with the next List",
+        file: "src/volumes.rs",
+        place: "TODO 3.4",
+        source: "vol-create-inspect-ls-rm 10-11",
+        run: rm,
+    },
+    Scene {
+        id: "3.docker-anonymous",
+        step: 3,
+        name: "a volume without a name gets one of Docker's",
+        why: "64 hexadecimal digits are a name like any other",
+        file: "src/volumes.rs",
+        place: "TODO 3.1",
+        source: "vol-create-inspect-ls-rm 13",
+        run: anonymous,
+    },
+];
+
+fn ls(stage: &mut Stage) -> Outcome {
+    stage.start()?;
+    stage.types("docker volume create -d workshop demo")?.works(&["demo"])?;
+    stage
+        .types("docker volume ls -f driver=workshop")?
+        .works(&["workshop", "demo"])
+}
+
+fn inspect(stage: &mut Stage) -> Outcome {
+    stage
+        .types("docker volume inspect -f '{{.Driver}} {{.Name}}' demo")?
+        .works(&["workshop demo"])
+}
+
+fn taken(stage: &mut Stage) -> Outcome {
+    stage.types("docker volume create demo")?.fails(&["must be unique"])
+}
+
+fn rm(stage: &mut Stage) -> Outcome {
+    stage.types("docker volume rm demo")?.works(&["demo"])?;
+    stage
+        .types("docker volume ls -f driver=workshop")?
+        .works_without(&["demo"])?;
+    stage.types("docker volume inspect demo")?.fails(&["such volume"])
+}
+
+fn anonymous(stage: &mut Stage) -> Outcome {
+    stage.types("docker volume create -d workshop")?.works(&[])?;
+    stage
+        .types("docker volume rm $(docker volume ls -q -f driver=workshop)")?
+        .works(&[])
+}

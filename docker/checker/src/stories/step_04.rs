@@ -1,0 +1,186 @@
+//! Step 4 in a real Docker: containers read and write a volume's files.
+
+use super::{Scene, Stage};
+use crate::lab::Outcome;
+
+pub const SCENES: &[Scene] = &[
+    Scene {
+        id: "4.docker-write",
+        step: 4,
+        name: "a container writes a file into a new volume",
+        why: "`docker run -v` creates the volume, mounts it, and unmounts it \
+              at the end",
+        file: "src/volumes.rs",
+        place: "TODO 4.1, TODO 4.2",
+        source: "vol-run-named 1",
+        run: write,
+    },
+    Scene {
+        id: "4.docker-read",
+        step: 4,
+        name: "another container reads it",
+        why: "the file outlives the container that wrote it",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "vol-run-named 3",
+        run: read,
+    },
+    Scene {
+        id: "4.docker-two",
+        step: 4,
+        name: "two containers share a file while both run",
+        why: "each Mount has an ID of its own, and all mean one directory",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "vol-two-containers",
+        run: two,
+    },
+    Scene {
+        id: "4.docker-cp",
+        step: 4,
+        name: "`docker cp` reads from a running container, which runs on",
+        why: "it mounts and unmounts with the container's own ID",
+        file: "src/volumes.rs",
+        place: "`unmount`",
+        source: "vol-cp 1-3",
+        run: cp,
+    },
+    Scene {
+        id: "4.docker-from",
+        step: 4,
+        name: "`--volumes-from` brings the volume along",
+        why: "for the plugin it is one more Mount",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "vol-mount-flag 4",
+        run: volumes_from,
+    },
+    Scene {
+        id: "4.docker-in-use",
+        step: 4,
+        name: "a volume in use cannot be removed",
+        why: "Docker itself refuses: no Remove is sent while a container has it",
+        file: "src/volumes.rs",
+        place: "TODO 4.3",
+        source: "vol-run-named 5",
+        run: in_use,
+    },
+    Scene {
+        id: "4.docker-copy-up",
+        step: 4,
+        name: "a new volume gets the files that the image has in its place",
+        why: "Docker mounts it once more before the container starts",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "vol-copy-up 1, 4",
+        run: copy_up,
+    },
+    Scene {
+        id: "4.docker-anonymous",
+        step: 4,
+        name: "an anonymous volume goes with its container",
+        why: "`--rm` sends Remove for it, and never for a volume with a name",
+        file: "src/volumes.rs",
+        place: "TODO 4.3",
+        source: "vol-rm-v 9, 11",
+        run: anonymous,
+    },
+    Scene {
+        id: "4.docker-rm",
+        step: 4,
+        name: "`docker volume rm` takes the files along",
+        why: "a new volume of this name must begin empty",
+        file: "src/volumes.rs",
+        place: "TODO 4.3",
+        source: "vol-run-named 6",
+        run: rm,
+    },
+];
+
+fn write(stage: &mut Stage) -> Outcome {
+    stage.bring_image()?;
+    stage.start()?;
+    stage
+        .types(
+            "docker run --rm -v demo:/data --volume-driver workshop busybox \
+             sh -c 'echo hi > /data/f'",
+        )?
+        .works(&[])
+}
+
+fn read(stage: &mut Stage) -> Outcome {
+    stage
+        .types("docker run --rm -v demo:/data busybox cat /data/f")?
+        .works(&["hi"])
+}
+
+fn two(stage: &mut Stage) -> Outcome {
+    stage
+        .types(
+            "docker run -d --name workshop-one -v demo:/data busybox \
+             sleep 1000",
+        )?
+        .works(&[])?;
+    stage
+        .types(
+            "docker run --rm -v demo:/data busybox \
+             sh -c 'echo there > /data/g'",
+        )?
+        .works(&[])?;
+    stage.types("docker exec workshop-one cat /data/g")?.works(&["there"])
+}
+
+fn cp(stage: &mut Stage) -> Outcome {
+    stage
+        .types("docker cp workshop-one:/data/f - | tar -xO")?
+        .works(&["hi"])?;
+    stage.types("docker exec workshop-one cat /data/f")?.works(&["hi"])
+}
+
+fn volumes_from(stage: &mut Stage) -> Outcome {
+    stage
+        .types(
+            "docker run --rm --volumes-from workshop-one busybox \
+             cat /data/g",
+        )?
+        .works(&["there"])
+}
+
+fn in_use(stage: &mut Stage) -> Outcome {
+    stage.types("docker volume rm demo")?.fails(&["volume is in use"])?;
+    stage.types("docker rm -f workshop-one")?.works(&[])
+}
+
+fn copy_up(stage: &mut Stage) -> Outcome {
+    stage
+        .types(
+            "docker run --rm -v copied:/bin --volume-driver workshop busybox \
+             true",
+        )?
+        .works(&[])?;
+    stage
+        .types("docker run --rm -v copied:/data busybox ls /data/busybox")?
+        .works(&["/data/busybox"])
+}
+
+fn anonymous(stage: &mut Stage) -> Outcome {
+    stage
+        .types(
+            "docker run --rm -v /data --volume-driver workshop busybox \
+             touch /data/f",
+        )?
+        .works(&[])?;
+    stage
+        .types("docker volume ls -q -f driver=workshop")?
+        .works(&["copied\ndemo\n"])
+}
+
+fn rm(stage: &mut Stage) -> Outcome {
+    stage.types("docker volume rm demo copied")?.works(&["demo", "copied"])?;
+    stage
+        .types(
+            "docker run --rm -v demo:/data --volume-driver workshop busybox \
+             ls /data",
+        )?
+        .works_without(&["f", "g"])
+}

@@ -1,0 +1,194 @@
+//! The stand-in speaks and judges as dockerd did.
+//!
+//! `captures/VERSION/*.jsonl` is what travelled between that dockerd and a
+//! plugin (with `.cli.jsonl`: what the user saw); the numbers are its steps.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use checker::cargo;
+use checker::checks;
+use checker::daemon::{Call, Engine, Reply, field, read_reply};
+use checker::lab::{Lab, lists};
+use checker::plugin::Program;
+use checker::steps::{self, Kind};
+use common::root;
+use serde_json::Value;
+
+/// The lines of one capture.
+#[track_caller]
+fn capture(engine: Engine, name: &str) -> Vec<Value> {
+    let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures");
+    let file = Path::new(captures).join(engine.name()).join(name);
+    let text = fs::read_to_string(&file);
+    let text = text.unwrap_or_else(|err| panic!("{}: {err}", file.display()));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn text<'a>(line: &'a Value, key: &str) -> &'a str {
+    line[key].as_str().unwrap_or_else(|| panic!("no {key} in {line}"))
+}
+
+/// The call with the same meaning, made by the stand-in.
+fn call_like(path: &str, body: &str) -> Call {
+    let method: &'static str = path.trim_start_matches('/').to_owned().leak();
+    if body.is_empty() {
+        return Call::bare(method);
+    }
+    let object: Value = serde_json::from_str(body).unwrap();
+    // The order of Docker's structs.
+    let known = ["Name", "Opts", "ID"];
+    let fields: Vec<_> = known
+        .into_iter()
+        .filter_map(|key| Some((key, object.get(key)?.clone())))
+        .collect();
+    assert_eq!(fields.len(), object.as_object().unwrap().len(), "{body}");
+    Call::new(method, &fields)
+}
+
+#[test]
+fn requests_are_those_of_each_dockerd() {
+    let captures = [
+        (Engine::V20_10, "vol-create-inspect-ls-rm.jsonl"),
+        (Engine::V20_10, "vol-errors-names.jsonl"),
+        (Engine::V26_1, "vol-create-inspect-ls-rm.jsonl"),
+        (Engine::V28_5, "vol-create-inspect-ls-rm.jsonl"),
+        (Engine::V28_5, "vol-errors-names.jsonl"),
+    ];
+    for (engine, name) in captures {
+        for line in capture(engine, name) {
+            let (path, body) = (text(&line, "path"), text(&line, "body"));
+            let headers: String = line["headers"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|it| format!("{}: {}\r\n", text_at(it, 0), text_at(it, 1)))
+                .collect();
+            let wanted = format!("POST {path} HTTP/1.1\r\n{headers}\r\n{body}");
+            let sent = call_like(path, body).request(engine);
+            let case = format!("{} {name} {}", engine.name(), line["step"]);
+            assert_eq!(String::from_utf8(sent).unwrap(), wanted, "{case}");
+        }
+    }
+}
+
+fn text_at(list: &Value, index: usize) -> &str {
+    list[index].as_str().unwrap()
+}
+
+#[test]
+fn requests_are_those_of_dockerd_byte_for_byte() {
+    let engine = Engine::V20_10;
+    let lines = capture(engine, "wire-raw.jsonl");
+    assert!(lines.len() >= 4, "a whole `docker volume create`");
+    for line in lines {
+        let wanted = text(&line, "request_raw");
+        let (head, body) = wanted.split_once("\r\n\r\n").unwrap();
+        let path = head.split(' ').nth(1).unwrap();
+        let sent = call_like(path, body).request(engine);
+        assert_eq!(String::from_utf8(sent).unwrap(), wanted, "{path}");
+    }
+}
+
+#[test]
+fn strings_are_escaped_as_go_does() {
+    let line = &capture(Engine::V20_10, "logdriver.jsonl")[0];
+    let body: Value = serde_json::from_str(text(line, "body")).unwrap();
+    let argument = body["Info"]["ContainerArgs"][1].clone();
+    assert!(argument.as_str().unwrap().contains(">&"), "{argument}");
+    let call = Call::new("LogDriver.StartLogging", &[("Arg", argument)]);
+    let escaped = call.body.trim_start_matches("{\"Arg\":");
+    let escaped = escaped.trim_end_matches('}');
+    assert!(text(line, "body").contains(escaped), "{escaped}\n{line}");
+}
+
+#[test]
+fn a_first_create_has_the_calls_of_dockerd_in_its_order() {
+    let step = steps::find(&root(), "2").unwrap();
+    let program = cargo::build(&root(), &step, Kind::Solution).unwrap();
+    for engine in Engine::ALL {
+        let lines = capture(engine, "vol-create-inspect-ls-rm.jsonl");
+        let wanted: Vec<_> = lines
+            .iter()
+            .filter(|line| line["step"] == 1)
+            .map(|line| text(line, "path"))
+            .collect();
+        assert_eq!(wanted.len(), 4, "{}: {wanted:?}", engine.name());
+
+        let mut lab = Lab::new(Program::new(&program).unwrap());
+        lab.engine = engine;
+        let check = checks::all().find(|it| it.id == "2.create").unwrap();
+        (check.run)(&mut lab).unwrap();
+        // The plugin logs each call: `… POST /VolumeDriver.Create -> 200`.
+        let log = lab.log().last_lines(100);
+        let sent: Vec<_> = log
+            .iter()
+            .filter_map(|line| line.split_once("POST "))
+            .filter_map(|(_, call)| call.split(' ').next())
+            .collect();
+        assert_eq!(sent, wanted, "{}", engine.name());
+    }
+}
+
+/// The reply as the stand-in reads it from the wire.
+fn reply(status: &Value, body: &str) -> Reply {
+    let (mut plugin, mut docker) = UnixStream::pair().unwrap();
+    let length = body.len();
+    write!(
+        plugin,
+        "HTTP/1.1 {status} Words\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    read_reply(&mut docker, Duration::from_secs(30)).unwrap()
+}
+
+#[test]
+fn replies_are_judged_as_each_dockerd_judged_them() {
+    for engine in Engine::ALL {
+        for name in ["vol-errors-create", "activate-errors"] {
+            let seen = capture(engine, &format!("{name}.cli.jsonl"));
+            let lines = capture(engine, &format!("{name}.jsonl"));
+            assert!(lines.len() >= 15, "{name}: {} replies", lines.len());
+            for line in lines {
+                let step = &line["step"];
+                let case = format!("{} {name} {step}", engine.name());
+                let seen = seen.iter().find(|it| it["step"] == *step);
+                let seen = seen.unwrap_or_else(|| panic!("{case}: unseen"));
+                judged_as_seen(&case, &line, seen);
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn judged_as_seen(case: &str, line: &Value, seen: &Value) {
+    let body = text(line, "body");
+    let judged = reply(&line["status"], body).judge();
+    let activates = text(line, "path") == "/Plugin.Activate";
+    let succeeded = match &judged {
+        Ok(value) if activates => lists(value, "Implements", "VolumeDriver"),
+        Ok(_) => true,
+        Err(_) => false,
+    };
+    assert_eq!(succeeded, seen["rc"] == 0, "{case}: {judged:?} but {seen}");
+
+    let Err(shown) = judged else { return };
+    // Where it is no JSON of the right shape, the words are dockerd's; and an
+    // Err beside a status of 200 it does not look for in a handshake.
+    let of_the_plugin = line["status"] != 200
+        || !activates
+            && serde_json::from_str(body).is_ok_and(|body: Value| {
+                field(&body, "Err").is_some_and(Value::is_string)
+            });
+    if of_the_plugin {
+        let stderr = text(seen, "stderr");
+        assert!(stderr.contains(shown.trim()), "{case}: {shown} but {stderr}");
+    }
+}

@@ -1,0 +1,221 @@
+//! What several test files need.
+#![allow(dead_code, reason = "each of them needs another part")]
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use checker::checks::{self, Plan};
+use checker::lab::Lab;
+use checker::plugin::Program;
+use checker::starters::Sources;
+
+/// Names in recorded reports come from here.
+pub const SEED: u64 = 7;
+
+/// The project's folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The cargo that runs these tests.
+pub fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A workspace of its own under `target/`, named `name`, whose packages have
+/// the sources given. Lock file, profile, features and target folder are the
+/// project's, so that no dependency is compiled again.
+pub struct Workspace {
+    folder: PathBuf,
+    target: PathBuf,
+    packages: Vec<String>,
+}
+
+impl Workspace {
+    pub fn write(name: &str, packages: &[(String, Sources)]) -> Self {
+        let root = root();
+        let target = checker::cargo::target().unwrap();
+        let folder = target.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        let shared = manifest.find("[workspace.package]").unwrap();
+        let packages: Vec<_> = packages
+            .iter()
+            .map(|(package, sources)| {
+                write_package(&folder.join(package), package, sources);
+                package.clone()
+            })
+            .collect();
+        write_if_new(
+            &folder.join("Cargo.toml"),
+            &format!(
+                "[workspace]\nresolver = \"3\"\nmembers = {packages:?}\n\n{}",
+                &manifest[shared..]
+            ),
+        );
+        fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+        Self { folder, target, packages }
+    }
+
+    /// Builds all of it, and returns the folder of programs and what cargo said.
+    #[track_caller]
+    pub fn build(&self) -> (PathBuf, String) {
+        let output = self.cargo(&["build"]);
+        (self.target.join("debug"), output)
+    }
+
+    /// Runs cargo, which must succeed, and returns what it said.
+    #[track_caller]
+    pub fn cargo(&self, words: &[&str]) -> String {
+        let output = cargo()
+            .args(words)
+            .arg("--target-dir")
+            .arg(&self.target)
+            .current_dir(&self.folder)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let all = self.packages.join(" ");
+        assert!(output.status.success(), "cargo {words:?} of {all}:\n{said}");
+        said
+    }
+}
+
+fn write_package(folder: &Path, package: &str, sources: &Sources) {
+    for (name, text) in sources {
+        let text = match name.to_str() {
+            Some("Cargo.toml") => renamed(text, package),
+            _ => text.clone(),
+        };
+        write_if_new(&folder.join(name), &text);
+    }
+}
+
+/// A manifest for another package, which is not tested by the checker.
+fn renamed(manifest: &str, package: &str) -> String {
+    manifest
+        .split_inclusive('\n')
+        .map(|line| match line.starts_with("name = ") {
+            true => format!("name = {package:?}\n"),
+            false => line.to_owned(),
+        })
+        .collect::<String>()
+        .replace("[dev-dependencies]\nchecker.workspace = true\n", "")
+}
+
+/// What is written anew is compiled anew.
+fn write_if_new(file: &Path, text: &str) {
+    if fs::read_to_string(file).ok().as_deref() != Some(text) {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+}
+
+/// A failed check, and its lines in the report, without colours.
+pub struct Failed {
+    pub id: &'static str,
+    pub lines: String,
+}
+
+/// Runs all checks of `plan`, whatever fails, with the seed of the records.
+#[track_caller]
+pub fn failures(program: &Path, plan: Plan) -> Vec<Failed> {
+    let plan = Plan { seed: Some(SEED), ..plan };
+    let lab = Lab::new(Program::new(program).unwrap());
+    let mut failed = Vec::new();
+    checks::run(lab, plan, |report| {
+        let ran = report.ran.last().unwrap();
+        if report.failed().last().is_some_and(|it| std::ptr::eq(it, ran)) {
+            let lines = report.last().unwrap().to_string();
+            let lines = anstream::adapter::strip_str(&lines).to_string();
+            failed.push(Failed { id: ran.check.id, lines: masked(&lines) });
+        }
+    })
+    .unwrap_or_else(|err| panic!("grading {}: {err:#}", program.display()));
+    failed
+}
+
+/// The one place that hides what differs from run to run, or from machine to
+/// machine.
+pub fn masked(text: &str) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        let line = without_positions(line);
+        let line = without_thread_ids(&line);
+        // Whether a crash leaves a core file is the machine's affair.
+        lines += &line.replace(" (core dumped)", "");
+        lines.push('\n');
+    }
+    lines
+}
+
+/// `/home/me/.cargo/…/tiny_http-0.12.0/src/x.rs:47:31` becomes `…/src/x.rs:L:C`.
+fn without_positions(line: &str) -> String {
+    let words = line.split(' ').map(|word| {
+        let Some((file, position)) = word.split_once(".rs:") else {
+            return word.to_owned();
+        };
+        if !position.starts_with(|c: char| c.is_ascii_digit()) {
+            return word.to_owned();
+        }
+        let file = file.rfind("/src/").map_or(file, |at| &file[at + 1..]);
+        format!("…/{file}.rs:L:C{}", if word.ends_with(':') { ":" } else { "" })
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// `thread 'main' (1234) panicked` becomes `thread 'main' (ID) panicked`.
+fn without_thread_ids(line: &str) -> String {
+    let Some((before, rest)) = line.split_once("' (") else {
+        return line.to_owned();
+    };
+    match rest.split_once(')') {
+        Some((id, after)) if id.bytes().all(|it| it.is_ascii_digit()) => {
+            format!("{before}' (ID){after}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Compares with the file of that name in `tests/reports/`, which `RECORD=1`
+/// writes anew. Returns the complaint.
+pub fn differs_from_record(name: &str, got: &str) -> Option<String> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let file = tests.join("reports").join(name);
+    if env::var_os("RECORD") == Some(OsString::from("1")) {
+        fs::write(&file, got).unwrap();
+    }
+    let recorded = fs::read_to_string(&file).unwrap_or_default();
+    (recorded != got).then(|| {
+        let patch = diffy::create_patch(&recorded, got);
+        format!("tests/reports/{name} (RECORD=1 writes it anew):\n{patch}")
+    })
+}
+
+/// Does `work` with every item, some at a time: most of them wait.
+pub fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    const AT_A_TIME: usize = 4;
+    let next = Mutex::new(items.iter());
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let item = next.lock().unwrap().next();
+                    let Some(item) = item else { break };
+                    let result = work(item);
+                    results.lock().unwrap().push(result);
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap()
+}

@@ -1,0 +1,453 @@
+//! Whatever a program does, the checker reports it within seconds, and leaves
+//! nothing behind: no process, no socket, no folder. Its own trouble is told
+//! apart from a plugin's.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use checker::cleanup::Folder;
+use checker::plugin::poll;
+use checker::starters::Sources;
+use checker::steps::{self, Kind};
+use common::{Workspace, root, side_by_side};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Far more than any case needs, for a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A plugin that passes all checks of step 1.
+static SOLUTION: LazyLock<PathBuf> = LazyLock::new(|| {
+    let step = steps::find(&root(), "1").unwrap();
+    checker::cargo::build(&root(), &step, Kind::Solution).unwrap()
+});
+
+/// `rogue.rs`, built.
+static ROGUE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let manifest = "[package]\nname = \"rogue\"\nedition = \"2024\"\n";
+    let sources = Sources::from([
+        ("Cargo.toml".into(), manifest.to_owned()),
+        ("src/main.rs".into(), include_str!("misbehaving/rogue.rs").to_owned()),
+    ]);
+    let packages = [("rogue".to_owned(), sources)];
+    Workspace::write("rogue", &packages).build().0.join("rogue")
+});
+
+/// A temporary folder for one checker, and a script for it to check.
+struct Scene {
+    folder: Folder,
+}
+
+impl Scene {
+    fn new(script: &str) -> Self {
+        let scene = Self { folder: Folder::new().unwrap() };
+        fs::create_dir(scene.temp()).unwrap();
+        scene.write(script);
+        scene
+    }
+
+    fn write(&self, script: &str) {
+        let script = script
+            .replace("SOLUTION", SOLUTION.to_str().unwrap())
+            .replace("ROGUE", ROGUE.to_str().unwrap())
+            .replace("FOLDER", self.folder.path().to_str().unwrap());
+        fs::write(self.script(), format!("#!/bin/sh\n{script}\n")).unwrap();
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.script(), mode).unwrap();
+    }
+
+    fn temp(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    fn script(&self) -> PathBuf {
+        self.folder.path().join("plugin")
+    }
+
+    /// The checker, about to check the script.
+    fn checker(&self) -> Command {
+        let mut checker = checker_in(&self.temp());
+        checker.arg("check").arg(self.script()).arg("1");
+        checker
+    }
+
+    /// What there is of ours, or soon is not.
+    #[track_caller]
+    fn assert_nothing_is_left(&self, case: &str) {
+        let left = || left_in(&self.temp());
+        let gone = poll(PATIENCE, || left().is_empty().then_some(()));
+        assert!(gone.is_some(), "{case}: left behind: {:#?}", left());
+    }
+}
+
+/// The checker with this TMPDIR, and none of the caller's settings.
+fn checker_in(temp: &Path) -> Command {
+    let mut checker = Command::new(env!("CARGO_BIN_EXE_checker"));
+    checker.current_dir(root()).env("TMPDIR", temp).stdin(Stdio::null());
+    for setting in ["SEED", "ENGINE", "NAME"] {
+        checker.env_remove(setting);
+    }
+    checker
+}
+
+/// Files in `temp`, and processes whose environment names it.
+fn left_in(temp: &Path) -> Vec<String> {
+    let files = fs::read_dir(temp).unwrap();
+    let files = files.map(|it| it.unwrap().path().display().to_string());
+    let mark = format!("WORKSHOP_FOLDER={}/", temp.display());
+    // Elsewhere than on Linux, only the files tell.
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = processes.filter(|it| {
+        let environment = fs::read(it.path().join("environ"));
+        environment.is_ok_and(|it| String::from_utf8_lossy(&it).contains(&mark))
+    });
+    let command = |it: fs::DirEntry| {
+        let line = fs::read(it.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        format!("process {}: {line}", it.file_name().display())
+    };
+    files.chain(processes.map(command)).collect()
+}
+
+#[test]
+fn a_misbehaving_program_gets_a_report_and_leaves_nothing() {
+    /// What it does, its script, the exit status, words of the report.
+    const CASES: &[(&str, &str, i32, &[&str])] = &[
+        (
+            "it never listens",
+            "exec sleep 1000",
+            1,
+            &["got       it runs, and has not listened within 5 s"],
+        ),
+        (
+            "it exits at once",
+            "echo no volumes today; exit 3",
+            1,
+            &["stopped before that (exit status: 3)", "| no volumes today"],
+        ),
+        (
+            "it is killed at once",
+            "kill -SEGV $$",
+            1,
+            &["stopped before that (signal: 11 (SIGSEGV)"],
+        ),
+        (
+            "it exits after the handshake",
+            "exec ROGUE leaves \"$@\"",
+            1,
+            &["ok    step 1: the handshake says", "ended (exit status: 0)"],
+        ),
+        (
+            "it panics",
+            "exec ROGUE panics \"$@\"",
+            1,
+            &["ended (exit status: 101)", "| of an unforeseen call"],
+        ),
+        (
+            "it hangs on a call",
+            "exec ROGUE hangs \"$@\"",
+            1,
+            &["got       no answer within 5 s"],
+        ),
+        (
+            "it answers drop by drop",
+            "exec ROGUE drips \"$@\"",
+            1,
+            &["got       no answer within 5 s"],
+        ),
+        (
+            "it answers something else than HTTP",
+            "exec ROGUE greets \"$@\"",
+            1,
+            &["got       no HTTP: HELLO"],
+        ),
+        (
+            "its answer has no end",
+            "exec ROGUE babbles \"$@\"",
+            1,
+            &["got       more than 64 MiB, and no end"],
+        ),
+        (
+            "it drops connections",
+            "exec ROGUE drops \"$@\"",
+            1,
+            &["got       a connection closed without an answer"],
+        ),
+        (
+            "it floods its log, and never listens",
+            "exec yes no volumes today",
+            1,
+            &["has not listened", "| no volumes today"],
+        ),
+        (
+            "it floods its log, and is right",
+            "yes & exec SOLUTION \"$@\"",
+            0,
+            &["checks passed"],
+        ),
+        (
+            "it leaves a child in its group",
+            "sleep 1000 & exit 1",
+            1,
+            &["stopped before that (exit status: 1)"],
+        ),
+        (
+            "it leaves a child in another group",
+            "set -m; sleep 1000 & exit 1",
+            1,
+            &["stopped before that (exit status: 1)"],
+        ),
+        (
+            "it leaves a child in another group, which is silent",
+            "set -m; sleep 1000 >/dev/null 2>&1 & exit 1",
+            1,
+            &["stopped before that (exit status: 1)"],
+        ),
+        (
+            "it leaves a child in another session",
+            "command -v setsid >/dev/null && setsid sleep 1000 & sleep 0.2; \
+             exit 1",
+            1,
+            &["stopped before that (exit status: 1)"],
+        ),
+        (
+            "it ignores signals, and never listens",
+            "trap '' TERM INT HUP; sleep 1000",
+            1,
+            &["has not listened within 5 s"],
+        ),
+        (
+            "it ignores signals, and is right",
+            "trap '' TERM INT HUP; exec SOLUTION \"$@\"",
+            0,
+            &["checks passed"],
+        ),
+        (
+            "it stops itself",
+            "kill -STOP $$",
+            1,
+            &["has not listened within 5 s"],
+        ),
+        (
+            "it makes its own folder unreadable",
+            "mkdir a; chmod 0 a .; exit 1",
+            1,
+            &["stopped before that (exit status: 1)"],
+        ),
+    ];
+    let complaints = side_by_side(CASES, |(case, script, status, words)| {
+        let scene = Scene::new(script);
+        let start = Instant::now();
+        let output = scene.checker().output().unwrap();
+        let took = start.elapsed();
+        let report = String::from_utf8_lossy(&output.stdout);
+        let trouble = String::from_utf8_lossy(&output.stderr);
+        scene.assert_nothing_is_left(case);
+        let right = output.status.code() == Some(*status)
+            && words.iter().all(|it| report.contains(it))
+            && trouble.is_empty()
+            && took < PATIENCE / 2;
+        (!right).then(|| {
+            format!(
+                "{case}: {}, wanted {status}, {words:?}, no trouble; after \
+                 {took:?}:\n{report}{trouble}",
+                output.status
+            )
+        })
+    });
+    let complaints: Vec<_> = complaints.into_iter().flatten().collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
+    /// What is wrong, the words after `checker`, a setting, what is said.
+    type Case = (
+        &'static str,
+        &'static str,
+        (&'static str, &'static str),
+        &'static str,
+    );
+    const CASES: &[Case] = &[
+        (
+            "no such program",
+            "check /no/such/program 1",
+            ("", ""),
+            "finding /no/such/program: ",
+        ),
+        ("a folder", "check /tmp 1", ("", ""), "starting /tmp: "),
+        ("no program", "check Cargo.toml 1", ("", ""), "Cargo.toml: "),
+        (
+            "TMPDIR is a file",
+            "check PROGRAM 1",
+            ("TMPDIR", "/dev/null"),
+            "set TMPDIR to a folder that you can write to",
+        ),
+        (
+            "TMPDIR is missing",
+            "check PROGRAM 1",
+            ("TMPDIR", "/no/such/folder"),
+            "set TMPDIR to a folder that you can write to",
+        ),
+        (
+            "SEED is a word",
+            "check PROGRAM 1",
+            ("SEED", "spring"),
+            "SEED=spring is no number",
+        ),
+        (
+            "SEED is negative",
+            "check PROGRAM 1",
+            ("SEED", "-1"),
+            "SEED=-1 is no number",
+        ),
+        (
+            "ENGINE is unknown",
+            "check PROGRAM 1",
+            ("ENGINE", "1.13"),
+            "there are 20.10, 26.1, 28.5",
+        ),
+        (
+            "an unknown step",
+            "check PROGRAM 99",
+            ("", ""),
+            "no step 99; there are 1, 2",
+        ),
+        ("step 0", "check PROGRAM 0", ("", ""), "no step 0; there are 1, 2"),
+        (
+            "no number",
+            "check PROGRAM one",
+            ("", ""),
+            "no step one; there are 1, 2",
+        ),
+        ("no step", "check PROGRAM", ("", ""), "no command `check"),
+        ("nothing", "", ("", ""), "what to do?"),
+        (
+            "an unknown command",
+            "chekc PROGRAM 1",
+            ("", ""),
+            "no command `chekc",
+        ),
+        ("an unknown option", "check --quick PROGRAM 1", ("", ""), "'--quick'"),
+        (
+            "an unknown kind",
+            "run quickly 1",
+            ("", ""),
+            "neither exercise nor solution",
+        ),
+    ];
+    for (case, words, (setting, value), said) in CASES {
+        let scene = Scene::new("exec SOLUTION \"$@\"");
+        let mut checker = checker_in(&scene.temp());
+        for word in words.split_whitespace() {
+            match word {
+                "PROGRAM" => checker.arg(scene.script()),
+                word => checker.arg(word),
+            };
+        }
+        if !setting.is_empty() {
+            checker.env(setting, value);
+        }
+        let output = checker.output().unwrap();
+        let trouble = String::from_utf8_lossy(&output.stderr);
+        let status = output.status;
+        assert_eq!(status.code(), Some(2), "{case}: {status}\n{trouble}");
+        assert!(trouble.contains(said), "{case}: wanted {said}\n{trouble}");
+        assert_eq!(trouble.lines().count(), 1, "{case}: one line\n{trouble}");
+        scene.assert_nothing_is_left(case);
+    }
+}
+
+#[test]
+fn outside_of_the_project_it_says_so() {
+    let scene = Scene::new("");
+    let output = scene.checker().current_dir("/").output().unwrap();
+    let trouble = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{trouble}");
+    assert!(trouble.contains("not inside the workshop's folder"), "{trouble}");
+}
+
+/// A checker that waits for a plugin that never listens, which is started.
+#[track_caller]
+fn in_the_middle_of_a_check(scene: &Scene) -> std::process::Child {
+    let mut checker = scene.checker();
+    let checker = checker.stdout(Stdio::null()).spawn().unwrap();
+    let started = scene.folder.path().join("started");
+    poll(PATIENCE, || started.exists().then_some(())).expect("it starts");
+    checker
+}
+
+const SLEEPER: &str =
+    "(set -m; sleep 1000 >/dev/null 2>&1 &); : >FOLDER/started; sleep 1000";
+
+fn id(child: &std::process::Child) -> Pid {
+    Pid::from_raw(child.id().try_into().unwrap()).unwrap()
+}
+
+#[test]
+fn a_signal_in_the_middle_of_a_check_leaves_nothing() {
+    let cases = [
+        ("Ctrl-C", Signal::INT),
+        ("kill", Signal::TERM),
+        ("a closed terminal", Signal::HUP),
+    ];
+    for (case, signal) in cases {
+        let scene = Scene::new(SLEEPER);
+        let mut checker = in_the_middle_of_a_check(&scene);
+        assert!(!left_in(&scene.temp()).is_empty(), "{case}: a check runs");
+        kill_process(id(&checker), signal).unwrap();
+        let status = checker.wait().unwrap();
+        assert_eq!(status.code(), Some(128 + signal.as_raw()), "{case}");
+        scene.assert_nothing_is_left(case);
+    }
+}
+
+#[test]
+fn the_next_run_sweeps_what_a_killed_checker_left() {
+    let scene = Scene::new(SLEEPER);
+    let mut killed = in_the_middle_of_a_check(&scene);
+    kill_process(id(&killed), Signal::KILL).unwrap();
+    killed.wait().unwrap();
+    let left = left_in(&scene.temp());
+    assert!(!left.is_empty(), "kill -9 leaves something to sweep");
+
+    // Another checker that still runs keeps what it has.
+    fs::remove_file(scene.folder.path().join("started")).unwrap();
+    let mut running = in_the_middle_of_a_check(&scene);
+    let swept = left_in(&scene.temp());
+    let still: Vec<_> = left.iter().filter(|it| swept.contains(it)).collect();
+    scene.write("exit 1");
+    let output = scene.checker().output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let kept = left_in(&scene.temp());
+    kill_process(id(&running), Signal::TERM).unwrap();
+    running.wait().unwrap();
+    scene.assert_nothing_is_left("after kill -9");
+    assert!(still.is_empty(), "not swept: {still:#?}");
+    assert!(!kept.is_empty(), "it swept what a running checker uses");
+}
+
+#[test]
+fn a_folder_for_temporary_files_may_have_any_path() {
+    let cases = [
+        ("blanks", "a folder with blanks/and 'quotes'".to_owned(), 0),
+        ("too long for a socket", "long/".repeat(30), 0),
+        ("unicode", "ordnér/文件夹".to_owned(), 0),
+    ];
+    for (case, name, status) in cases {
+        let scene = Scene::new("exec SOLUTION \"$@\"");
+        let temp = scene.folder.path().join(name);
+        fs::create_dir_all(&temp).unwrap();
+        let output = scene.checker().env("TMPDIR", &temp).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{case}:\n{report}");
+        assert_eq!(left_in(&temp), [""; 0], "{case}: left behind");
+    }
+}

@@ -1,0 +1,364 @@
+//! The checker is itself checked: for each check there is a wrong plugin that
+//! fails it and nothing else, and the report reads as it was recorded.
+//!
+//! A wrong plugin is a solution with one mistake, such as a learner makes.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use checker::checks::{self, Plan, Stop};
+use checker::daemon::Engine;
+use checker::starters;
+use checker::steps::{self, Kind};
+use common::{Workspace, differs_from_record, failures, root, side_by_side};
+
+/// One mistake in a solution.
+struct Wrong {
+    /// The check that sees it, and no other does.
+    check: &'static str,
+    /// It, as a sentence.
+    what: &'static str,
+    /// The step of the solution.
+    step: u32,
+    file: &'static str,
+    /// Stands in that file, once.
+    right: &'static str,
+    wrong: &'static str,
+}
+
+static WRONG: &[Wrong] = &[
+    Wrong {
+        check: "1.activate",
+        what: "it writes the value in lower case",
+        step: 1,
+        file: "src/main.rs",
+        right: r#"{"Implements":["VolumeDriver"]}"#,
+        wrong: r#"{"Implements":["volumedriver"]}"#,
+    },
+    Wrong {
+        check: "1.stale-socket",
+        what: "it waits for another error than bind gives",
+        step: 1,
+        file: "src/server.rs",
+        right: "Err(err) if err.kind() == ErrorKind::AddrInUse =>",
+        wrong: "Err(err) if err.kind() == ErrorKind::AlreadyExists =>",
+    },
+    Wrong {
+        check: "1.live-socket",
+        what: "it removes a socket on which somebody answers",
+        step: 1,
+        file: "src/server.rs",
+        right: r#"Ok(_) => bail!("a running plugin answers on {path}: stop it first"),"#,
+        wrong: "Ok(_) => Ok(fs::remove_file(socket)?),",
+    },
+    Wrong {
+        check: "1.not-a-socket",
+        what: "it removes whatever is in the way and answers nothing",
+        step: 1,
+        file: "src/server.rs",
+        right: "if !fs::symlink_metadata(socket)?.file_type().is_socket() {",
+        wrong: "if fs::symlink_metadata(socket)?.file_type().is_dir() {",
+    },
+    Wrong {
+        check: "1.private-socket",
+        what: "everybody may write to its socket",
+        step: 1,
+        file: "src/server.rs",
+        right: "Permissions::from_mode(0o600)",
+        wrong: "Permissions::from_mode(0o666)",
+    },
+    Wrong {
+        check: "1.again",
+        what: "it takes a second handshake for a mistake",
+        step: 1,
+        file: "src/main.rs",
+        right: "    match path {\n",
+        wrong: r#"
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    match path {
+        "/Plugin.Activate" if ASKED.swap(true, Ordering::Relaxed) => {
+            (409, "workshop: it is activated already".to_owned())
+        }
+"#,
+    },
+    Wrong {
+        check: "1.unknown-call",
+        what: "it says yes to what it does not know",
+        step: 1,
+        file: "src/main.rs",
+        right: r#"_ => (404, format!("workshop: no call is named {path}")),"#,
+        wrong: r#"_ => (200, "{}".to_owned()),"#,
+    },
+    Wrong {
+        check: "1.get",
+        what: "it believes that nobody but Docker ever calls",
+        step: 1,
+        file: "src/server.rs",
+        right: r#"other => refuse(405, format!("Docker sends POST, not {other}")),"#,
+        wrong: r#"other => unreachable!("Docker sends POST, not {other}"),"#,
+    },
+    Wrong {
+        check: "1.long-body",
+        what: "it takes a long body for impossible",
+        step: 1,
+        file: "src/server.rs",
+        right: r#"refuse(413, format!("over {LONGEST_BODY} bytes are no call"))"#,
+        wrong: r#"panic!("over {LONGEST_BODY} bytes are no call")"#,
+    },
+    Wrong {
+        check: "1.absurd-length",
+        what: "it has no limit for what a head may promise",
+        step: 1,
+        file: "src/server.rs",
+        right: "const ABSURD_BODY: usize = 64 << 20;",
+        wrong: "const ABSURD_BODY: usize = usize::MAX;",
+    },
+    Wrong {
+        check: "1.upgrade",
+        what: "it knows of one kind of upgrade only",
+        step: 1,
+        file: "src/server.rs",
+        right: r#".contains("upgrade")"#,
+        wrong: r#".contains("websocket")"#,
+    },
+    Wrong {
+        check: "1.hang-up",
+        what: "it believes the length that a head promises",
+        step: 1,
+        file: "src/server.rs",
+        right: "Method::Post => Ok(body),",
+        wrong: "Method::Post => {
+            assert_eq!(request.body_length(), Some(body.len()));
+            Ok(body)
+        }",
+    },
+    Wrong {
+        check: "1.few-files",
+        what: "it passes over the error that ends tiny_http's accepting",
+        step: 1,
+        file: "src/server.rs",
+        right: r#"let request = server.recv().context("accepting connections")?;"#,
+        wrong: "let Ok(request) = server.recv() else { continue };",
+    },
+    Wrong {
+        check: "1.few-files",
+        what: "it lives on when a thread of tiny_http panics",
+        step: 1,
+        file: "src/server.rs",
+        right: "if thread::current().name().is_none() {",
+        wrong: "if thread::current().name() == Some(\"accept\") {",
+    },
+    Wrong {
+        check: "2.create",
+        what: "it wants a map of options, and Docker sends null for none",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "pub struct Named {\n",
+        wrong: "pub struct Named {
+    #[serde(default)]
+    pub opts: std::collections::HashMap<String, String>,
+",
+    },
+    Wrong {
+        check: "2.options",
+        what: "it refuses fields that it does not know",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "#[serde(rename_all = \"PascalCase\")]\npub struct Named {\n",
+        wrong: "#[serde(rename_all = \"PascalCase\", deny_unknown_fields)]
+pub struct Named {
+    #[serde(default)]
+    pub opts: serde_json::Value,
+    #[serde(default, rename = \"ID\")]
+    pub id: String,
+",
+    },
+    Wrong {
+        check: "2.empty-body",
+        what: "it takes an empty body for a call without arguments",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"return Err(Failure::BadBody("it is empty".to_owned()));"#,
+        wrong: r##"return arguments(br#"{"Name":""}"#);"##,
+    },
+    Wrong {
+        check: "2.no-json",
+        what: "it guesses a name where the body is no object",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "    serde_json::from_slice(body)\n",
+        wrong: r##"
+    let guess: &[u8] = br#"{"Name":"unnamed"}"#;
+    let body = if body.starts_with(b"{") { body } else { guess };
+    serde_json::from_slice(body)
+"##,
+    },
+    Wrong {
+        check: "2.no-name",
+        what: "it has a default for the name",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "    pub name: String,\n",
+        wrong: "    #[serde(default)]\n    pub name: String,\n",
+    },
+    Wrong {
+        check: "2.no-such-volume",
+        what: "it answers Get the same, whatever it is asked for",
+        step: 2,
+        file: "src/main.rs",
+        right: "    protocol::encode(Call::decode(path, body).and_then(act))\n",
+        wrong: r##"
+    if path == "/VolumeDriver.Get" {
+        return (200, r#"{"Volume":{"Name":"demo"}}"#.to_owned());
+    }
+    protocol::encode(Call::decode(path, body).and_then(act))
+"##,
+    },
+    Wrong {
+        check: "2.error-text",
+        what: "it puts its JSON together by hand",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"json!({ "Err": format!("workshop: {failure}") }).to_string()"#,
+        wrong: r#"format!("{{\"Err\":\"workshop: {failure}\"}}")"#,
+    },
+    Wrong {
+        check: "2.list",
+        what: "it looks for a name in every call",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#""/VolumeDriver.List" => Ok(Self::List),"#,
+        wrong: r#""/VolumeDriver.List" => arguments(body).map(|_: Named| Self::List),"#,
+    },
+];
+
+impl Wrong {
+    /// The check's id, and a number for the second plugin that fails it.
+    fn name(&self) -> String {
+        let same = WRONG.iter().filter(|it| it.check == self.check);
+        match same.take_while(|it| !std::ptr::eq(*it, self)).count() {
+            0 => self.check.to_owned(),
+            before => format!("{}.{}", self.check, before + 1),
+        }
+    }
+
+    fn package(&self) -> String {
+        format!("wrong-{}", self.name().replace('.', "-"))
+    }
+
+    fn sources(&self) -> starters::Sources {
+        let Self { check, step, file, right, wrong, .. } = self;
+        let root = root();
+        let step = steps::find(&root, &step.to_string()).unwrap();
+        let mut sources = starters::read(&root, &step, Kind::Solution).unwrap();
+        let text = sources
+            .get_mut(Path::new(file))
+            .unwrap_or_else(|| panic!("{check}: no {file}"));
+        let count = text.matches(right).count();
+        assert_eq!(count, 1, "{check}: how often {file} has\n{right}");
+        *text = text.replace(right, wrong);
+        sources
+    }
+}
+
+/// Wrong plugins, and the right ones that they were made of, all built.
+static PROGRAMS: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
+    let root = root();
+    let wrong = WRONG.iter().map(|it| (it.package(), it.sources()));
+    let right = steps::all(&root).unwrap().into_iter().map(|step| {
+        let sources = starters::read(&root, &step, Kind::Solution).unwrap();
+        (format!("right-{:02}", step.number), sources)
+    });
+    let packages: Vec<_> = wrong.chain(right).collect();
+    Workspace::write("wrong", &packages).build().0
+});
+
+#[test]
+fn every_check_has_a_wrong_plugin_and_a_recorded_report() {
+    let wrong: BTreeSet<_> = WRONG.iter().map(|it| it.check).collect();
+    let checks: BTreeSet<_> = checks::all().map(|check| check.id).collect();
+    assert_eq!(wrong, checks, "left: wrong plugins, right: checks");
+
+    let reports: BTreeSet<_> = WRONG.iter().map(Wrong::name).collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reports");
+    for entry in fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let name = file.strip_suffix(".txt").unwrap_or(&file);
+        let known = reports.contains(name) || name.starts_with("starter-");
+        assert!(known, "tests/reports/{file} is the report of no check");
+    }
+}
+
+#[test]
+fn each_check_is_unique_and_says_where_to_mend_what() {
+    let mut ids = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for check in checks::all() {
+        let id = check.id;
+        assert!(ids.insert(id), "{id} is there twice");
+        assert!(names.insert(check.name), "{id}: another has its name");
+        assert!(
+            id.starts_with(&format!("{}.", check.step)),
+            "{id} is of step {}",
+            check.step
+        );
+        let root = root();
+        let step = steps::find(&root, &check.step.to_string()).unwrap();
+        let file = root.join(step.folder(Kind::Solution)).join(check.file);
+        let text = fs::read_to_string(&file);
+        let text = text.unwrap_or_else(|err| panic!("{id}: {file:?}: {err}"));
+        if let Some(function) = check.place.strip_prefix('`') {
+            let function = format!("fn {}", function.trim_end_matches('`'));
+            assert!(text.contains(&function), "{id}: no {function} there");
+        } else {
+            let starter = starters::pristine(&root, &step).unwrap();
+            let hole = check.place.strip_prefix("TODO ");
+            let found = starters::holes(&starter).into_iter().any(|it| {
+                Some(it.id.as_str()) == hole && it.file == Path::new(check.file)
+            });
+            assert!(found, "{id}: no {} in {}", check.place, check.file);
+        }
+    }
+}
+
+#[test]
+fn each_wrong_plugin_fails_its_check_alone_and_reads_as_recorded() {
+    let complaints = side_by_side(WRONG, |wrong| {
+        let case = format!("{} ({})", wrong.check, wrong.what);
+        let step = checks::all().find(|it| it.id == wrong.check)?.step;
+        let plan = Plan { stop: Stop::Never, ..Plan::new(step) };
+        let failed = failures(&PROGRAMS.join(wrong.package()), plan);
+        let ids: Vec<_> = failed.iter().map(|it| it.id).collect();
+        let lines: String = failed.iter().map(|it| &*it.lines).collect();
+        if ids != [wrong.check] {
+            return Some(format!("{case}: failed {ids:?}\n{lines}"));
+        }
+        let file = format!("{}.txt", wrong.name());
+        let complaint = differs_from_record(&file, &lines)?;
+        Some(format!("{case}: {complaint}"))
+    });
+    let complaints: Vec<_> = complaints.into_iter().flatten().collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn each_solution_passes_whichever_dockerd_is_played() {
+    for step in steps::all(&root()).unwrap() {
+        let program = PROGRAMS.join(format!("right-{:02}", step.number));
+        for engine in Engine::ALL {
+            let plan =
+                Plan { engine, stop: Stop::Never, ..Plan::new(step.number) };
+            let failed = failures(&program, plan);
+            let lines: String = failed.iter().map(|it| &*it.lines).collect();
+            let case = format!("step {} for {}", step.number, engine.name());
+            assert!(failed.is_empty(), "{case}:\n{lines}");
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! A starter is its solution with holes: it compiles without a warning, fails
+//! at its first own hole, and nothing else separates the two.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use checker::checks::{self, Plan};
+use checker::cleanup::Folder;
+use checker::starters::{self, Sources};
+use checker::steps::{self, Kind, Step};
+use common::{Workspace, cargo, differs_from_record, failures, root};
+
+/// The starters as learners first get them, whatever stands in `exercises/`.
+static STARTERS: LazyLock<Workspace> = LazyLock::new(|| {
+    let packages: Vec<_> =
+        all_steps().iter().map(|step| (package(step), starter(step))).collect();
+    Workspace::write("starters", &packages)
+});
+
+fn all_steps() -> Vec<Step> {
+    steps::all(&root()).unwrap()
+}
+
+fn starter(step: &Step) -> Sources {
+    starters::pristine(&root(), step).unwrap()
+}
+
+fn solution(step: &Step) -> Sources {
+    starters::read(&root(), step, Kind::Solution).unwrap()
+}
+
+/// Not `exercise-01`: that program is the learner's.
+fn package(step: &Step) -> String {
+    format!("starter-{:02}", step.number)
+}
+
+/// To whoever runs the tests, whether or not they fail.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// In the project's own CI, exercises are the starters and READMEs are there.
+fn in_ci() -> bool {
+    env::var_os("CI").is_some()
+}
+
+#[test]
+fn each_exercise_is_its_starter_unless_a_learner_has_begun() {
+    for step in all_steps() {
+        let folder = step.folder(Kind::Exercise);
+        let folder = folder.display();
+        let pristine = starter(&step);
+        let exercise = starters::read(&root(), &step, Kind::Exercise);
+        if exercise.as_ref().is_ok_and(|it| *it == pristine) {
+            continue;
+        }
+        let all = starters::holes(&pristine).len();
+        let left = exercise.map(|it| starters::holes(&it).len());
+        let filled = all.saturating_sub(left.unwrap_or(all));
+        tell(&format!("{folder} is yours: {filled} of {all} holes filled"));
+        assert!(
+            !in_ci(),
+            "{folder} is not solution and docker/checker/starters/{:02}.patch; \
+             checker record {} makes the patch anew",
+            step.number,
+            step.number
+        );
+    }
+}
+
+#[test]
+fn each_starter_fails_at_its_own_first_hole_and_reads_as_recorded() {
+    let (programs, _) = STARTERS.build();
+    for step in all_steps() {
+        let name = package(&step);
+        let plan = Plan::new(step.number);
+        let failed = failures(&programs.join(&name), plan);
+        let first = failed.first();
+        let first = first.unwrap_or_else(|| panic!("{name} has no hole"));
+        let check = checks::all().find(|it| it.id == first.id).unwrap();
+        let lines = &first.lines;
+        assert_eq!(check.step, step.number, "{name} fails too early:\n{lines}");
+        let hole = format!("TODO {}.1", step.number);
+        assert_eq!(check.place, hole, "{name} fails elsewhere:\n{lines}");
+        if let Some(text) = differs_from_record(&format!("{name}.txt"), lines) {
+            panic!("{text}");
+        }
+    }
+}
+
+#[test]
+fn each_starter_compiles_without_a_warning() {
+    let clippy = cargo().args(["clippy", "--version"]).output();
+    let has_clippy = clippy.is_ok_and(|it| it.status.success());
+    if !has_clippy {
+        assert!(!in_ci(), "cargo clippy is missing");
+        tell(
+            "skipped: clippy's opinion of the starters; rustup component add clippy brings it",
+        );
+    }
+    let words: &[&str] =
+        if has_clippy { &["build", "clippy"] } else { &["build"] };
+    for word in words {
+        let said = STARTERS.cargo(&[word]);
+        assert!(!said.contains("warning"), "cargo {word}:\n{said}");
+    }
+}
+
+/// A starter's text without what a learner replaces.
+#[derive(Debug, Default, PartialEq)]
+struct Cut {
+    /// What must stand in the solution, in this order.
+    kept: Vec<String>,
+    /// What was cut after each of them but the last: a hole's id, or nothing
+    /// for an attribute, which the solution does not have at all.
+    between: Vec<Option<String>>,
+}
+
+/// Cuts at holes and at `expect(…, reason = "TODO(N)…")` attributes.
+fn cut(text: &str) -> Cut {
+    let mut cut = Cut::default();
+    let mut kept = String::new();
+    let mut lines = text.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        let between = if let Some(id) = starters::hole_in(line) {
+            let comment = |it: &&str| it.trim_start().starts_with("//");
+            while lines.next_if(comment).is_some() {}
+            let todo = format!("todo!(\"{id}\")");
+            if lines.next_if(|it| it.contains(&todo)).is_none() {
+                // Standing: the old behaviour, to the end of its block.
+                let inside = |it: &&str| {
+                    !it.trim().is_empty() && indent(it) >= indent(line)
+                };
+                while lines.next_if(inside).is_some() {}
+            }
+            Some(id.to_owned())
+        } else if line.trim_start().starts_with("#![expect(")
+            || line.trim_start().starts_with("#[expect(")
+        {
+            let mut attribute = line.to_owned();
+            while !attribute.trim_end().ends_with(")]") {
+                attribute += lines.next().expect("an attribute has an end");
+            }
+            if !attribute.contains("reason = \"TODO(") {
+                kept += &attribute;
+                continue;
+            }
+            // And the blank line that keeps it apart.
+            lines.next_if(|it| it.trim().is_empty());
+            None
+        } else {
+            kept += line;
+            continue;
+        };
+        cut.kept.push(std::mem::take(&mut kept));
+        cut.between.push(between);
+    }
+    cut.kept.push(kept);
+    cut
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// What the solution has in each hole, or why it is no twin.
+fn fillings(
+    cut: &Cut,
+    solution: &str,
+) -> Result<BTreeMap<String, String>, String> {
+    let (first, rest) = cut.kept.split_first().expect("there is one");
+    let Some(mut solution) = solution.strip_prefix(first.as_str()) else {
+        return Err(format!("it does not begin with\n{first}"));
+    };
+    let mut fillings = BTreeMap::new();
+    for (index, (kept, hole)) in rest.iter().zip(&cut.between).enumerate() {
+        let is_last = index + 1 == rest.len();
+        let at = match is_last {
+            true if solution.ends_with(kept) => {
+                Some(solution.len() - kept.len())
+            }
+            true => None,
+            false => solution.find(kept.as_str()),
+        };
+        let Some(at) = at else {
+            return Err(format!("it lacks, or has elsewhere,\n{kept}"));
+        };
+        let filling = &solution[..at];
+        match hole {
+            Some(id) => {
+                fillings.insert(id.clone(), filling.to_owned());
+            }
+            None if filling.is_empty() => {}
+            None => {
+                return Err(format!(
+                    "it has more than the starter:\n{filling}"
+                ));
+            }
+        }
+        solution = &solution[at + kept.len()..];
+    }
+    Ok(fillings)
+}
+
+fn filled_lines(text: &str) -> usize {
+    text.lines().filter(|it| !it.trim().is_empty()).count()
+}
+
+#[test]
+fn each_solution_is_its_starter_with_the_holes_filled() {
+    for step in all_steps() {
+        let name = &step.name;
+        let (starter, solution) = (starter(&step), solution(&step));
+        let mut filled = BTreeMap::new();
+        for (file, text) in &starter {
+            if file == Path::new("Cargo.toml") {
+                continue;
+            }
+            let twin = &solution[file];
+            let case = format!("solutions/{name}/{}", file.display());
+            for word in ["TODO", "todo!(", "#![expect", "#[expect"] {
+                assert!(!twin.contains(word), "{case} has {word}");
+            }
+            let fillings = fillings(&cut(text), twin);
+            let fillings = fillings.unwrap_or_else(|why| {
+                panic!("{case} is no twin of the starter: {why}")
+            });
+            filled.extend(fillings);
+        }
+
+        let ids = starters::holes(&starter);
+        let ids: Vec<_> = ids.iter().map(|hole| hole.id.clone()).collect();
+        let wanted: Vec<_> = (1..=ids.len())
+            .map(|hole| format!("{}.{hole}", step.number))
+            .collect();
+        assert_eq!(ids, wanted, "{name}: holes are counted from N.1");
+        assert!((1..=4).contains(&ids.len()), "{name}: {} holes", ids.len());
+        let lines: Vec<_> = filled
+            .iter()
+            .map(|(id, text)| (id.as_str(), filled_lines(text)))
+            .collect();
+        let sum: usize = lines.iter().map(|it| it.1).sum();
+        let given = given(&step, &starter);
+        tell(&format!(
+            "{name}: {given} lines given, holes {lines:?}, {sum} in all"
+        ));
+        assert!((15..=60).contains(&sum), "{name}: {sum} lines in {lines:?}");
+        // Step 1 starts from nothing but what is given.
+        let most = if step.number == 1 { 200 } else { 120 };
+        assert!(given <= most, "{name}: {given} lines are given");
+    }
+}
+
+/// Lines of code in the starter that the solution before does not have.
+fn given(step: &Step, starter: &Sources) -> usize {
+    let before =
+        all_steps().into_iter().find(|it| it.number + 1 == step.number);
+    let before = before.map(|it| solution(&it)).unwrap_or_default();
+    let code = |line: &str| {
+        let line = line.trim();
+        let besides = ["//", "use ", "pub use "];
+        !line.is_empty() && !besides.iter().any(|it| line.starts_with(it))
+    };
+    let new_lines = |(file, text): (&PathBuf, &String)| {
+        let kept = cut(text).kept.concat();
+        let old = before.get(file).map_or("", String::as_str);
+        let patch = diffy::create_patch(old, &kept);
+        let lines = patch.hunks().iter().flat_map(|it| it.lines());
+        let new = |line: &&diffy::Line<str>| match line {
+            diffy::Line::Insert(text) => code(text),
+            _ => false,
+        };
+        lines.filter(new).count()
+    };
+    let sources = starter.iter().filter(|it| it.0.starts_with("src"));
+    sources.map(new_lines).sum()
+}
+
+#[test]
+fn each_hole_is_in_its_readme() {
+    for step in all_steps() {
+        let readme = step.folder(Kind::Exercise).join("README.md");
+        let name = readme.display();
+        let Ok(text) = fs::read_to_string(root().join(&readme)) else {
+            assert!(!in_ci(), "{name} is missing");
+            tell(&format!("skipped: {name} is missing"));
+            continue;
+        };
+        for hole in starters::holes(&starter(&step)) {
+            assert!(text.contains(&hole.id), "{name} lacks hole {}", hole.id);
+        }
+    }
+}
+
+#[test]
+fn a_starter_is_cut_at_holes_and_expectations() {
+    let text = "\
+//! A step.
+
+#![expect(
+    dead_code,
+    reason = \"TODO(3): delete each word that warns\"
+)]
+
+fn open() {
+    before();
+    // TODO(3.1): write it.
+    // In a few lines.
+    todo!(\"3.1\")
+}
+
+#[expect(dead_code, reason = \"for later\")]
+fn standing() {
+    // TODO(3.2): do it better.
+    if old {
+        behaviour();
+    }
+    too();
+
+    after();
+}
+";
+    let kept = [
+        "//! A step.\n\n",
+        "fn open() {\n    before();\n",
+        "}\n\n#[expect(dead_code, reason = \"for later\")]\nfn standing() {\n",
+        "\n    after();\n}\n",
+    ];
+    let between = [None, Some("3.1".to_owned()), Some("3.2".to_owned())];
+    let wanted =
+        Cut { kept: kept.map(str::to_owned).into(), between: between.into() };
+    assert_eq!(cut(text), wanted);
+}
+
+#[test]
+fn a_twin_differs_in_its_holes_alone() {
+    let starter = "a\n\n#![expect(x, reason = \"TODO(1)\")]\n\nb\n// TODO(1.1): do\n// it.\ntodo!(\"1.1\")\nc\n";
+    /// What is special about it, the solution, and whether it is a twin.
+    const CASES: &[(&str, &str, bool)] = &[
+        ("filled", "a\n\nb\nx\ny\nc\n", true),
+        ("not filled", "a\n\nb\nc\n", true),
+        ("more before", "z\na\n\nb\nx\nc\n", false),
+        ("more behind", "a\n\nb\nx\nc\nd\n", false),
+        ("more for the attribute", "a\n\nz\nb\nx\nc\n", false),
+        ("changed", "a\n\nB\nx\nc\n", false),
+        ("in another order", "b\nx\na\n\nc\n", false),
+    ];
+    for (case, solution, is_twin) in CASES {
+        let found = fillings(&cut(starter), solution);
+        assert_eq!(found.is_ok(), *is_twin, "{case}: {found:?}");
+    }
+}
+
+/// A copy of what a reset needs, with untouched exercises, outside of git.
+struct Copy {
+    folder: Folder,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let copy = Self { folder: Folder::new().unwrap() };
+        for step in all_steps() {
+            let sides = [
+                (Kind::Solution, solution(&step)),
+                (Kind::Exercise, starter(&step)),
+            ];
+            for (kind, sources) in sides {
+                for (name, text) in sources {
+                    copy.write(&step.folder(kind).join(name), &text);
+                }
+            }
+            let patch =
+                format!("docker/checker/starters/{:02}.patch", step.number);
+            let text = fs::read_to_string(root().join(&patch)).unwrap();
+            copy.write(Path::new(&patch), &text);
+        }
+        copy
+    }
+
+    fn write(&self, name: &Path, text: &str) {
+        let file = self.folder.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        let file = self.folder.path().join(name);
+        fs::read_to_string(&file).unwrap_or_else(|err| panic!("{name}: {err}"))
+    }
+
+    /// Resets step 1, with no other program at hand, and returns what is said.
+    #[track_caller]
+    fn reset(&self) -> String {
+        let Output { status, stdout, stderr } =
+            Command::new(env!("CARGO_BIN_EXE_checker"))
+                .args(["reset", "1"])
+                .env("PATH", "/nonexistent")
+                .current_dir(self.folder.path())
+                .output()
+                .unwrap();
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        let step = &all_steps()[0];
+        let now = starters::read(self.folder.path(), step, Kind::Exercise);
+        assert_eq!(now.unwrap(), starter(step), "the starter is back");
+        String::from_utf8(stdout).unwrap()
+    }
+
+    fn kept(&self) -> Vec<String> {
+        let shelf = fs::read_dir(self.folder.path().join(".kept"));
+        let mut kept: Vec<_> = shelf
+            .into_iter()
+            .flatten()
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .collect();
+        kept.sort();
+        kept
+    }
+}
+
+#[test]
+fn reset_keeps_what_the_learner_wrote() {
+    let copy = Copy::new();
+    let name = all_steps()[0].name.clone();
+    let exercise = Path::new("exercises").join(&name);
+    assert!(copy.reset().contains("nothing had to be kept"));
+    assert_eq!(copy.kept(), [""; 0], "an untouched exercise is not kept");
+
+    copy.write(&exercise.join("src/main.rs"), "// my first try\n");
+    copy.write(&exercise.join("src/more/mine.rs"), "// more of it\n");
+    copy.write(&exercise.join("notes.txt"), "remember the milk\n");
+    let said = copy.reset();
+    assert!(said.contains(&format!(".kept/{name}.1")), "{said}");
+    copy.write(&exercise.join("src/main.rs"), "// my second try\n");
+    let said = copy.reset();
+    assert!(said.contains(&format!(".kept/{name}.2")), "{said}");
+
+    assert_eq!(copy.kept(), [format!("{name}.1"), format!("{name}.2")]);
+    for (file, text) in [
+        (format!(".kept/{name}.1/src/main.rs"), "// my first try\n"),
+        (format!(".kept/{name}.1/src/more/mine.rs"), "// more of it\n"),
+        (format!(".kept/{name}.2/src/main.rs"), "// my second try\n"),
+        (format!("exercises/{name}/notes.txt"), "remember the milk\n"),
+    ] {
+        assert_eq!(copy.read(&file), text, "{file}");
+    }
+}
+
+#[test]
+fn reset_mends_what_cargo_cannot_read() {
+    let copy = Copy::new();
+    let name = all_steps()[0].name.clone();
+    let exercise = copy.folder.path().join("exercises").join(&name);
+
+    fs::write(exercise.join("Cargo.toml"), "[package\nname = ").unwrap();
+    copy.reset();
+    fs::write(exercise.join("src/main.rs"), b"\xff\xfe no text").unwrap();
+    copy.reset();
+    fs::remove_file(exercise.join("src/server.rs")).unwrap();
+    copy.reset();
+    assert_eq!(copy.kept().len(), 3, "{:?}", copy.kept());
+    let manifest = copy.read(&format!(".kept/{name}.1/Cargo.toml"));
+    assert_eq!(manifest, "[package\nname = ");
+
+    fs::remove_dir_all(&exercise).unwrap();
+    copy.reset();
+    assert_eq!(copy.kept().len(), 3, "nothing was there to keep");
+}
