@@ -109,8 +109,12 @@ impl Diagram {
         let lane = width / self.actors.len();
         let middle = |actor: usize| lane * actor + lane / 2;
         let height = TOP + ROW * self.steps.len() + 24;
+        // As wide as it is drawn: a phone has no room for margins.
+        let left = middle(0) - BOX / 2 - 2;
+        let wide = middle(self.actors.len() - 1) + BOX / 2 + 2 - left;
         let mut svg = format!(
-            "<svg class=\"diagram\" viewBox=\"0 0 {width} {height}\" \
+            "<svg class=\"diagram\" viewBox=\"{left} 0 {wide} {height}\" \
+             width=\"{wide}\" height=\"{height}\" \
              role=\"img\" aria-label=\"{}\">",
             escape(&self.spoken())
         );

@@ -152,6 +152,10 @@ fn masked(line: &str) -> impl Iterator<Item = String> {
 }
 
 fn mask(word: &str) -> Option<&'static str> {
+    // What the stories have masked themselves.
+    if word == "LONG-ID" {
+        return Some("ID");
+    }
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     if word.len() >= 12 && word.chars().all(hex) {
         return Some("ID");
