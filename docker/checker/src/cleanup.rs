@@ -15,7 +15,9 @@ use std::time::Duration;
 use std::{env, process, thread};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, kill_process, kill_process_group, test_kill_process_group,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -33,6 +35,7 @@ static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kept {
     Group(Pid),
+    PoliteGroup(Pid),
     Folder(PathBuf),
     File(PathBuf),
 }
@@ -43,6 +46,14 @@ impl Kept {
         match self {
             Self::Group(group) => {
                 let _ = kill_process_group(*group, Signal::KILL);
+            }
+            Self::PoliteGroup(group) => {
+                let _ = kill_process_group(*group, Signal::TERM);
+                let gone = || test_kill_process_group(*group).is_err();
+                let moment = Duration::from_secs(2);
+                if poll(moment, || gone().then_some(())).is_none() {
+                    let _ = kill_process_group(*group, Signal::KILL);
+                }
             }
             Self::Folder(folder) => {
                 kill_marked(folder);
@@ -72,13 +83,37 @@ impl Guard {
     pub fn group(
         start: impl FnOnce() -> io::Result<Child>,
     ) -> io::Result<(Child, Self)> {
+        Self::started(start, Kept::Group)
+    }
+
+    /// The same for a group whose processes have something to tidy up, too.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn polite_group(
+        start: impl FnOnce() -> io::Result<Child>,
+    ) -> io::Result<(Child, Self)> {
+        Self::started(start, Kept::PoliteGroup)
+    }
+
+    fn started(
+        start: impl FnOnce() -> io::Result<Child>,
+        how: impl FnOnce(Pid) -> Kept,
+    ) -> io::Result<(Child, Self)> {
         // A signal waits for the lock: it finds all or nothing.
         let mut kept = kept();
         let child = start()?;
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let group = Kept::Group(id.expect("a child's id is a process id"));
+        let group = how(id.expect("a child's id is a process id"));
         kept.push(group.clone());
         Ok((child, Self(group)))
+    }
+
+    /// Forgets a group whose leader has been awaited: its number may soon be
+    /// that of somebody else's.
+    pub fn release(self) {
+        kept().retain(|it| *it != self.0);
+        std::mem::forget(self);
     }
 
     /// Removes a file, which may not exist yet.
@@ -115,9 +150,10 @@ pub fn on_signals() -> Result<()> {
         .context("installing signal handlers")?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Youngest first: processes before the folders they use.
-            // The lock is held to the end, so that nothing is begun.
+            // Held to the end: nothing is begun any more, and who sees a child
+            // of ours die now has to wait at its guard, and says nothing.
             let kept = kept();
+            // Youngest first: processes before the folders they use.
             kept.iter().rev().for_each(Kept::undo);
             process::exit(128 + signal);
         }

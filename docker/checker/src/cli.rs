@@ -11,7 +11,7 @@ use checker::lab::Lab;
 use checker::plugin::Program;
 use checker::starters::{self, Differences};
 use checker::steps::{self, Kind, Step};
-use checker::{cargo, cleanup, engine, run, stories};
+use checker::{bench, cargo, cleanup, doctor, engine, run, stories};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
@@ -29,6 +29,9 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker reset N                     put starter N back, keep what was there
   checker test                        prove everything that can be proven here
   checker lint                        formatting, clippy, links, make and sh
+  checker doctor                      what this machine has and lacks
+  checker bench [--list] [--json] [FIGURE…]
+                                      figures as ratios, all or some
   checker record N                    for authors: exercise N becomes the starter
 
 Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
@@ -38,6 +41,7 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
                   with ENGINE=private (the default: a dockerd of our own, as
                   root on Linux) or ENGINE=host (the machine's own)
   ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
+  ONLY=FIGURES    bench: some of them (make bench ONLY='get start')
   NAME=OTHER      Docker's name for the plugin, instead of workshop
 ";
 
@@ -62,6 +66,11 @@ pub fn main() -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             Value(word) => words.push(word.string()?),
+            Long(name @ ("list" | "json"))
+                if words.first().is_some_and(|it| it == "bench") =>
+            {
+                words.push(format!("--{name}"));
+            }
             other => bail!("{}; checker --help tells", other.unexpected()),
         }
     }
@@ -93,6 +102,8 @@ pub fn main() -> Result<ExitCode> {
         }
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
+        ["bench", ref options @ ..] => bench(&root, options),
+        ["doctor"] => doctor(&root),
         ["record", step] => {
             starters::record(&root, &steps::find(&root, step)?)?;
             Ok(ExitCode::SUCCESS)
@@ -291,6 +302,46 @@ fn reset(root: &Path, step: &str) -> Result<ExitCode> {
             kept.strip_prefix(root).unwrap_or(&kept).display()
         ),
         None => println!("{folder} is the starter; nothing had to be kept"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn doctor(root: &Path) -> Result<ExitCode> {
+    cleanup::on_signals()?;
+    let machine = doctor::look(root);
+    anstream::print!("{machine}");
+    Ok(ExitCode::from(u8::from(!machine.builds())))
+}
+
+fn bench(root: &Path, options: &[&str]) -> Result<ExitCode> {
+    let only = setting("ONLY").unwrap_or_default();
+    let is_figure = |it: &&str| !it.starts_with("--");
+    let words = options.iter().copied().filter(is_figure);
+    let names: Vec<_> = words.chain(only.split_whitespace()).collect();
+    if options.contains(&"--list") {
+        for figure in bench::FIGURES {
+            let bench::Figure { name, what, against, .. } = figure;
+            println!("{name:<10} {what}, against {against}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let figures = bench::choose(&names)?;
+    cleanup::on_signals()?;
+    cleanup::sweep();
+    let json = options.contains(&"--json");
+    let mut rows = Vec::new();
+    if !json {
+        anstream::println!("{}", bench::header());
+    }
+    bench::run(root, &figures, |figure, seen| {
+        if json {
+            rows.push(bench::to_json(figure, &seen));
+        } else {
+            anstream::println!("{}", bench::row(figure, &seen));
+        }
+    })?;
+    if json {
+        println!("{:#}", serde_json::Value::from(rows));
     }
     Ok(ExitCode::SUCCESS)
 }

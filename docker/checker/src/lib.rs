@@ -14,15 +14,19 @@
 //! - [`test`]: everything that proves this repository, in one run.
 //! - [`lint`]: what needs no run.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
+//! - [`doctor`]: what this machine has, and what that allows.
+//! - [`bench`]: figures, as ratios.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
 //!
 //! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
 //! checker from working is an [`anyhow::Error`]. They never mix.
 
+pub mod bench;
 pub mod cargo;
 pub mod checks;
 pub mod cleanup;
 pub mod daemon;
+pub mod doctor;
 pub mod engine;
 pub mod hints;
 pub mod lab;

@@ -10,9 +10,9 @@ use crate::lab::{Fault, Finding, Outcome};
 use crate::plugin::Log;
 use crate::steps;
 
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const LABEL: Style = AnsiColor::Cyan.on_default();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const LABEL: Style = AnsiColor::Cyan.on_default();
 
 /// How one check ended.
 #[derive(Debug)]

@@ -1,0 +1,484 @@
+//! `make bench`: figures, each as a ratio to something measured beside it.
+//!
+//! Seconds of one machine say little about those of another, and little about
+//! the same machine an hour later. A ratio to something that the same run has
+//! measured in turns with it says more. Nothing here passes or fails.
+//!
+//! A figure is a row in [`FIGURES`] and a function: over the wire in [`wire`],
+//! of cargo's work in [`build`].
+
+mod build;
+mod wire;
+
+use std::fmt::{self, Display};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anstyle::Style;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::cargo;
+use crate::cleanup::Guard;
+use crate::plugin::Program;
+use crate::report::LABEL;
+use crate::steps::{self, Kind};
+use build::Workspace;
+
+/// The step whose solution answers.
+const STEP: &str = "2";
+
+/// What can be measured.
+#[derive(Debug)]
+pub struct Figure {
+    /// The word on the command line.
+    pub name: &'static str,
+    /// What is measured.
+    pub what: &'static str,
+    /// How it is counted.
+    pub unit: Unit,
+    /// What it is compared with.
+    pub against: &'static str,
+    /// What we would like to see.
+    pub aim: Aim,
+    /// How to read it, in a sentence.
+    pub read: &'static str,
+    /// Measures it.
+    pub run: fn(&mut Bench) -> Result<Seen>,
+}
+
+/// How a figure is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Of the clock on the wall.
+    Seconds,
+    /// Of all processors.
+    CpuSeconds,
+    /// Of memory.
+    Bytes,
+}
+
+/// What we would like to see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Aim {
+    /// At most this many times the reference.
+    Ratio(f64),
+    /// At most this much, in the figure's unit.
+    Value(f64),
+    /// Only that it does not grow.
+    None,
+}
+
+/// What was measured, in the figure's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    value: f64,
+    reference: f64,
+}
+
+/// How a measurement ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// With numbers.
+    Pair(Pair),
+    /// This machine cannot, because of this.
+    Skipped(String),
+}
+
+/// Every figure, in the order in which they are measured.
+pub const FIGURES: &[Figure] = &[
+    Figure {
+        name: "activate",
+        what: "Activate, 1 connection",
+        unit: Unit::Seconds,
+        against: "a raw echo",
+        aim: Aim::Ratio(2.5),
+        read: "1 would mean that HTTP, the log line and the answer cost \
+               nothing. tiny_http hands each call to another thread and back, \
+               so much of it is how fast the system wakes a thread: with \
+               `taskset -c 0` (Linux) only the work is left.",
+        run: wire::activate,
+    },
+    Figure {
+        name: "get",
+        what: "Get, 1 connection",
+        unit: Unit::Seconds,
+        against: "a raw echo",
+        aim: Aim::Ratio(2.5),
+        read: "The same with JSON in and out; Docker asks it for each volume \
+               of a container that starts.",
+        run: wire::get,
+    },
+    Figure {
+        name: "p99",
+        what: "Get, 8 connections, p99",
+        unit: Unit::Seconds,
+        against: "1 connection, p99",
+        aim: Aim::None,
+        read: "One thread serves all: 8 would mean that each waits for the \
+               seven others, and more that something is in the way.",
+        run: wire::p99,
+    },
+    Figure {
+        name: "start",
+        what: "start to first Activate",
+        unit: Unit::Seconds,
+        against: "its --help",
+        aim: Aim::None,
+        read: "What the plugin does before it can answer; the rest is the \
+               system's work to start any program.",
+        run: wire::start,
+    },
+    Figure {
+        name: "memory",
+        what: "idle memory",
+        unit: Unit::Bytes,
+        against: "an idle sleep(1)",
+        aim: Aim::Value(2.0 * MIB),
+        read: "Resident pages, those shared with other programs included; the \
+               aim is for a static build, which shares none.",
+        run: wire::memory,
+    },
+    Figure {
+        name: "cold",
+        what: "first build",
+        unit: Unit::CpuSeconds,
+        against: "tiny_http alone",
+        aim: Aim::Value(14.0),
+        read: "What a learner waits for once, checker and exercise 1; the \
+               ratio tells a slower machine from a heavier build.",
+        run: build::cold,
+    },
+    Figure {
+        name: "edit",
+        what: "edit to binary",
+        unit: Unit::Seconds,
+        against: "an idle cargo build",
+        aim: Aim::None,
+        read: "One line changed in exercise 1; below an idle build nothing \
+               can come, because that is where cargo looks what to do.",
+        run: build::edit,
+    },
+    Figure {
+        name: "verdict",
+        what: "edit to verdict",
+        unit: Unit::Seconds,
+        against: "an idle cargo build",
+        aim: Aim::Value(0.3),
+        read: "From the save to the end of make check-exercise-1, all of whose \
+               checks pass.",
+        run: build::verdict,
+    },
+    Figure {
+        name: "check",
+        what: "check, nothing changed",
+        unit: Unit::Seconds,
+        against: "an idle cargo build",
+        aim: Aim::Value(0.1),
+        read: "Two idle builds (of the checker, of the exercise) and the \
+               checks themselves.",
+        run: build::check,
+    },
+];
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What figures share.
+#[derive(Debug)]
+pub struct Bench {
+    root: PathBuf,
+    solution: Option<Program>,
+    workspace: Option<Workspace>,
+}
+
+/// The figures called `names`, or all.
+///
+/// # Errors
+/// When there is no such figure.
+pub fn choose(names: &[&str]) -> Result<Vec<&'static Figure>> {
+    let unknown = |name: &&&str| FIGURES.iter().all(|it| it.name != **name);
+    if let Some(unknown) = names.iter().find(unknown) {
+        let all: Vec<_> = FIGURES.iter().map(|it| it.name).collect();
+        bail!("no figure {unknown}; there are {}", all.join(", "));
+    }
+    let chosen = |it: &&Figure| names.is_empty() || names.contains(&it.name);
+    Ok(FIGURES.iter().filter(chosen).collect())
+}
+
+/// Measures figures; `seen` is shown each one when it is there.
+///
+/// # Errors
+/// When one cannot be measured.
+pub fn run(
+    root: &Path,
+    figures: &[&'static Figure],
+    mut seen: impl FnMut(&'static Figure, Seen),
+) -> Result<()> {
+    let root = root.to_owned();
+    let mut bench = Bench { root, solution: None, workspace: None };
+    for figure in figures {
+        let outcome = (figure.run)(&mut bench)
+            .with_context(|| format!("measuring {}", figure.name))?;
+        seen(figure, outcome);
+    }
+    Ok(())
+}
+
+impl Bench {
+    /// The solution that is measured, as a release build in its usual place.
+    fn solution(&mut self) -> Result<Program> {
+        if let Some(known) = &self.solution {
+            return Ok(known.clone());
+        }
+        let step = steps::find(&self.root, STEP)?;
+        let package = step.package(Kind::Solution);
+        let target = cargo::target()?;
+        say(&format!("building {package} for release"));
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["build", "--quiet", "--release", "--package", &package])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(&self.root);
+        finish(&mut cargo)?;
+        let program = Program::new(&target.join("release").join(package))?;
+        Ok(self.solution.insert(program).clone())
+    }
+
+    /// A copy of the project, built once.
+    fn workspace(&mut self) -> Result<&mut Workspace> {
+        if self.workspace.is_none() {
+            // The crates that the measured build needs are then here.
+            self.solution()?;
+            self.workspace = Some(Workspace::build(&self.root)?);
+        }
+        self.workspace.as_mut().context("it was made one line above")
+    }
+}
+
+/// On the way, to who waits; not part of the result.
+fn say(text: &str) {
+    anstream::eprintln!("bench: {text} …");
+}
+
+/// Runs a command to its end, which must be a success, without a word. It and
+/// what it started end with us.
+fn finish(command: &mut Command) -> Result<Output> {
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let (child, group) = Guard::polite_group(|| command.spawn())
+        .with_context(|| format!("starting {command:?}"))?;
+    let output = child.wait_with_output()?;
+    group.release();
+    ensure!(
+        output.status.success(),
+        "{command:?} ended ({}): {}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    Ok(output)
+}
+
+/// The value in the middle, which no single hiccup moves.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl Seen {
+    /// Two series that were measured in turns.
+    fn medians(values: Vec<f64>, references: Vec<f64>) -> Self {
+        Self::Pair(Pair {
+            value: median(values),
+            reference: median(references),
+        })
+    }
+}
+
+impl Unit {
+    /// With three digits that count, as a person writes it.
+    fn show(self, amount: f64) -> String {
+        let (amount, unit) = match self {
+            Self::Bytes => (amount / MIB, "MiB"),
+            Self::CpuSeconds => (amount, "CPU s"),
+            Self::Seconds if amount < 1e-3 => (amount * 1e6, "µs"),
+            Self::Seconds if amount < 1.0 => (amount * 1e3, "ms"),
+            Self::Seconds => (amount, "s"),
+        };
+        let digits = match amount {
+            0.0..10.0 => 2,
+            10.0..100.0 => 1,
+            _ => 0,
+        };
+        format!("{amount:.digits$} {unit}")
+    }
+
+    /// The aim in the way people talk about it.
+    fn show_aim(self, most: f64) -> String {
+        match self {
+            Self::Bytes => format!("{} MiB", most / MIB),
+            Self::CpuSeconds => format!("{most} CPU s"),
+            Self::Seconds => format!("{most} s"),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::CpuSeconds => "CPU seconds",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+/// The line above all rows.
+pub fn header() -> impl Display {
+    Row(["what", "seen", "ratio to", "aim"].map(str::to_owned), LABEL)
+}
+
+/// One figure as a row, and how to read it.
+pub fn row(figure: &Figure, seen: &Seen) -> impl Display {
+    let aim = match figure.aim {
+        Aim::Ratio(most) => format!("ratio <= {most}"),
+        Aim::Value(most) => format!("<= {}", figure.unit.show_aim(most)),
+        Aim::None => "-".to_owned(),
+    };
+    let (value, ratio) = match seen {
+        Seen::Pair(Pair { value, reference }) => {
+            let show = |amount: f64| figure.unit.show(amount);
+            let ratio = value / reference;
+            let beside = show(*reference);
+            let against = figure.against;
+            (show(*value), format!("{ratio:.2} x {against} ({beside})"))
+        }
+        Seen::Skipped(why) => ("skipped".to_owned(), why.clone()),
+    };
+    let row = Row([figure.what.to_owned(), value, ratio, aim], Style::new());
+    format!("{row}\n{}", wrapped(figure.read))
+}
+
+struct Row([String; 4], Style);
+
+impl Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self([what, seen, ratio, aim], style) = self;
+        write!(f, "{style}{what:<24} {seen:<10} {ratio:<37} {aim}{style:#}")
+    }
+}
+
+/// Lines below a row, indented, in 78 columns.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 78;
+    const INDENT: &str = "   ";
+    let mut lines = vec![INDENT.to_owned()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always one");
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(format!("{INDENT} {word}"));
+        } else {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}
+
+/// One figure for a program.
+pub fn to_json(figure: &Figure, seen: &Seen) -> Value {
+    let mut value = json!({
+        "name": figure.name,
+        "what": figure.what,
+        "unit": figure.unit.word(),
+        "against": figure.against,
+        "read": figure.read,
+    });
+    match figure.aim {
+        Aim::Ratio(most) => value["aim"] = json!({ "ratio": most }),
+        Aim::Value(most) => value["aim"] = json!({ "value": most }),
+        Aim::None => {}
+    }
+    match seen {
+        Seen::Pair(pair) => {
+            value["value"] = json!(pair.value);
+            value["reference"] = json!(pair.reference);
+            value["ratio"] = json!(pair.value / pair.reference);
+        }
+        Seen::Skipped(why) => value["skipped"] = json!(why),
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_names_of_their_own_and_rows_that_fit() {
+        for (index, figure) in FIGURES.iter().enumerate() {
+            let Figure { name, what, against, .. } = figure;
+            let earlier = &FIGURES[..index];
+            assert!(earlier.iter().all(|it| it.name != *name), "{name}");
+            assert!(what.chars().count() <= 24, "{name}");
+            assert!(against.chars().count() <= 19, "{name}");
+        }
+    }
+
+    #[test]
+    fn figures_are_chosen_by_name_and_an_unknown_one_is_refused() {
+        let chosen = |names: &[&str]| choose(names).map(|it| it.len()).ok();
+        assert_eq!(chosen(&[]), Some(FIGURES.len()));
+        assert_eq!(chosen(&["start", "get"]), Some(2));
+        let refusal = choose(&["get", "gte"]).unwrap_err().to_string();
+        assert!(refusal.starts_with("no figure gte; there are activate, get"));
+    }
+
+    #[test]
+    fn a_row_says_what_was_seen_beside_what_and_the_aim() {
+        let pair = Pair { value: 31.2e-6, reference: 15.1e-6 };
+        let text = row(&FIGURES[0], &Seen::Pair(pair)).to_string();
+        assert_eq!(
+            text.lines().next(),
+            Some(
+                "Activate, 1 connection   31.2 µs    \
+                 2.07 x a raw echo (15.1 µs)           ratio <= 2.5"
+            )
+        );
+        assert!(text.lines().all(|it| it.chars().count() <= 100), "{text}");
+        let json = to_json(&FIGURES[0], &Seen::Pair(pair));
+        assert_eq!(json["aim"]["ratio"], 2.5);
+        assert_eq!(json["value"], 31.2e-6);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_here_says_why() {
+        let seen = Seen::Skipped("only Linux tells".to_owned());
+        let text = row(&FIGURES[4], &seen).to_string();
+        assert!(text.contains("skipped    only Linux tells"), "{text}");
+        assert_eq!(to_json(&FIGURES[4], &seen)["skipped"], "only Linux tells");
+    }
+
+    #[test]
+    fn amounts_read_as_people_write_them() {
+        let cases = [
+            (Unit::Seconds, 14.96e-6, "15.0 µs"),
+            (Unit::Seconds, 0.00123, "1.23 ms"),
+            (Unit::Seconds, 0.3, "300 ms"),
+            (Unit::Seconds, 2.5, "2.50 s"),
+            (Unit::CpuSeconds, 12.84, "12.8 CPU s"),
+            (Unit::Bytes, 3.5 * MIB, "3.50 MiB"),
+        ];
+        for (unit, amount, expected) in cases {
+            assert_eq!(unit.show(amount), expected);
+        }
+    }
+
+    #[test]
+    fn one_hiccup_does_not_move_the_median() {
+        assert_eq!(median(vec![3.0, 900.0, 1.0, 2.0, 2.5]), 2.5);
+    }
+}

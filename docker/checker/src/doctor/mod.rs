@@ -1,0 +1,635 @@
+//! `make doctor`: what this machine has, and what that allows.
+//!
+//! [`Machine`] holds facts and [`look`] gathers them. What follows from them is
+//! worked out here, without a look at any machine, so that tests can play
+//! machines that nobody has at hand.
+
+mod look;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
+
+use crate::report::{BAD, GOOD};
+
+/// The oldest Rust that builds the workshop, as its manifests say.
+const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// The last step that asks for no filesystem of its own.
+const WITHOUT_FILESYSTEMS: u32 = 7;
+
+/// A build of everything takes about this much, in MiB.
+const ROOM: u64 = 2048;
+
+const RUSTUP: &str =
+    "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
+
+/// Facts about one machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    system: System,
+    installer: Option<Installer>,
+    systemd: bool,
+    root: bool,
+    wsl: Wsl,
+    rustup: bool,
+    /// Versions, as the programs say them.
+    rustc: Option<String>,
+    cargo: Option<String>,
+    make: Option<String>,
+    node: Option<String>,
+    npm: Option<String>,
+    docker: Docker,
+    /// Whether a file can be made where dockerd looks for plugins.
+    plugins: bool,
+    dockerd: Option<PathBuf>,
+    /// What keeps us from starting a dockerd of our own.
+    no_private: Option<String>,
+    loops: bool,
+    mkfs: Option<PathBuf>,
+    strace: Option<PathBuf>,
+    browser: Option<String>,
+    /// The type of what holds /var/lib/workshop.
+    filesystem: Option<String>,
+    /// Where cargo builds, in MiB.
+    free: Option<u64>,
+    temp: Temp,
+    course: Course,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Linux,
+    MacOs,
+    Other,
+}
+
+/// Linux inside Windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wsl {
+    No,
+    /// The files are Linux's own.
+    Home,
+    /// The files are those of Windows, which are slow and take no sockets.
+    Windows,
+}
+
+/// What installs programs here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Installer {
+    Apt,
+    Dnf,
+    Pacman,
+    Zypper,
+    Apk,
+    Brew,
+}
+
+/// How far one gets with the Docker of this machine.
+#[derive(Clone, Debug)]
+enum Docker {
+    NoClient,
+    /// Something else answers to its name.
+    Foreign,
+    /// The client did not come back.
+    Silent,
+    /// In the client's words.
+    NoDaemon {
+        client: String,
+        why: String,
+    },
+    /// There may be a daemon behind a socket that we may not open.
+    Locked {
+        client: String,
+        socket: String,
+        group: Option<String>,
+    },
+    /// Their API ranges do not meet, in the daemon's words.
+    Apart {
+        client: String,
+        why: String,
+    },
+    Answers {
+        client: String,
+        server: String,
+        /// The API version that they agreed on.
+        api: String,
+        engine: Engine,
+    },
+}
+
+/// Whose files the daemon sees, and so where it looks for plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Engine {
+    Here,
+    /// A user's own, in namespaces of its own.
+    Rootless,
+    /// In a machine of its own, called Docker Desktop or something else.
+    Virtual(String),
+    /// On a host of this name.
+    Elsewhere(String),
+}
+
+#[derive(Clone, Debug)]
+struct Temp {
+    path: PathBuf,
+    /// Why no socket can be bound there.
+    trouble: Option<String>,
+}
+
+/// What of the workshop is in the folders.
+#[derive(Clone, Debug)]
+struct Course {
+    last: u32,
+    /// The first exercise that still has a hole.
+    next: Option<u32>,
+    /// Whether the Makefile has a sandbox to offer.
+    sandbox: bool,
+}
+
+/// Looks at the machine we are on; takes a few seconds at most.
+pub fn look(root: &Path) -> Machine {
+    look::machine(root)
+}
+
+/// One line about one thing.
+struct Item {
+    name: &'static str,
+    state: State,
+}
+
+enum State {
+    Has(String),
+    Lacks {
+        what: String,
+        /// What one could do with it.
+        adds: &'static str,
+        /// How to get it.
+        how: String,
+    },
+}
+
+fn has(name: &'static str, what: impl Into<String>) -> Item {
+    Item { name, state: State::Has(what.into()) }
+}
+
+fn lacks(
+    name: &'static str,
+    what: impl Into<String>,
+    adds: &'static str,
+    how: impl Into<String>,
+) -> Item {
+    let state = State::Lacks { what: what.into(), adds, how: how.into() };
+    Item { name, state }
+}
+
+impl Machine {
+    /// Whether there is a Rust that builds the workshop.
+    pub fn builds(&self) -> bool {
+        let new = |it: &Option<String>| {
+            it.as_deref().is_some_and(|it| number(it) >= number(RUST))
+        };
+        new(&self.rustc) && new(&self.cargo)
+    }
+
+    fn items(&self) -> Vec<Item> {
+        let mut items = vec![self.rust(), self.make()];
+        items.extend(self.docker());
+        if self.system == System::Linux {
+            items.push(self.dockerd());
+            items.push(self.filesystems());
+            items.extend(self.filesystem.as_ref().map(|kind| {
+                has("volumes", format!("/var/lib/workshop would be on {kind}"))
+            }));
+            items.push(self.strace());
+        }
+        items.extend([self.browser(), self.node()]);
+        items.extend(self.disk());
+        items.push(self.temp());
+        items.extend(self.wsl());
+        items
+    }
+
+    fn rust(&self) -> Item {
+        let adds = "everything: the plugins and this checker are built with it";
+        let (Some(rustc), Some(cargo)) = (&self.rustc, &self.cargo) else {
+            let what = if self.rustc.is_some() { "no cargo" } else { "none" };
+            return lacks("Rust", what, adds, RUSTUP);
+        };
+        if self.builds() {
+            return has("Rust", format!("{rustc} ({RUST} or newer is needed)"));
+        }
+        let old = if number(rustc) < number(RUST) {
+            format!("{rustc} is older than {RUST}")
+        } else {
+            format!("cargo {cargo} is older than {RUST}")
+        };
+        lacks("Rust", old, adds, self.new_rust())
+    }
+
+    fn new_rust(&self) -> &'static str {
+        if self.rustup { "rustup update stable" } else { RUSTUP }
+    }
+
+    fn make(&self) -> Item {
+        match &self.make {
+            Some(version) => has("make", version),
+            None => lacks(
+                "make",
+                "none",
+                "the short commands (without: sh docker/checker/run.sh --help)",
+                match self.system {
+                    System::MacOs => "xcode-select --install".to_owned(),
+                    _ => self.get("make"),
+                },
+            ),
+        }
+    }
+
+    fn docker(&self) -> Vec<Item> {
+        const ADDS: &str = "the same steps in a real Docker";
+        let client = |version: &str| has("docker", format!("client {version}"));
+        let daemon = |what: &str, how: String| lacks("daemon", what, ADDS, how);
+        match &self.docker {
+            Docker::NoClient => {
+                vec![lacks("docker", "no client", ADDS, self.get("docker"))]
+            }
+            Docker::Foreign => vec![lacks(
+                "docker",
+                "the command is not Docker's own (Podman's?)",
+                ADDS,
+                self.get("docker"),
+            )],
+            Docker::Silent => vec![lacks(
+                "docker",
+                "`docker version` does not come back",
+                ADDS,
+                "look at `docker context ls` and DOCKER_HOST; restart Docker",
+            )],
+            Docker::NoDaemon { client: version, why } => {
+                vec![client(version), daemon(why, self.start_docker())]
+            }
+            Docker::Locked { client: version, socket, group } => {
+                let group = group.as_deref().unwrap_or("docker");
+                let what = format!("you may not open {socket}");
+                let how = format!(
+                    "sudo usermod -aG {group} $USER, then log in again (it \
+                     makes you as good as root), or sudo for each command"
+                );
+                vec![client(version), daemon(&what, how)]
+            }
+            Docker::Apart { client: version, why } => {
+                let how = "the same generation for both; till then the \
+                           stand-in daemon is what checks";
+                vec![client(version), daemon(why, how.to_owned())]
+            }
+            Docker::Answers { client: version, server, api, engine } => {
+                let text = format!(
+                    "{}{server} answers; the API ranges meet (at {api})",
+                    engine.called()
+                );
+                vec![client(version), has("daemon", text), self.plugins(engine)]
+            }
+        }
+    }
+
+    fn start_docker(&self) -> String {
+        match (self.system, self.wsl) {
+            (System::MacOs, _) => "open -a Docker".to_owned(),
+            (_, Wsl::Home | Wsl::Windows) => {
+                "start Docker Desktop and switch on its WSL integration, or: \
+                 sudo service docker start"
+                    .to_owned()
+            }
+            _ if self.systemd => {
+                self.sudo("systemctl start docker").into_owned()
+            }
+            _ => self.sudo("service docker start").into_owned(),
+        }
+    }
+
+    /// Where the daemon that answers looks for a plugin.
+    fn plugins(&self, engine: &Engine) -> Item {
+        const ADDS: &str = "your plugin in a real Docker";
+        let sandbox = || match self.course.sandbox {
+            true => "make sandbox".to_owned(),
+            false => "a Linux machine with a Docker of its own".to_owned(),
+        };
+        match engine {
+            Engine::Here if self.plugins => {
+                has("plugins", "looked up in /run/docker/plugins, yours to use")
+            }
+            Engine::Here => lacks(
+                "plugins",
+                "looked up in /run/docker/plugins, where only root may write",
+                ADDS,
+                match self.course.sandbox {
+                    true => "make sandbox".to_owned(),
+                    false => {
+                        "sudo env \"PATH=$PATH\" make … ENGINE=host".into()
+                    }
+                },
+            ),
+            Engine::Rootless => lacks(
+                "plugins",
+                "looked up in /run/docker/plugins of the daemon's own \
+                 namespace, and as .spec files in ~/.local/lib/docker/plugins",
+                ADDS,
+                sandbox(),
+            ),
+            Engine::Virtual(name) => lacks(
+                "plugins",
+                format!("looked up inside {name}'s machine, not on this one"),
+                ADDS,
+                sandbox(),
+            ),
+            Engine::Elsewhere(host) => lacks(
+                "plugins",
+                format!("looked up on {host}, not on this machine"),
+                ADDS,
+                sandbox(),
+            ),
+        }
+    }
+
+    /// The program, for a daemon that nobody else uses.
+    fn dockerd(&self) -> Item {
+        const ADDS: &str = "each step in a private Docker (AGAINST=docker)";
+        match (&self.dockerd, &self.no_private) {
+            (Some(path), None) => {
+                let path = path.display();
+                has("dockerd", format!("{path}, for private ones"))
+            }
+            (Some(_), Some(why)) if !self.root => {
+                lacks("dockerd", why, ADDS, "sudo env \"PATH=$PATH\" make …")
+            }
+            (_, why) => lacks(
+                "dockerd",
+                why.as_deref().unwrap_or("no such program"),
+                ADDS,
+                self.get("docker"),
+            ),
+        }
+    }
+
+    fn filesystems(&self) -> Item {
+        const ADDS: &str = "volumes with a size limit (step 8)";
+        match &self.mkfs {
+            _ if !self.loops => lacks(
+                "ext4",
+                "no loop devices",
+                ADDS,
+                self.sudo("modprobe loop").into_owned(),
+            ),
+            None => lacks("ext4", "no mkfs.ext4", ADDS, self.get("mkfs.ext4")),
+            Some(mkfs) => {
+                has("ext4", format!("{} and loop devices", mkfs.display()))
+            }
+        }
+    }
+
+    fn strace(&self) -> Item {
+        match &self.strace {
+            Some(path) => has("strace", path.display().to_string()),
+            None => lacks(
+                "strace",
+                "none",
+                "proofs that look at every system call (later steps)",
+                self.get("strace"),
+            ),
+        }
+    }
+
+    fn browser(&self) -> Item {
+        match &self.browser {
+            Some(name) => has("browser", name),
+            None => lacks(
+                "browser",
+                "none found",
+                "the slides as a deck, and as PDF",
+                self.get("browser"),
+            ),
+        }
+    }
+
+    fn node(&self) -> Item {
+        match (&self.node, &self.npm) {
+            (Some(node), Some(npm)) => {
+                has("node", format!("{node}, npm {npm}"))
+            }
+            (node, _) => lacks(
+                "node",
+                if node.is_some() { "no npm" } else { "none" },
+                "the deck (without it, the slides are one plain page)",
+                self.get("node"),
+            ),
+        }
+    }
+
+    fn disk(&self) -> Option<Item> {
+        let free = self.free?;
+        let text =
+            format!("{}.{} GiB free", free / 1024, free % 1024 * 10 / 1024);
+        Some(if free >= ROOM {
+            has("disk", text)
+        } else {
+            lacks(
+                "disk",
+                text,
+                "a build of all steps (about 2 GiB)",
+                "make room, or CARGO_TARGET_DIR=/some/folder make …",
+            )
+        })
+    }
+
+    fn temp(&self) -> Item {
+        let path = self.temp.path.display();
+        match &self.temp.trouble {
+            None => has("sockets", format!("{path} takes them")),
+            Some(why) => lacks(
+                "sockets",
+                format!("{path}: {why}"),
+                "checks: each plugin listens in a folder there",
+                "TMPDIR=/some/folder make …",
+            ),
+        }
+    }
+
+    fn wsl(&self) -> Option<Item> {
+        match self.wsl {
+            Wsl::No => None,
+            Wsl::Home => Some(has("WSL", "the files are on Linux's own disk")),
+            Wsl::Windows => Some(lacks(
+                "WSL",
+                "these files are on a Windows disk: slow, and no sockets",
+                "builds that are many times faster",
+                "put the project into your Linux home folder",
+            )),
+        }
+    }
+
+    fn sudo<'a>(&self, command: &'a str) -> std::borrow::Cow<'a, str> {
+        if self.root {
+            command.into()
+        } else {
+            format!("sudo {command}").into()
+        }
+    }
+
+    /// How to install one of the things that we look for.
+    fn get(&self, thing: &str) -> String {
+        let package = package(self.installer, thing);
+        match self.installer {
+            Some(Installer::Brew) => format!("brew install {package}"),
+            Some(installer) => {
+                let words = installer.words();
+                self.sudo(&format!("{words} {package}")).into_owned()
+            }
+            None => format!("install {package} as this system does it"),
+        }
+    }
+
+    /// Whether plugins can be tried in this machine's own Docker, and would be
+    /// if we were root.
+    fn own_docker(&self) -> (bool, bool) {
+        let here =
+            matches!(self.docker, Docker::Answers { engine: Engine::Here, .. })
+                && self.system == System::Linux;
+        (here && self.plugins, here && !self.root)
+    }
+
+    /// The sum of it all, in one line.
+    fn verdict(&self) -> String {
+        if !self.builds() {
+            return format!("no step yet, for want of Rust {RUST} or newer");
+        }
+        if self.temp.trouble.is_some() {
+            return "no step yet, for want of a folder that takes sockets"
+                .to_owned();
+        }
+        let answers = matches!(self.docker, Docker::Answers { .. });
+        let sandbox = answers && self.course.sandbox;
+        let own = self.system == System::Linux
+            && self.loops
+            && self.mkfs.is_some()
+            && self.root;
+        let last = match own || sandbox {
+            true => self.course.last,
+            false => self.course.last.min(WITHOUT_FILESYSTEMS),
+        };
+        let steps = match last {
+            0 => return "no step is in the folders".to_owned(),
+            1 => "step 1".to_owned(),
+            _ => format!("steps 1-{last}"),
+        };
+        let mut line = format!("{steps}, checked by the stand-in daemon");
+        let (now, as_root) = self.own_docker();
+        line.push_str(if now {
+            " and by the machine's own Docker"
+        } else if sandbox {
+            " and by a Docker of their own (make sandbox)"
+        } else if self.no_private.is_none() {
+            " and by a private Docker (AGAINST=docker)"
+        } else if as_root {
+            "; as root, also by the machine's own Docker"
+        } else {
+            ""
+        });
+        line
+    }
+
+    /// What to type now.
+    fn next(&self) -> String {
+        if !self.builds() {
+            let command = match self.rustc {
+                Some(_) => self.new_rust(),
+                None => RUSTUP,
+            };
+            return command.to_owned();
+        }
+        if self.temp.trouble.is_some() {
+            return "TMPDIR=/some/folder make doctor".to_owned();
+        }
+        let (verb, step) = match self.course.next {
+            Some(step) => ("run", step),
+            None => ("check", self.course.last.max(1)),
+        };
+        match self.make {
+            Some(_) => format!("make {verb}-exercise-{step}"),
+            None => format!("sh docker/checker/run.sh {verb} exercise {step}"),
+        }
+    }
+}
+
+impl Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for Item { name, state } in self.items() {
+            match state {
+                State::Has(what) => {
+                    writeln!(f, "{GOOD}ok{GOOD:#}  {name:<8} {what}")?;
+                }
+                State::Lacks { what, adds, how } => writeln!(
+                    f,
+                    "{BAD}--{BAD:#}  {name:<8} {what}. Adds: {adds}. How: \
+                     {how}"
+                )?,
+            }
+        }
+        writeln!(f, "\nthis machine: {}", self.verdict())?;
+        writeln!(f, "Next: {}", self.next())
+    }
+}
+
+impl Engine {
+    /// Before its version.
+    fn called(&self) -> String {
+        match self {
+            Self::Here => String::new(),
+            Self::Rootless => "rootless ".to_owned(),
+            Self::Virtual(name) => format!("{name}, "),
+            Self::Elsewhere(host) => format!("on {host}: "),
+        }
+    }
+}
+
+impl Installer {
+    /// The words before a package. The first is the program whose presence
+    /// tells.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Apt => "apt-get install",
+            Self::Dnf => "dnf install",
+            Self::Pacman => "pacman -S",
+            Self::Zypper => "zypper install",
+            Self::Apk => "apk add",
+            Self::Brew => "brew install",
+        }
+    }
+
+    fn program(self) -> &'static str {
+        self.words().split(' ').next().unwrap_or_default()
+    }
+}
+
+/// What a thing that we look for is called where it is installed from.
+fn package(installer: Option<Installer>, thing: &str) -> &str {
+    match (installer, thing) {
+        (Some(Installer::Apt), "docker") => "docker.io",
+        (Some(Installer::Dnf), "docker") => "moby-engine",
+        (Some(Installer::Brew), "docker") => "--cask docker",
+        (_, "mkfs.ext4") => "e2fsprogs",
+        (Some(Installer::Brew), "browser") => "--cask firefox",
+        (_, "browser") => "chromium",
+        (Some(Installer::Brew), "node") => "node",
+        (None, "node") => "nodejs and npm",
+        (_, "node") => "nodejs npm",
+        _ => thing,
+    }
+}
+
+/// `1.88.0` as numbers that compare; what is no number is 0.
+fn number(version: &str) -> (u32, u32) {
+    let mut parts = version.split('.').map(|it| it.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}

@@ -1,0 +1,30 @@
+# A plugin as an image that holds one static program: --build-arg STEP=04.
+# Needs BuildKit: Docker 23 or newer, or DOCKER_BUILDKIT=1 before that.
+
+ARG BASE=rust:1.95-slim-trixie
+FROM ${BASE} AS build
+
+# Small rather than fast: a plugin waits for Docker and for disks. Panics must
+# go on unwinding, for the plugin answers them.
+ENV CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
+    CARGO_PROFILE_RELEASE_LTO=true \
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=s \
+    CARGO_PROFILE_RELEASE_STRIP=true \
+    RUSTFLAGS="-C target-feature=+crt-static"
+
+WORKDIR /workshop
+COPY . .
+ARG STEP=01
+# Crates and what was built of them outlive an edit. Cargo compares times, and
+# the sources of another checkout may be older than what was built here: touched
+# sources are built again. A named target keeps the flags away from derives.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/workshop/target,sharing=locked \
+    touch solutions/${STEP}-*/src/*.rs \
+    && target=$(rustc --print host-tuple) \
+    && cargo build --locked --release --package solution-${STEP} --target ${target} \
+    && cp target/${target}/release/solution-${STEP} /plugin
+
+FROM scratch
+COPY --from=build /plugin /plugin
+ENTRYPOINT ["/plugin"]
