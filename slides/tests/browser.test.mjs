@@ -92,7 +92,11 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     const seen = { asked: [], wrong: [] };
     const note = (text) => seen.wrong.push(text);
     context.on('request', (it) => seen.asked.push(it.url()));
-    context.on('requestfailed', (it) => note(`failed: ${it.url()}`));
+    context.on('requestfailed', (it) => {
+      // A window that goes elsewhere gives up what it was loading.
+      const why = it.failure().errorText;
+      if (why !== 'net::ERR_ABORTED') note(`${why}: ${it.url()}`);
+    });
     context.on('response', (it) => {
       if (it.status() >= 400) note(`${it.status()}: ${it.url()}`);
     });
@@ -273,7 +277,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     for (const task of tasks) {
       await show(page, task);
       await page.click('section.present button.copy');
-      await page.getByText('Copied').first().waitFor();
+      await page.locator('section.present').getByText('Copied').waitFor();
       const code = page.locator('section.present figure.sh code');
       const copied = await page.evaluate('navigator.clipboard.readText()');
       assert.equal(copied, await code.textContent());
