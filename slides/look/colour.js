@@ -1,0 +1,10 @@
+// Colours for Rust and for commands. Without npm there are none to import.
+import hljs from '../node_modules/@highlightjs/cdn-assets/es/core.min.js';
+import bash from '../node_modules/@highlightjs/cdn-assets/es/languages/bash.min.js';
+import rust from '../node_modules/@highlightjs/cdn-assets/es/languages/rust.min.js';
+
+hljs.registerLanguage('bash', bash);
+hljs.registerLanguage('rust', rust);
+for (const code of document.querySelectorAll('code.language-rust')) {
+  hljs.highlightElement(code);
+}

@@ -1,0 +1,23 @@
+// The deck. All is imported by name at the top: one by one it took longer.
+import Reveal from '../node_modules/reveal.js/dist/reveal.mjs';
+import Notes from '../node_modules/reveal.js/dist/plugin/notes.mjs';
+import './colour.js';
+import './page.js';
+
+const deck = new Reveal({
+  width: 1280,
+  height: 720,
+  margin: 0,
+  center: false,
+  controls: false,
+  hash: true,
+  slideNumber: 'c/t',
+  transition: 'none',
+  backgroundTransition: 'none',
+  // Each slide says how long it takes; the speaker's window counts it down.
+  defaultTiming: 60,
+  plugins: [Notes],
+});
+await deck.initialize();
+// For whoever tests or scripts it.
+window.deck = deck;

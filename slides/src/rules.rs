@@ -1,0 +1,182 @@
+//! What can be measured of a good slide. The rest is for eyes.
+
+use crate::chapter::{
+    Chapter, Code, CodeKind, Deck, Kind, Problem, Slide, Table,
+};
+use crate::diagram::Diagram;
+
+/// Longer, and a title takes two lines.
+const TITLE: usize = 44;
+/// More, and the room reads instead of listening.
+const WORDS: usize = 30;
+/// What the wall is wide, at a size that the last row reads.
+const COLUMNS: usize = 76;
+/// What the wall is high, with room for a title and a sentence.
+const LINES: usize = 12;
+/// The same without the sentence.
+const LINES_ALONE: usize = 15;
+
+/// Every rule that a slide or a chapter breaks.
+pub fn broken(deck: &Deck) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for chapter in &deck.chapters {
+        let mut add = |line, text| {
+            found.push(Problem { file: chapter.file.clone(), line, text });
+        };
+        for slide in &chapter.slides {
+            if let Some(why) = title(&slide.title) {
+                add(slide.line, why);
+            }
+            for (line, why) in sizes(slide) {
+                add(line, why);
+            }
+        }
+        for (line, why) in course(chapter) {
+            add(line, why);
+        }
+    }
+    found
+}
+
+fn title(title: &str) -> Option<String> {
+    let length = title.chars().count();
+    if length > TITLE {
+        return Some(format!("a title of {length} characters, over {TITLE}"));
+    }
+    if title.split_whitespace().count() < 3 || title.ends_with('.') {
+        return Some("a title is a sentence, without the full stop".to_owned());
+    }
+    None
+}
+
+fn sizes(slide: &Slide) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let words = slide.prose.split_whitespace().count();
+    if words > WORDS {
+        found.push((slide.line, format!("{words} words, over {WORDS}")));
+    }
+    for code in &slide.code {
+        for (at, line) in code.text.lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > COLUMNS {
+                let why = format!("code of {columns} columns, over {COLUMNS}");
+                found.push((code.line + at, why));
+            }
+        }
+    }
+    let most = if words == 0 { LINES_ALONE } else { LINES };
+    found.extend(blocks(slide, most).map(|why| (slide.line, why)));
+    let diagrams = slide.diagrams.iter().filter_map(diagram);
+    let tables = slide.tables.iter().filter_map(table);
+    found.extend(diagrams.chain(tables).map(|why| (slide.line, why)));
+    found
+}
+
+fn blocks(slide: &Slide, most: usize) -> Option<String> {
+    let lines = |code: &Code| code.text.lines().count();
+    let all: usize = slide.code.iter().map(lines).sum();
+    match (&slide.code[..], slide.diagrams.len() + slide.tables.len()) {
+        ([], 0 | 1) => None,
+        ([one], 0) if lines(one) <= most => None,
+        ([one], 0) => {
+            Some(format!("{} lines of code, over {most}", lines(one)))
+        }
+        ([wire, code], 0)
+            if matches!(wire.kind, CodeKind::Http(_))
+                && matches!(code.kind, CodeKind::Rust(_))
+                && all <= LINES =>
+        {
+            None
+        }
+        _ => Some(format!(
+            "one block a slide; two only from the wire to its type, {LINES} lines"
+        )),
+    }
+}
+
+fn diagram(diagram: &Diagram) -> Option<String> {
+    let (actors, messages, words) = diagram.size();
+    let longest = words.iter().map(|it| it.chars().count()).max().unwrap_or(0);
+    (actors > 3 || messages > 6 || longest > 24).then(|| {
+        format!(
+            "a diagram of {actors} actors, {messages} messages, {longest} \
+             characters: at most 3, 6, 24"
+        )
+    })
+}
+
+fn table(table: &Table) -> Option<String> {
+    let Table { rows, columns, cells } = table;
+    if *rows > 4 || *columns > 3 {
+        return Some(format!("a table of {rows} by {columns}, over 4 by 3"));
+    }
+    let sentence = |cell: &&String| {
+        cell.split_whitespace().count() > 6 || cell.trim_end().ends_with('.')
+    };
+    cells
+        .iter()
+        .find(sentence)
+        .map(|cell| format!("a sentence in a cell: {cell}"))
+}
+
+/// What every chapter of a step has, and how it spends its time.
+fn course(chapter: &Chapter) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let spent: f64 = chapter.slides.iter().map(|it| it.minutes).sum();
+    let whole = chapter.minutes;
+    if (spent - whole).abs() > 0.01 {
+        found
+            .push((1, format!("{spent} minutes of slides, {whole} announced")));
+    }
+    if chapter.step == 0 {
+        return found;
+    }
+    let works = [Kind::Task, Kind::Review];
+    let talk = chapter.slides.iter().filter(|it| !works.contains(&it.kind));
+    let talk: f64 = talk.map(|it| it.minutes).sum();
+    if talk > whole / 3.0 + 0.01 {
+        found.push((
+            1,
+            format!("{talk} minutes of talk, over a third of {whole}"),
+        ));
+    }
+    for kind in [Kind::Predict, Kind::Task, Kind::Review, Kind::WhatIf] {
+        if !chapter.slides.iter().any(|it| it.kind == kind) {
+            found.push((1, format!("no slide is a {}", kind.class())));
+        }
+    }
+    let rust = |it: &Slide| {
+        it.code.iter().any(|code| matches!(code.kind, CodeKind::Rust(_)))
+    };
+    let wire = |it: &Slide| {
+        !it.diagrams.is_empty()
+            || it.code.iter().any(|code| matches!(code.kind, CodeKind::Http(_)))
+    };
+    if let Some(first) = chapter.slides.iter().position(rust)
+        && !chapter.slides[..=first].iter().any(wire)
+    {
+        let line = chapter.slides[first].line;
+        found.push((line, "the wire comes before the code".to_owned()));
+    }
+    for task in chapter.slides.iter().filter(|it| it.kind == Kind::Task) {
+        found.extend(judge_task(chapter, task).map(|why| (task.line, why)));
+    }
+    found
+}
+
+/// What stays on the wall while the room works has all that it needs then.
+fn judge_task(chapter: &Chapter, task: &Slide) -> Option<String> {
+    let [Code { kind: CodeKind::Sh(None), text, .. }] = &task.code[..] else {
+        return Some("a task has one command that tests ran".to_owned());
+    };
+    if text.trim().lines().count() != 1 {
+        return Some("a task has one command, in one line".to_owned());
+    }
+    let said = format!("{} {}", task.title, task.prose);
+    let minutes = format!("{} minutes", task.minutes);
+    if !said.contains(&minutes) {
+        return Some(format!("the task does not say its {minutes}"));
+    }
+    let first = format!("{}.1", chapter.step);
+    (!said.contains(&first)).then(|| format!("the task does not name {first}"))
+}

@@ -1,0 +1,159 @@
+//! The bytes on slides: what Docker sends, and what the solution answers.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::env;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use slides::chapter::{CodeKind, Deck};
+use slides::pdf::Scratch;
+
+#[test]
+fn every_exchange_is_what_the_solution_answers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let deck = Deck::read(root).unwrap();
+    let mut played = 0;
+    for (chapter, slide) in deck.slides() {
+        for code in &slide.code {
+            let CodeKind::Http(package) = &code.kind else { continue };
+            let place = format!("slides/{}:{}", chapter.file, code.line);
+            let wrong = play(package, &code.text);
+            assert_eq!(wrong, None, "{place}: {package}");
+            played += 1;
+        }
+    }
+    assert!(played >= 4, "only {played} exchanges were found");
+}
+
+#[test]
+fn an_exchange_that_does_not_take_place_is_found() {
+    const ASKED: &str = "POST /Plugin.Activate HTTP/1.1
+Host: plugin.moby.localhost
+User-Agent: Go-http-client/1.1
+Content-Length: 0
+Accept: application/vnd.docker.plugins.v1.2+json";
+    let activate = r#"{"Implements":["VolumeDriver"]}"#;
+    let right = format!("{ASKED}\n\nHTTP/1.1 200 OK\n\n{activate}\n");
+    assert_eq!(play("solution-01", &right), None);
+    for (part, lie) in [
+        ("200 OK", "404 Not Found"),
+        ("VolumeDriver\"]", "volumedriver\"]"),
+        ("\n\nHTTP/1.1 200 OK\n\n", "\n\nHTTP/1.1 200 OK\nX-Lie: 1\n\n"),
+        ("Content-Length: 0", "Content-Length: 7"),
+        ("Accept: ", "Accept-Language: "),
+        ("Host: plugin.moby.localhost", "Host: localhost"),
+    ] {
+        let wrong = right.replace(part, lie);
+        assert_ne!(play("solution-01", &wrong), None, "{lie} goes unnoticed");
+    }
+}
+
+/// What dockerd 26.1 and 28.5 send before a body, but for its length.
+const HEAD: [&str; 4] = [
+    "Host: plugin.moby.localhost",
+    "User-Agent: Go-http-client/1.1",
+    "Content-Length: ",
+    "Accept: application/vnd.docker.plugins.v1.2+json",
+];
+
+/// Sends the request of an exchange, and says what differs from it.
+fn play(package: &str, exchange: &str) -> Option<String> {
+    let (asked, answered) = exchange.split_once("\n\nHTTP/1.1 ")?;
+    let (head, body) = asked.split_once("\n\n").unwrap_or((asked, ""));
+    // Docker ends each body by a newline, and counts it.
+    let body =
+        if body.is_empty() { String::new() } else { format!("{body}\n") };
+    let mut lines = head.lines();
+    let first = lines.next()?;
+    if !first.starts_with("POST /") || !first.ends_with(" HTTP/1.1") {
+        return Some(format!("Docker does not send `{first}`"));
+    }
+    let length = format!("{}{}", HEAD[2], body.len());
+    let expected = [HEAD[0], HEAD[1], &length, HEAD[3]];
+    if !lines.clone().eq(expected) {
+        return Some(format!("Docker sends {expected:#?}, in this order"));
+    }
+    let head = head.replace('\n', "\r\n");
+    let got = Plugin::start(package).ask(&format!("{head}\r\n\r\n{body}"));
+    let (got_head, got_body) = got.split_once("\r\n\r\n")?;
+    let answered = format!("HTTP/1.1 {answered}");
+    let (head, body) = answered.split_once("\n\n")?;
+    let same = head.lines().all(|line| got_head.lines().any(|it| it == line));
+    (!same || got_body.trim_end() != body.trim_end()).then(|| got.clone())
+}
+
+/// A solution that runs; it ends with us.
+struct Plugin {
+    child: Child,
+    socket: PathBuf,
+    _folder: Scratch,
+}
+
+impl Plugin {
+    fn start(package: &str) -> Self {
+        // Its target folder is the one that this test was built in.
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(&cargo)
+            .args(["build", "--quiet", "--package", package])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(built.unwrap().success(), "{package} does not build");
+        let folder = Scratch::new().unwrap();
+        let socket = folder.path().join("p.sock");
+        let here = env::current_exe().unwrap();
+        let debug = here.ancestors().nth(2).unwrap();
+        let child = Command::new(debug.join(package))
+            .arg(&socket)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, socket, _folder: folder }
+    }
+
+    fn ask(&mut self, request: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut stream = loop {
+            match UnixStream::connect(&self.socket) {
+                Ok(stream) => break stream,
+                Err(err) => assert!(Instant::now() < deadline, "{err}"),
+            }
+            assert_eq!(self.child.try_wait().unwrap(), None, "it has stopped");
+            thread::sleep(Duration::from_millis(5));
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        // The plugin keeps the connection open: read what it promised.
+        let mut got = Vec::new();
+        let mut buffer = [0; 4096];
+        while !whole(&String::from_utf8_lossy(&got)) {
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(
+                read > 0,
+                "closed after {:?}",
+                String::from_utf8_lossy(&got)
+            );
+            got.extend(&buffer[..read]);
+        }
+        String::from_utf8(got).unwrap()
+    }
+}
+
+fn whole(reply: &str) -> bool {
+    let Some((head, body)) = reply.split_once("\r\n\r\n") else { return false };
+    let length =
+        head.lines().find_map(|it| it.strip_prefix("Content-Length: "));
+    length.is_some_and(|it| it.parse() == Ok(body.len()))
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
