@@ -16,7 +16,7 @@ HINTS := $(NUMBERS:%=hint-%)
 DIFFS := $(NUMBERS:%=diff-exercise-%)
 RESETS := $(NUMBERS:%=reset-exercise-%)
 
-.PHONY: help doctor sandbox sandbox-restart sandbox-rm rescue test lint bench \
+.PHONY: help doctor sandbox sandbox-restart sandbox-rm rescue slides slides-pdf test lint bench \
 	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
 	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS)
 
@@ -77,6 +77,14 @@ sandbox-rm:
 ## rescue: remove what killed plugins left behind
 rescue:
 	$(CHECKER) rescue
+
+## slides: the deck on http://localhost:8000 (PORT=… another port)
+slides:
+	@sh slides/run.sh serve
+
+## slides-pdf: the slides as slides.pdf
+slides-pdf:
+	@sh slides/run.sh pdf slides.pdf
 
 ## test: prove everything that this machine can prove
 test:

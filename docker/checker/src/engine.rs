@@ -166,6 +166,13 @@ fn import(busybox: &Path) -> Result<Played> {
     )
 }
 
+/// Whether a program is installed.
+pub fn on_path(program: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| {
+        env::split_paths(&path).any(|it| it.join(program).is_file())
+    })
+}
+
 /// Why this machine cannot start a private dockerd; none if it can.
 pub fn no_private() -> Option<String> {
     if !cfg!(target_os = "linux") {
@@ -180,10 +187,7 @@ pub fn no_private() -> Option<String> {
         ("unshare", "util-linux"),
         ("ip", "iproute2"),
     ] {
-        let found = env::var_os("PATH").is_some_and(|path| {
-            env::split_paths(&path).any(|it| it.join(program).is_file())
-        });
-        if !found {
+        if !on_path(program) {
             return Some(format!("no {program} here (apt install {from})"));
         }
     }

@@ -39,6 +39,7 @@ impl Counts {
 /// When a part cannot even be started.
 pub fn run(root: &Path) -> Result<bool> {
     let mut counts = rust(root)?;
+    counts.add(browser(root)?);
     counts.add(docker(root)?);
     println!();
     for skipped in &counts.skipped {
@@ -72,30 +73,43 @@ fn is_required(require: &str, skipped: &str) -> bool {
 fn rust(root: &Path) -> Result<Counts> {
     println!("== Rust: cargo test");
     let mut cargo = Command::new("cargo");
-    cargo
-        .current_dir(root)
-        .args(["test", "--locked", "--no-fail-fast", "--", "--show-output"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut child = cargo.spawn().context("running cargo test")?;
-    let output = child.stdout.take().context("cargo's output")?;
+    cargo.current_dir(root).args([
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--",
+        "--show-output",
+    ]);
+    let is_progress = |line: &str| line.starts_with("test ");
+    let (output, status) = echoed(&mut cargo, is_progress)?;
     let mut counts = Counts::default();
-    let mut all = Vec::new();
-    for line in BufReader::new(output).lines() {
-        let line = line.context("reading what cargo prints")?;
-        if line.starts_with("test ") {
-            println!("{line}");
-        }
-        counts.add(read_line(&line));
-        all.push(line);
-    }
-    let status = child.wait()?;
+    output.iter().for_each(|line| counts.add(read_line(line)));
     if !status.success() {
         // What the tests that passed have printed is worth reading now.
-        all.iter().for_each(|line| println!("{line}"));
+        output.iter().for_each(|line| println!("{line}"));
         counts.failed = counts.failed.max(1);
     }
     Ok(counts)
+}
+
+/// Runs a program, shows the lines that are progress, and returns all of them.
+fn echoed(
+    command: &mut Command,
+    is_progress: impl Fn(&str) -> bool,
+) -> Result<(Vec<String>, ExitStatus)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child =
+        command.spawn().with_context(|| format!("running {command:?}"))?;
+    let output = child.stdout.take().context("its output")?;
+    let mut lines = Vec::new();
+    for line in BufReader::new(output).lines() {
+        let line = line.with_context(|| format!("reading {command:?}"))?;
+        if is_progress(&line) {
+            println!("{line}");
+        }
+        lines.push(line);
+    }
+    Ok((lines, child.wait()?))
 }
 
 /// What one line of cargo's says.
@@ -117,6 +131,53 @@ fn read_line(line: &str) -> Counts {
         failed: count("failed").unwrap_or(0),
         skipped: Vec::new(),
     }
+}
+
+/// The slides in a browser, which only node can drive.
+fn browser(root: &Path) -> Result<Counts> {
+    println!("\n== Browser: npm test in slides/");
+    let mut counts = Counts::default();
+    let mut skip = |why: &str| {
+        counts.skipped.push(format!("browser: the slides in one: {why}"));
+    };
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    if !engine::on_path("npm") {
+        skip("no npm here (https://nodejs.org, or apt-get install npm)");
+        return Ok(counts);
+    }
+    if !browsers.iter().any(|it| engine::on_path(it))
+        && env::var_os("CHROMIUM").is_none()
+    {
+        skip("no chromium here (apt-get install chromium)");
+        return Ok(counts);
+    }
+    let slides = root.join("slides");
+    let mut fetch = Command::new("npm");
+    fetch.args(["ci", "--no-audit", "--no-fund", "--silent"]);
+    let fetched = fetch.current_dir(&slides).stdin(Stdio::null()).status();
+    if !fetched.context("running npm ci")?.success() {
+        skip("npm ci could not fetch what drives it (see above)");
+        return Ok(counts);
+    }
+    let mut npm = Command::new("npm");
+    npm.current_dir(&slides).args(["test", "--silent"]);
+    let (output, status) = echoed(&mut npm, |_| true)?;
+    for line in &output {
+        // node's own summary: `# pass 17` or `ℹ pass 17`
+        let mut words = line.split_whitespace().skip(1);
+        let (Some(word), Some(count)) = (words.next(), words.next()) else {
+            continue;
+        };
+        match (word, count.parse::<usize>()) {
+            ("pass", Ok(count)) => counts.passed += count,
+            ("fail", Ok(count)) => counts.failed += count,
+            _ => {}
+        }
+    }
+    if !status.success() {
+        counts.failed = counts.failed.max(1);
+    }
+    Ok(counts)
 }
 
 /// The story of each step, through every dockerd that may be crashed.

@@ -1,0 +1,39 @@
+#!/bin/sh
+# The slides by what this machine has: run.sh serve, or run.sh pdf FILE.
+#
+# With Rust and npm they are a deck; with Rust alone, one page; with Docker
+# alone, a deck out of a container. PORT chooses another port than 8000.
+set -eu
+cd "$(dirname "$0")/.."
+say() { echo "slides: $*" >&2; }
+
+if command -v cargo >/dev/null; then
+    if [ "$1" = serve ] && ! [ -d slides/node_modules/reveal.js ]; then
+        if command -v npm >/dev/null; then
+            say 'fetching reveal.js and highlight.js (once, some 10 MB)'
+            (cd slides && npm ci --omit=dev --no-audit --no-fund --silent) ||
+                say 'npm could not fetch them, so the slides are one page'
+        else
+            say 'no npm here, so the slides are one page and not a deck'
+        fi
+    fi
+    # A first build takes seconds and shows it.
+    quiet=
+    [ ! -x "${CARGO_TARGET_DIR:-target}/debug/slides" ] || quiet=--quiet
+    [ "$1" != serve ] || [ -z "${PORT:-}" ] || set -- "$@" --port "$PORT"
+    exec cargo run ${quiet:+--quiet} --package slides -- "$@"
+fi
+
+docker=${DOCKER:-docker}
+if [ "$1" != serve ] || ! command -v "$docker" >/dev/null; then
+    say "make slides needs Rust or Docker, a PDF needs Rust and chromium"
+    exit 2
+fi
+say 'building their image (once, a minute or two)'
+DOCKER_BUILDKIT=1 "$docker" build --quiet --file docker/slides.Dockerfile \
+    ${BASE:+--build-arg RUST_IMAGE="$BASE"} \
+    ${NODE_IMAGE:+--build-arg NODE_IMAGE="$NODE_IMAGE"} \
+    ${BASE_IMAGE:+--build-arg BASE_IMAGE="$BASE_IMAGE"} \
+    --tag workshop-slides . >/dev/null
+say "the slides are on http://localhost:${PORT:-8000}; Ctrl-C ends them"
+exec "$docker" run --rm --init -p "127.0.0.1:${PORT:-8000}:8000" workshop-slides
