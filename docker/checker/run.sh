@@ -12,8 +12,9 @@ if ! command -v cargo >/dev/null 2>&1; then
         # would not arrive: the variables are named in sandbox.sh.
         sh docker/sandbox.sh run sh docker/checker/run.sh "$@"
         status=$?
-        [ $status = 125 ] && exit 2
-        exit $status
+        [ $status = 125 ] || exit $status
+        echo "make: with Rust (https://rustup.rs) it would work without Docker" >&2
+        exit 2
     fi
     echo "make: neither Rust (no cargo on PATH) nor Docker is installed." >&2
     echo "https://rustup.rs brings the one, https://docs.docker.com the other;" \

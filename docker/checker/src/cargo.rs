@@ -74,12 +74,23 @@ fn advice(root: &Path, step: &Step, kind: Kind, status: ExitStatus) -> String {
     let folder = step.folder(kind);
     let number = step.number;
     // One broken manifest stops cargo for every member of the workspace.
-    if let Some(manifest) = broken_manifest(root) {
-        let folder = manifest.parent().unwrap_or(&manifest).display();
+    if let Some(member) = broken_member(root) {
+        let number = member.file_name().and_then(|name| {
+            let digits = name.to_str()?.split('-').next()?;
+            digits.parse::<u32>().ok()
+        });
+        let reset = match number {
+            Some(number) if member.starts_with("exercises") => {
+                format!(
+                    ", or put the starter back: make reset-exercise-{number}"
+                )
+            }
+            _ => String::new(),
+        };
+        let member = member.display();
         return format!(
-            "{} stops cargo for the whole workspace: mend it, or put the \
-             starter back with make reset-exercise-N (N as in {folder})",
-            manifest.display()
+            "{member}/Cargo.toml stops cargo for the whole workspace: mend \
+             it{reset}"
         );
     }
     match kind {
@@ -95,14 +106,35 @@ fn advice(root: &Path, step: &Step, kind: Kind, status: ExitStatus) -> String {
     }
 }
 
-fn broken_manifest(root: &Path) -> Option<PathBuf> {
-    let steps = crate::steps::all(root).ok()?;
-    let manifests =
-        steps.iter().map(|step| step.folder(Kind::Exercise).join("Cargo.toml"));
-    manifests.into_iter().find(|manifest| {
-        let mut cargo = Command::new("cargo");
-        cargo.args(["read-manifest", "--manifest-path"]).arg(manifest);
-        let output = cargo.current_dir(root).output();
-        output.is_ok_and(|it| !it.status.success())
-    })
+/// The crate whose manifest cargo cannot read, relative to the project.
+fn broken_member(root: &Path) -> Option<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    let output = cargo.current_dir(root).output().ok()?;
+    if output.status.success() {
+        return None;
+    }
+    let member = member_in(&String::from_utf8_lossy(&output.stderr))?;
+    member.strip_prefix(root).ok().map(Path::to_owned)
+}
+
+/// The folder that cargo's complaint names.
+fn member_in(complaint: &str) -> Option<PathBuf> {
+    let (_, rest) = complaint.split_once("workspace member `")?;
+    let (member, _) = rest.split_once('`')?;
+    Some(PathBuf::from(member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_broken_member_is_named() {
+        let complaint = "error: failed to load manifest for workspace member \
+            `/a b/exercises/02-answer`\nreferenced via `exercises/…`";
+        let member = Path::new("/a b/exercises/02-answer");
+        assert_eq!(member_in(complaint).as_deref(), Some(member));
+        assert_eq!(member_in("error: no matching package"), None);
+    }
 }

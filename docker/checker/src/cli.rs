@@ -260,9 +260,8 @@ fn say_holes(root: &Path, step: &Step) -> Result<()> {
         println!("Holes that still say TODO: {}.", ids.join(", "));
     }
     println!(
-        "Hints are in {}/README.md; make diff-exercise-{number} shows the \
-         solution.",
-        step.folder(Kind::Exercise).display()
+        "Stuck? make hint-{number} gives a hint; make diff-exercise-{number} \
+         shows the solution."
     );
     Ok(())
 }

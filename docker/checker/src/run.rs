@@ -191,6 +191,13 @@ pub fn run(
     if fs::remove_file(&place.socket).is_ok() {
         println!("\n{package} has ended, and its socket is removed");
     }
+    if let Some(folder) = place.socket.parent()
+        && place.finder == Finder::Nobody
+    {
+        // Ours, and gone if nothing is in it: volumes would stay.
+        let _ = fs::remove_dir(folder);
+        let _ = folder.parent().map(fs::remove_dir);
+    }
     if place.finder == Finder::Docker {
         let restart = match engine::in_sandbox() {
             true => " (make sandbox-restart, outside, takes a second)",
