@@ -96,7 +96,8 @@ run() {
     if [ $# -gt 0 ]; then
         "$@" || status=$?
     else
-        PROMPT_COMMAND='toolbox-init give-back' bash || status=$?
+        # How the last command in a shell ended is nobody's failure.
+        PROMPT_COMMAND='toolbox-init give-back' bash || :
     fi
     rm -f "$call"
     give_back

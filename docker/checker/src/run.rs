@@ -200,7 +200,7 @@ pub fn run(
     }
     if place.finder == Finder::Docker {
         let restart = match engine::in_sandbox() {
-            true => " (make sandbox-restart, outside, takes a second)",
+            true => " (make sandbox-restart, outside)",
             false => "",
         };
         println!(
