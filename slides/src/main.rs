@@ -120,7 +120,7 @@ fn show(root: &Path, port: u16, everyone: bool) -> Result<()> {
         }
     };
     let warning = match everyone {
-        true => "everyone on your network can read the slides and sources\n",
+        true => "whoever reaches this port can read the slides and sources\n",
         false => "",
     };
     let text = format!("slides: {url}  (Ctrl-C ends it)\n{more}\n{warning}");
