@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::engine;
 use crate::sandbox;
+use crate::slides;
 use crate::steps::{self, Kind, Step};
 use crate::stories;
 
@@ -180,7 +181,8 @@ fn browser(root: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The story of each step, through every dockerd that may be crashed.
+/// The story of each step, through every dockerd that may be crashed, and the
+/// slides out of a container.
 fn docker(root: &Path) -> Result<Counts> {
     let mut counts = Counts::default();
     println!("\n== Docker: the story of each step, by a dockerd of our own");
@@ -210,6 +212,7 @@ fn docker(root: &Path) -> Result<Counts> {
             counts.add(sandbox::image(root)?);
         }
     }
+    counts.add(slides::by_docker(root)?);
     Ok(counts)
 }
 
