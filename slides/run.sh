@@ -8,13 +8,15 @@ cd "$(dirname "$0")/.."
 say() { echo "slides: $*" >&2; }
 
 if command -v cargo >/dev/null; then
-    if [ "$1" = serve ] && ! [ -d slides/node_modules/reveal.js ]; then
+    if ! [ -d slides/node_modules/reveal.js ]; then
+        less='the slides are one page and not a deck'
+        [ "$1" = serve ] || less='the PDF has code without colours'
         if command -v npm >/dev/null; then
             say 'fetching reveal.js and highlight.js (once, some 10 MB)'
             (cd slides && npm ci --omit=dev --no-audit --no-fund --silent) ||
-                say 'npm could not fetch them, so the slides are one page'
+                say "npm could not fetch them, so $less"
         else
-            say 'no npm here, so the slides are one page and not a deck'
+            say "no npm here, so $less"
         fi
     fi
     # A first build takes seconds and shows it.

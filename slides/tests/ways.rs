@@ -153,6 +153,19 @@ fn a_port_in_use_is_named_and_so_is_the_way_to_another() {
 }
 
 #[test]
+fn a_port_that_is_none_is_refused_in_words() {
+    let machine = Machine::new(&[("cargo", CARGO)]);
+    for port in ["abc", "65536", "-1"] {
+        let output =
+            machine.run(&["serve"], 0).env("PORT", port).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("a port is a number up to 65535, not {port}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&expected), "{said}");
+    }
+}
+
+#[test]
 fn docker_alone_builds_an_image_and_shows_it_to_this_machine() {
     let machine = Machine::new(&[("docker", "echo docker \"$@\" >&2")]);
     let (code, said) = machine.says(&["serve"], 8123);
