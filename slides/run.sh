@@ -8,13 +8,15 @@ cd "$(dirname "$0")/.."
 say() { echo "slides: $*" >&2; }
 
 if command -v cargo >/dev/null; then
-    if [ "$1" = serve ] && ! [ -d slides/node_modules/reveal.js ]; then
+    if ! [ -d slides/node_modules/reveal.js ]; then
+        less='the slides are one page and not a deck'
+        [ "$1" = serve ] || less='the PDF has code without colours'
         if command -v npm >/dev/null; then
             say 'fetching reveal.js and highlight.js (once, some 10 MB)'
             (cd slides && npm ci --omit=dev --no-audit --no-fund --silent) ||
-                say 'npm could not fetch them, so the slides are one page'
+                say "npm could not fetch them, so $less"
         else
-            say 'no npm here, so the slides are one page and not a deck'
+            say "no npm here, so $less"
         fi
     fi
     # A first build takes seconds and shows it.
@@ -25,15 +27,26 @@ if command -v cargo >/dev/null; then
 fi
 
 docker=${DOCKER:-docker}
+image=${SLIDES_IMAGE:-workshop-slides}
+port=${PORT:-8000}
 if [ "$1" != serve ] || ! command -v "$docker" >/dev/null; then
     say "make slides needs Rust or Docker, a PDF needs Rust and chromium"
     exit 2
 fi
-say 'building their image (once, a minute or two)'
-DOCKER_BUILDKIT=1 "$docker" build --quiet --file docker/slides.Dockerfile \
+# A first build takes a minute or two and shows it.
+quiet=--quiet
+"$docker" image inspect "$image" >/dev/null 2>&1 || quiet=
+[ -n "$quiet" ] || say 'building their image (once, a minute or two)'
+DOCKER_BUILDKIT=1 "$docker" build $quiet --file docker/slides.Dockerfile \
     ${BASE:+--build-arg RUST_IMAGE="$BASE"} \
     ${NODE_IMAGE:+--build-arg NODE_IMAGE="$NODE_IMAGE"} \
     ${BASE_IMAGE:+--build-arg BASE_IMAGE="$BASE_IMAGE"} \
-    --tag workshop-slides . >/dev/null
-say "the slides are on http://localhost:${PORT:-8000}; Ctrl-C ends them"
-exec "$docker" run --rm --init -p "127.0.0.1:${PORT:-8000}:8000" workshop-slides
+    --tag "$image" . >/dev/null || {
+    say 'no image, see above. It takes a dockerd that runs, BuildKit (the'
+    say 'package docker-buildx), and three images to build upon: where they'
+    say 'cannot be pulled, BASE, NODE_IMAGE and BASE_IMAGE name others'
+    exit 1
+}
+say "a container listens on port $port; PORT=N chooses another"
+# Inside, the same port: it prints an address that is right outside.
+exec "$docker" run --rm --init -p "127.0.0.1:$port:$port" "$image" --port "$port"

@@ -70,7 +70,13 @@ fn wish() -> Result<(Wish, Option<PathBuf>)> {
     while let Some(arg) = parser.next()? {
         match arg {
             Short('h') | Long("help") => return Ok((Wish::Help, None)),
-            Long("port") => port = Some(parser.value()?.parse()?),
+            Long("port") => {
+                let value = parser.value()?.string()?;
+                let number = value.parse().ok();
+                port = Some(number.with_context(|| {
+                    format!("a port is a number up to 65535, not {value}")
+                })?);
+            }
             Long("everyone") => everyone = true,
             Long("root") => root = Some(parser.value()?.into()),
             Value(word) => words.push(word.string()?),
@@ -120,7 +126,7 @@ fn show(root: &Path, port: u16, everyone: bool) -> Result<()> {
         }
     };
     let warning = match everyone {
-        true => "everyone on your network can read the slides and sources\n",
+        true => "whoever reaches this port can read the slides and sources\n",
         false => "",
     };
     let text = format!("slides: {url}  (Ctrl-C ends it)\n{more}\n{warning}");

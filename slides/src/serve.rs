@@ -35,7 +35,7 @@ pub fn bind(root: &Path, port: u16, everyone: bool) -> Result<Slides> {
     let listener = match TcpListener::bind((here, port)) {
         Err(err) if err.kind() == ErrorKind::AddrInUse => bail!(
             "port {port} is in use: stop what listens there, or choose another \
-             with --port N"
+             with PORT=N (make) or --port N"
         ),
         bound => {
             bound.with_context(|| format!("listening on {here}:{port}"))?

@@ -36,6 +36,7 @@ pub mod report;
 pub mod rescue;
 pub mod run;
 pub mod sandbox;
+pub mod slides;
 pub mod starters;
 pub mod steps;
 pub mod stories;

@@ -2,13 +2,14 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 
 use crate::engine;
 use crate::sandbox;
+use crate::slides;
 use crate::steps::{self, Kind, Step};
 use crate::stories;
 
@@ -140,15 +141,8 @@ fn browser(root: &Path) -> Result<Counts> {
     let mut skip = |why: &str| {
         counts.skipped.push(format!("browser: the slides in one: {why}"));
     };
-    let browsers = ["chromium", "chromium-browser", "google-chrome"];
-    if !engine::on_path("npm") {
-        skip("no npm here (https://nodejs.org, or apt-get install npm)");
-        return Ok(counts);
-    }
-    if !browsers.iter().any(|it| engine::on_path(it))
-        && env::var_os("CHROMIUM").is_none()
-    {
-        skip("no chromium here (apt-get install chromium)");
+    if let Err(why) = browser_here() {
+        skip(why);
         return Ok(counts);
     }
     let slides = root.join("slides");
@@ -180,7 +174,24 @@ fn browser(root: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The story of each step, through every dockerd that may be crashed.
+/// The browser that node can drive here, or why there is none.
+pub(crate) fn browser_here() -> Result<PathBuf, &'static str> {
+    if !engine::on_path("npm") {
+        return Err("no npm here (https://nodejs.org, or apt-get install npm)");
+    }
+    if let Some(named) = env::var_os("CHROMIUM") {
+        return Ok(named.into());
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    ["chromium", "chromium-browser", "google-chrome"]
+        .iter()
+        .flat_map(|name| env::split_paths(&path).map(move |it| it.join(name)))
+        .find(|it| it.is_file())
+        .ok_or("no chromium here (apt-get install chromium)")
+}
+
+/// The story of each step, through every dockerd that may be crashed, and the
+/// slides out of a container.
 fn docker(root: &Path) -> Result<Counts> {
     let mut counts = Counts::default();
     println!("\n== Docker: the story of each step, by a dockerd of our own");
@@ -210,6 +221,7 @@ fn docker(root: &Path) -> Result<Counts> {
             counts.add(sandbox::image(root)?);
         }
     }
+    counts.add(slides::by_docker(root)?);
     Ok(counts)
 }
 

@@ -5,9 +5,10 @@
 //! measured in turns with it says more. Nothing here passes or fails.
 //!
 //! A figure is a row in [`FIGURES`] and a function: over the wire in [`wire`],
-//! of cargo's work in [`build`].
+//! of cargo's work in [`build`], of the deck in [`slides`].
 
 mod build;
+mod slides;
 mod wire;
 
 use std::fmt::{self, Display};
@@ -55,8 +56,10 @@ pub enum Unit {
     Seconds,
     /// Of all processors.
     CpuSeconds,
-    /// Of memory.
+    /// Of memory, of a file, or over the wire.
     Bytes,
+    /// That a browser makes.
+    Requests,
 }
 
 /// What we would like to see.
@@ -180,6 +183,54 @@ pub const FIGURES: &[Figure] = &[
                checks themselves.",
         run: build::check,
     },
+    Figure {
+        name: "slides",
+        what: "make slides, first slide",
+        unit: Unit::Seconds,
+        against: "plain reveal.js",
+        aim: Aim::None,
+        read: "From the command, its build being there, until a browser shows \
+               the deck. Plain reveal.js is the same chapters with its own \
+               Markdown plugin; its server costs nothing here.",
+        run: slides::first,
+    },
+    Figure {
+        name: "slides-requests",
+        what: "requests to the deck",
+        unit: Unit::Requests,
+        against: "plain reveal.js",
+        aim: Aim::Value(20.0),
+        read: "Each of them has to succeed in a room whose network is busy.",
+        run: slides::requests,
+    },
+    Figure {
+        name: "slides-bytes",
+        what: "bytes to the deck",
+        unit: Unit::Bytes,
+        against: "plain reveal.js",
+        aim: Aim::Value(440.0 * 1024.0),
+        read: "Bodies, not compressed. The slides come as HTML; only the \
+               colours of two languages are fetched.",
+        run: slides::bytes,
+    },
+    Figure {
+        name: "pdf",
+        what: "make slides-pdf",
+        unit: Unit::Seconds,
+        against: "plain reveal.js",
+        aim: Aim::None,
+        read: "From the command to the file; the other one by ?print-pdf.",
+        run: slides::pdf,
+    },
+    Figure {
+        name: "pdf-bytes",
+        what: "slides.pdf",
+        unit: Unit::Bytes,
+        against: "plain reveal.js",
+        aim: Aim::None,
+        read: "Ours has every slide once, tags and an outline.",
+        run: slides::pdf_bytes,
+    },
 ];
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -190,6 +241,7 @@ pub struct Bench {
     root: PathBuf,
     solution: Option<Program>,
     workspace: Option<Workspace>,
+    slides: Option<slides::Measured>,
 }
 
 /// The figures called `names`, or all.
@@ -216,7 +268,8 @@ pub fn run(
     mut seen: impl FnMut(&'static Figure, Seen),
 ) -> Result<()> {
     let root = root.to_owned();
-    let mut bench = Bench { root, solution: None, workspace: None };
+    let mut bench =
+        Bench { root, solution: None, workspace: None, slides: None };
     for figure in figures {
         let outcome = (figure.run)(&mut bench)
             .with_context(|| format!("measuring {}", figure.name))?;
@@ -304,6 +357,8 @@ impl Unit {
     /// With three digits that count, as a person writes it.
     fn show(self, amount: f64) -> String {
         let (amount, unit) = match self {
+            Self::Requests => return format!("{amount}"),
+            Self::Bytes if amount < MIB => (amount / 1024.0, "KiB"),
             Self::Bytes => (amount / MIB, "MiB"),
             Self::CpuSeconds => (amount, "CPU s"),
             Self::Seconds if amount < 1e-3 => (amount * 1e6, "µs"),
@@ -321,7 +376,9 @@ impl Unit {
     /// The aim in the way people talk about it.
     fn show_aim(self, most: f64) -> String {
         match self {
+            Self::Bytes if most < MIB => format!("{} KiB", most / 1024.0),
             Self::Bytes => format!("{} MiB", most / MIB),
+            Self::Requests => format!("{most}"),
             Self::CpuSeconds => format!("{most} CPU s"),
             Self::Seconds => format!("{most} s"),
         }
@@ -332,6 +389,7 @@ impl Unit {
             Self::Seconds => "seconds",
             Self::CpuSeconds => "CPU seconds",
             Self::Bytes => "bytes",
+            Self::Requests => "requests",
         }
     }
 }
@@ -471,6 +529,8 @@ mod tests {
             (Unit::Seconds, 2.5, "2.50 s"),
             (Unit::CpuSeconds, 12.84, "12.8 CPU s"),
             (Unit::Bytes, 3.5 * MIB, "3.50 MiB"),
+            (Unit::Bytes, 0.25 * MIB, "256 KiB"),
+            (Unit::Requests, 18.0, "18"),
         ];
         for (unit, amount, expected) in cases {
             assert_eq!(unit.show(amount), expected);
