@@ -278,8 +278,10 @@ pub fn compare(
     Ok(())
 }
 
-/// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits.
+/// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits,
+/// and times.
 pub fn mask(text: &str) -> String {
+    let text = without_times(text);
     let mut masked = String::new();
     let mut word = String::new();
     for c in text.chars().chain(std::iter::once('\0')) {
@@ -302,12 +304,32 @@ pub fn mask(text: &str) -> String {
     masked
 }
 
+/// Writes times as 0000-00-00T00:00:00, whose form still shows.
+pub fn without_times(text: &str) -> String {
+    const FORM: &[u8] = b"0000-00-00 00:00:00";
+    let alike = |(form, byte): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        b' ' => matches!(byte, b' ' | b'T'),
+        _ => form == byte,
+    };
+    let mut bytes = text.as_bytes().to_vec();
+    for end in FORM.len()..=bytes.len() {
+        let time = &mut bytes[end - FORM.len()..end];
+        if FORM.iter().zip(&*time).all(alike) {
+            time.iter_mut()
+                .filter(|it| it.is_ascii_digit())
+                .for_each(|it| *it = b'0');
+        }
+    }
+    String::from_utf8(bytes).expect("digits took the place of digits")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_masked_and_words_are_not() {
+    fn ids_and_times_are_masked_and_words_are_not() {
         let id = "93de".repeat(16);
         for (text, masked) in [
             ("0123456789ab", "ID"),
@@ -318,6 +340,9 @@ mod tests {
             ),
             ("VolumeDriver", "VolumeDriver"),
             ("0123456789abc", "0123456789abc"),
+            ("at 2026-11-24T17:34:02.5Z ü", "at 0000-00-00T00:00:00.5Z ü"),
+            ("2026-11-24 17:34:02", "0000-00-00 00:00:00"),
+            ("2026-11-24", "2026-11-24"),
         ] {
             assert_eq!(mask(text), masked, "{text}");
         }
