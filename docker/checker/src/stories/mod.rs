@@ -8,6 +8,7 @@ mod step_01;
 mod step_02;
 mod step_03;
 mod step_04;
+mod step_05;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
         2 => step_02::SCENES,
         3 => step_03::SCENES,
         4 => step_04::SCENES,
+        5 => step_05::SCENES,
         _ => &[],
     }
 }
