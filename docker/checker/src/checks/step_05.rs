@@ -183,7 +183,10 @@ fn bad_names(lab: &mut Lab) -> Outcome {
     {
         let name = pattern.replace('N', &lab.name());
         let exchange = create_with(&mut desk, &name, Value::Null);
-        exchange.failure("an \"Err\" that says what a name may hold")?;
+        exchange.failure(
+            "an \"Err\": a name is ^[a-zA-Z0-9][a-zA-Z0-9_.-]+$, of 255 bytes \
+             at most",
+        )?;
         not_found(&mut desk, &name)?;
     }
     Ok(())
@@ -316,7 +319,7 @@ fn short_errors(lab: &mut Lab) -> Outcome {
 fn mode(lab: &mut Lab) -> Outcome {
     let mut desk = activated(lab)?;
     // The owner's bits are all there, so that everything can be removed.
-    for mode in [0o700, 0o1777, 0o2770] {
+    for mode in [0o700, 0o777, 0o1770] {
         let name = lab.name();
         let options = json!({ "mode": format!("{mode:o}") });
         let exchange = create_with(&mut desk, &name, options);
@@ -324,8 +327,12 @@ fn mode(lab: &mut Lab) -> Outcome {
         let directory = mount(&mut desk, &name, "93de")?;
         let has = fs::metadata(directory)?.permissions().mode() & 0o7777;
         if has != mode {
+            let hint = match has & !mode {
+                0 => " (a umask takes bits while it is made)",
+                _ => "",
+            };
             return Err(exchange.wrong(format!(
-                "a directory of mode {mode:04o}, and it has {has:04o}"
+                "a directory of mode {mode:04o}, and it has {has:04o}{hint}"
             )));
         }
         unmount(&mut desk, &name, "93de")?;
