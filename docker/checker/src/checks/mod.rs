@@ -8,6 +8,7 @@ mod step_01;
 mod step_02;
 mod step_03;
 mod step_04;
+mod step_05;
 
 use anyhow::Context;
 
@@ -39,9 +40,15 @@ pub struct Check<On = Lab> {
 
 /// Every check, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Check> {
-    [step_01::CHECKS, step_02::CHECKS, step_03::CHECKS, step_04::CHECKS]
-        .into_iter()
-        .flatten()
+    [
+        step_01::CHECKS,
+        step_02::CHECKS,
+        step_03::CHECKS,
+        step_04::CHECKS,
+        step_05::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// When a run ends.

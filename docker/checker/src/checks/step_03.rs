@@ -121,7 +121,7 @@ pub(super) fn found(
     }
 }
 
-fn remove_it(desk: &mut Desk, name: &str) -> Outcome {
+pub(super) fn remove_it(desk: &mut Desk, name: &str) -> Outcome {
     desk.call(&about("VolumeDriver.Remove", name))
         .success("200 and {}, or an empty \"Err\"")
         .map(|_| ())

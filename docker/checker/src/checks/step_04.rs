@@ -138,7 +138,11 @@ fn use_call(method: &'static str, name: &str, id: &str) -> Call {
 }
 
 /// Mounts, and returns the directory, which is there.
-fn mount(desk: &mut Desk, name: &str, id: &str) -> Result<PathBuf, Fault> {
+pub(super) fn mount(
+    desk: &mut Desk,
+    name: &str,
+    id: &str,
+) -> Result<PathBuf, Fault> {
     let exchange = desk.call(&use_call("VolumeDriver.Mount", name, id));
     let value = exchange.success(WHERE)?;
     let directory = path_in(&exchange, &value)?;
@@ -148,13 +152,16 @@ fn mount(desk: &mut Desk, name: &str, id: &str) -> Result<PathBuf, Fault> {
     }
 }
 
-fn unmount(desk: &mut Desk, name: &str, id: &str) -> Outcome {
+pub(super) fn unmount(desk: &mut Desk, name: &str, id: &str) -> Outcome {
     desk.call(&use_call("VolumeDriver.Unmount", name, id))
         .success("200 and {}, or an empty \"Err\"")
         .map(|_| ())
 }
 
-fn path_in(exchange: &Exchange, value: &Value) -> Result<PathBuf, Fault> {
+pub(super) fn path_in(
+    exchange: &Exchange,
+    value: &Value,
+) -> Result<PathBuf, Fault> {
     match field(value, "Mountpoint") {
         Some(Value::String(path)) => Ok(PathBuf::from(path)),
         _ => Err(exchange.wrong(WHERE)),

@@ -8,6 +8,7 @@ mod step_01;
 mod step_02;
 mod step_03;
 mod step_04;
+mod step_05;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
         2 => step_02::SCENES,
         3 => step_03::SCENES,
         4 => step_04::SCENES,
+        5 => step_05::SCENES,
         _ => &[],
     }
 }
@@ -278,8 +280,10 @@ pub fn compare(
     Ok(())
 }
 
-/// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits.
+/// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits,
+/// and times.
 pub fn mask(text: &str) -> String {
+    let text = without_times(text);
     let mut masked = String::new();
     let mut word = String::new();
     for c in text.chars().chain(std::iter::once('\0')) {
@@ -302,12 +306,32 @@ pub fn mask(text: &str) -> String {
     masked
 }
 
+/// Writes times as 0000-00-00T00:00:00, whose form still shows.
+pub fn without_times(text: &str) -> String {
+    const FORM: &[u8] = b"0000-00-00 00:00:00";
+    let alike = |(form, byte): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        b' ' => matches!(byte, b' ' | b'T'),
+        _ => form == byte,
+    };
+    let mut bytes = text.as_bytes().to_vec();
+    for end in FORM.len()..=bytes.len() {
+        let time = &mut bytes[end - FORM.len()..end];
+        if FORM.iter().zip(&*time).all(alike) {
+            time.iter_mut()
+                .filter(|it| it.is_ascii_digit())
+                .for_each(|it| *it = b'0');
+        }
+    }
+    String::from_utf8(bytes).expect("digits took the place of digits")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_masked_and_words_are_not() {
+    fn ids_and_times_are_masked_and_words_are_not() {
         let id = "93de".repeat(16);
         for (text, masked) in [
             ("0123456789ab", "ID"),
@@ -318,6 +342,9 @@ mod tests {
             ),
             ("VolumeDriver", "VolumeDriver"),
             ("0123456789abc", "0123456789abc"),
+            ("at 2026-11-24T17:34:02.5Z ü", "at 0000-00-00T00:00:00.5Z ü"),
+            ("2026-11-24 17:34:02", "0000-00-00 00:00:00"),
+            ("2026-11-24", "2026-11-24"),
         ] {
             assert_eq!(mask(text), masked, "{text}");
         }

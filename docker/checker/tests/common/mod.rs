@@ -13,6 +13,7 @@ use checker::checks::{self, Plan};
 use checker::lab::Lab;
 use checker::plugin::Program;
 use checker::starters::Sources;
+use checker::stories::without_times;
 
 /// Names in recorded reports come from here.
 pub const SEED: u64 = 7;
@@ -144,7 +145,7 @@ pub fn failures(program: &Path, plan: Plan) -> Vec<Failed> {
 /// machine.
 pub fn masked(text: &str) -> String {
     let mut lines = String::new();
-    for line in text.lines() {
+    for line in without_times(text).lines() {
         let line = without_positions(line);
         let line = without_thread_ids(&line);
         // Whether a crash leaves a core file is the machine's affair.

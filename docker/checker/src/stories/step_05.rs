@@ -1,0 +1,131 @@
+//! Step 5 in a real Docker: options, what inspect shows of them, and errors
+//! that help.
+
+use super::{Scene, Stage};
+use crate::lab::Outcome;
+
+pub const SCENES: &[Scene] = &[
+    Scene {
+        id: "5.docker-options",
+        step: 5,
+        name: "`docker volume create -o` takes options, `inspect` shows them",
+        why: "Docker passes options on as they are, and shows what Status says",
+        file: "src/options.rs",
+        place: "TODO 5.2",
+        source: "vol-create-inspect-ls-rm 4; vol-errors-get 17",
+        run: options,
+    },
+    Scene {
+        id: "5.docker-created-at",
+        step: 5,
+        name: "`docker volume inspect` shows when it was created",
+        why: "a CreatedAt that Docker cannot read makes the volume vanish",
+        file: "src/clock.rs",
+        place: "`rfc3339`",
+        source: "vol-errors-get 12-17",
+        run: created_at,
+    },
+    Scene {
+        id: "5.docker-misspelled",
+        step: 5,
+        name: "a misspelled option is refused, and the right one named",
+        why: "Docker shows the Err of a Create to whoever typed it",
+        file: "src/options.rs",
+        place: "TODO 5.2",
+        source: "vol-errors-create 1, 23",
+        run: misspelled,
+    },
+    Scene {
+        id: "5.docker-names",
+        step: 5,
+        name: "a name that breaks the rule is refused",
+        why: "Docker asks nobody but its own driver to hold names to it",
+        file: "src/volumes.rs",
+        place: "TODO 5.1",
+        source: "vol-errors-names 1-4",
+        run: names,
+    },
+    Scene {
+        id: "5.docker-mode",
+        step: 5,
+        name: "a container sees the mode of the directory",
+        why: "Docker binds the directory itself, with its owner and its mode",
+        file: "src/volumes.rs",
+        place: "TODO 5.3",
+        source: "vol-run-named 1",
+        run: mode,
+    },
+    Scene {
+        id: "5.docker-keep",
+        step: 5,
+        name: "a volume with keep=true is removed, and its files are not",
+        why: "for Docker the volume is gone; that there are files only the \
+              plugin knows",
+        file: "src/volumes.rs",
+        place: "TODO 5.4",
+        source: "vol-create-inspect-ls-rm 10",
+        run: keep,
+    },
+];
+
+fn options(stage: &mut Stage) -> Outcome {
+    stage.bring_image()?;
+    stage.start()?;
+    stage
+        .types(
+            "docker volume create -d workshop -o mode=750 -o keep=true demo",
+        )?
+        .works(&["demo"])?;
+    stage.types("docker volume inspect -f '{{json .Status}}' demo")?.works(&[
+        "\"keep\":\"true\"",
+        "\"mode\":\"0750\"",
+        "\"type\":\"dir\"",
+    ])
+}
+
+fn created_at(stage: &mut Stage) -> Outcome {
+    stage
+        .types("docker volume inspect -f '{{.CreatedAt}}' demo")?
+        .works(&["20", "T", "Z"])
+}
+
+fn misspelled(stage: &mut Stage) -> Outcome {
+    stage
+        .types("docker volume create -d workshop -o mdoe=0750 other")?
+        .fails(&["create other: ", "mdoe", "mode"])?;
+    stage
+        .types("docker volume create -d workshop -o keep=yes other")?
+        .fails(&["create other: ", "keep"])?;
+    stage
+        .types("docker volume ls -q -f driver=workshop")?
+        .works_without(&["other"])
+}
+
+fn names(stage: &mut Stage) -> Outcome {
+    stage
+        .types("docker volume create -d workshop 'my files'")?
+        .fails(&["create my files: "])
+}
+
+fn mode(stage: &mut Stage) -> Outcome {
+    stage
+        .types("docker run --rm -v demo:/data busybox stat -c %a /data")?
+        .works(&["750"])
+}
+
+fn keep(stage: &mut Stage) -> Outcome {
+    stage
+        .types(
+            "docker run --rm -v demo:/data busybox \
+             sh -c 'echo still here > /data/f'",
+        )?
+        .works(&[])?;
+    stage.types("docker volume rm demo")?.works(&["demo"])?;
+    stage.types("docker volume inspect demo")?.fails(&["such volume"])?;
+    stage
+        .types(
+            "docker run --rm -v demo:/data --volume-driver workshop busybox \
+             cat /data/f",
+        )?
+        .works(&["still here"])
+}

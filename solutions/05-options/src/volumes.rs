@@ -1,0 +1,212 @@
+//! What the plugin remembers, and where the files are. No HTTP here.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{self, Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use log::info;
+
+use crate::clock::rfc3339;
+use crate::options::Settings;
+use crate::protocol::{Failure, Options, Volume};
+
+/// All volumes that Docker has created and not yet removed.
+pub struct Volumes {
+    root: PathBuf,
+    by_name: BTreeMap<String, Known>,
+}
+
+/// What is known of a volume besides its name.
+struct Known {
+    settings: Settings,
+    /// As Docker reads it.
+    created_at: String,
+}
+
+impl Volumes {
+    /// Volumes whose directories are in `root`, which is made if missing.
+    pub fn new(root: &Path) -> Result<Self> {
+        // Docker looks a mountpoint up from another directory than ours.
+        let root = path::absolute(root)?;
+        fs::create_dir_all(&root)
+            .with_context(|| format!("making {}", root.display()))?;
+        Ok(Self { root, by_name: BTreeMap::new() })
+    }
+
+    /// Makes a volume's directory, and remembers the volume.
+    ///
+    /// A name that is taken by the same options is no mistake: whoever asks
+    /// twice gets what they asked for. With other options it is one.
+    pub fn create(
+        &mut self,
+        name: String,
+        options: &Options,
+    ) -> Result<(), Failure> {
+        let Some(directory) = self.directory(&name) else {
+            return Err(Failure::BadName(name));
+        };
+        let settings = Settings::read(options)?;
+        let differs = |had: &Known| {
+            difference(&had.settings.spelled(), &settings.spelled())
+        };
+        match self.by_name.get(&name).map(differs) {
+            Some(Some(what)) => Err(Failure::OtherOptions(name, what)),
+            Some(None) => Ok(()),
+            None => {
+                // It may be there: a plugin that was restarted has forgotten
+                // its volumes, and not their files.
+                fs::create_dir_all(&directory)
+                    .map_err(Failure::system("making", &directory))?;
+
+                // Not while making it: this process's umask would take bits
+                // away, and a directory that was there would keep its mode.
+                let mode = Permissions::from_mode(settings.mode);
+                fs::set_permissions(&directory, mode).map_err(
+                    Failure::system("setting the mode of", &directory),
+                )?;
+
+                let created_at = rfc3339(SystemTime::now());
+                self.by_name.insert(name, Known { settings, created_at });
+                Ok(())
+            }
+        }
+    }
+
+    /// What Docker may know about a volume.
+    pub fn get(&self, name: &str) -> Result<Volume, Failure> {
+        match self.by_name.get_key_value(name) {
+            Some((name, known)) => Ok(self.volume(name, known)),
+            None => Err(Failure::NoSuchVolume(name.to_owned())),
+        }
+    }
+
+    /// All volumes, by name.
+    pub fn list(&self) -> Vec<Volume> {
+        let all = self.by_name.iter();
+        all.map(|(name, known)| self.volume(name, known)).collect()
+    }
+
+    /// Where a container finds the files of a volume.
+    pub fn mount(&self, name: &str) -> Result<PathBuf, Failure> {
+        let directory = self.get(name)?.mountpoint;
+        // Docker reports a missing directory with the words of its runtime.
+        fs::metadata(&directory)
+            .map_err(Failure::system("looking for", &directory))?;
+        Ok(directory)
+    }
+
+    /// A container has ended. Others may go on, and the files stay.
+    pub fn unmount(&self, name: &str) -> Result<(), Failure> {
+        self.get(name).map(|_| ())
+    }
+
+    /// Removes a volume, with its files unless they are to be kept. Docker asks
+    /// for this only if no container has the volume.
+    pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
+        let directory = self.get(name)?.mountpoint;
+
+        if self.by_name[name].settings.keep {
+            info!("{name} is gone, its files stay in {}", directory.display());
+            self.by_name.remove(name);
+            return Ok(());
+        }
+
+        match fs::remove_dir_all(&directory) {
+            Err(err) if err.kind() != ErrorKind::NotFound => {
+                return Err(Failure::system("removing", &directory)(err));
+            }
+            _ => {}
+        }
+        self.by_name.remove(name);
+        Ok(())
+    }
+
+    fn volume(&self, name: &str, known: &Known) -> Volume {
+        Volume {
+            name: name.to_owned(),
+            mountpoint: self.root.join(name),
+            created_at: known.created_at.clone(),
+            status: known.settings.spelled(),
+        }
+    }
+
+    /// The directory for a name, if a volume may have that name.
+    ///
+    /// Docker checks none of these names: `..`, `/etc` and `a/../../b` arrive as
+    /// they are typed.
+    fn directory(&self, name: &str) -> Option<PathBuf> {
+        let allowed =
+            |byte| u8::is_ascii_alphanumeric(byte) || b"_.-".contains(byte);
+        let plain = match name.as_bytes() {
+            [first, rest @ ..] => {
+                first.is_ascii_alphanumeric()
+                    && !rest.is_empty()
+                    && rest.iter().all(allowed)
+                    && name.len() <= LONGEST_NAME
+            }
+            [] => false,
+        };
+
+        plain.then(|| self.root.join(name))
+    }
+}
+
+/// What a directory's name may have on every common filesystem, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The first option that is not the same on both sides, in words.
+fn difference(had: &Options, wanted: &Options) -> Option<String> {
+    let keys = had.keys().chain(wanted.keys());
+    let mut different = keys.filter(|key| had.get(*key) != wanted.get(*key));
+    let key = different.next()?;
+    let show = |options: &Options| match options.get(key) {
+        Some(value) => format!("{key}={value}"),
+        None => format!("no {key}"),
+    };
+    Some(format!("{}, not {}", show(had), show(wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_names_the_option() {
+        let options = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect()
+        };
+        let none: Options = options(&[]);
+        let small = options(&[("size", "1m")]);
+        let large = options(&[("size", "9m")]);
+        assert_eq!(difference(&small, &small), None);
+        for (had, wanted, words) in [
+            (&small, &large, "size=1m, not size=9m"),
+            (&none, &large, "no size, not size=9m"),
+            (&small, &none, "size=1m, not no size"),
+        ] {
+            assert_eq!(difference(had, wanted).as_deref(), Some(words));
+        }
+    }
+
+    #[test]
+    fn names_keep_to_the_rule() {
+        let volumes =
+            Volumes { root: "/root".into(), by_name: BTreeMap::new() };
+        let long = "n".repeat(LONGEST_NAME);
+        for name in ["ab", "a.b", "A_9-", "0..", &long] {
+            let expected = Path::new("/root").join(name);
+            assert_eq!(volumes.directory(name), Some(expected), "{name}");
+        }
+        let too_long = "n".repeat(LONGEST_NAME + 1);
+        for name in
+            ["", "a", "..", "/etc", "a/b", "a\0", "a b", "ü-", ".a", &too_long]
+        {
+            assert_eq!(volumes.directory(name), None, "{name:?}");
+        }
+    }
+}
