@@ -30,7 +30,7 @@ help:
 doctor:
 	$(CHECKER) doctor
 
-## run-exercise-N: run your plugin (ENGINE=host: where the machine's Docker looks)
+## run-exercise-N: run your plugin (in the sandbox, Docker finds it)
 $(RUN_EXERCISES): run-exercise-%:
 	$(CHECKER) run exercise $*
 
