@@ -1,6 +1,7 @@
 //! The words of the command line, and what each of them does.
 
 use std::env;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
@@ -283,7 +284,9 @@ fn watch(root: &Path, step: &str) -> Result<ExitCode> {
         if let Err(err) = check(root, Kind::Exercise.word(), step) {
             anstream::eprintln!("checker: {err:#}");
         }
-    })
+        ControlFlow::Continue(())
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 fn diff(root: &Path, step: &str) -> Result<ExitCode> {
