@@ -26,6 +26,7 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker watch N                     check exercise N after every save
   checker hint N                      the next hint for the first open hole
   checker rescue                      remove what killed plugins left behind
+  checker prove rescue                that the latter does, on a dockerd of our own
   checker diff N                      what separates exercise N from its solution
   checker reset N                     put starter N back, keep what was there
   checker test                        prove everything that can be proven here
@@ -101,6 +102,7 @@ pub fn main() -> Result<ExitCode> {
             checker::rescue::run(&root, &name())?;
             Ok(ExitCode::SUCCESS)
         }
+        ["prove", "rescue"] => prove_rescue(&root),
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
         ["bench", ref options @ ..] => bench(&root, options),
@@ -237,6 +239,29 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
              answers for it, each `docker volume ls` takes 15 s."
         );
     }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Plays what is killed and rescued, on a dockerd that may suffer from it.
+fn prove_rescue(root: &Path) -> Result<ExitCode> {
+    cleanup::on_signals()?;
+    let step = steps::find(root, "4")?;
+    let Some(_private) = engine::Private::start()? else {
+        program(root, Kind::Solution.word(), &step)?;
+        return exit_like(engine::in_private(&["prove", "rescue"])?);
+    };
+    let program = program(root, Kind::Solution.word(), &step)?;
+    let (report, _) = stories::play_scenes(
+        stories::RESCUE,
+        step.number,
+        program,
+        run::NAME,
+        |report| {
+            if let Some(lines) = report.last() {
+                anstream::print!("{lines}");
+            }
+        },
+    )?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

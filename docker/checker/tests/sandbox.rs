@@ -1,6 +1,7 @@
 //! docker/sandbox.sh and run.sh, with a program in Docker's place that says
 //! what real ones have said: which sentence a person gets, and what was asked
 //! of Docker.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
