@@ -1,6 +1,7 @@
 //! The words of the command line, and what each of them does.
 
 use std::env;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
@@ -25,6 +26,7 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker watch N                     check exercise N after every save
   checker hint N                      the next hint for the first open hole
   checker rescue                      remove what killed plugins left behind
+  checker prove rescue                that the latter does, on a dockerd of our own
   checker diff N                      what separates exercise N from its solution
   checker reset N                     put starter N back, keep what was there
   checker test                        prove everything that can be proven here
@@ -100,6 +102,7 @@ pub fn main() -> Result<ExitCode> {
             checker::rescue::run(&root, &name())?;
             Ok(ExitCode::SUCCESS)
         }
+        ["prove", "rescue"] => prove_rescue(&root),
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
         ["bench", ref options @ ..] => bench(&root, options),
@@ -239,6 +242,29 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// Plays what is killed and rescued, on a dockerd that may suffer from it.
+fn prove_rescue(root: &Path) -> Result<ExitCode> {
+    cleanup::on_signals()?;
+    let step = steps::find(root, "4")?;
+    let Some(_private) = engine::Private::start()? else {
+        program(root, Kind::Solution.word(), &step)?;
+        return exit_like(engine::in_private(&["prove", "rescue"])?);
+    };
+    let program = program(root, Kind::Solution.word(), &step)?;
+    let (report, _) = stories::play_scenes(
+        stories::RESCUE,
+        step.number,
+        program,
+        run::NAME,
+        |report| {
+            if let Some(lines) = report.last() {
+                anstream::print!("{lines}");
+            }
+        },
+    )?;
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
 fn say_next(root: &Path, step: &Step) {
     let number = step.number;
     match steps::find(root, &(number + 1).to_string()) {
@@ -282,7 +308,9 @@ fn watch(root: &Path, step: &str) -> Result<ExitCode> {
         if let Err(err) = check(root, Kind::Exercise.word(), step) {
             anstream::eprintln!("checker: {err:#}");
         }
-    })
+        ControlFlow::Continue(())
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 fn diff(root: &Path, step: &str) -> Result<ExitCode> {

@@ -73,18 +73,28 @@ pub struct Played {
 /// # Errors
 /// When there is no shell, or no pipe.
 pub fn play(command: &str, patience: Duration) -> Result<Played> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]);
+    Ok(Played { command: command.to_owned(), ..watched(shell, patience)? })
+}
+
+/// Runs a program in the same way.
+///
+/// # Errors
+/// When there is no such program, or no pipe.
+pub fn watched(mut command: Command, patience: Duration) -> Result<Played> {
     let (mut reader, writer) = std::io::pipe()?;
     let start = Instant::now();
-    let shell = || {
-        Command::new("sh")
-            .args(["-c", command])
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
-            .spawn()
-    };
-    let (mut child, group) = Guard::group(shell).context("starting a shell")?;
+    let words = format!("{command:?}");
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let (mut child, group) = Guard::group(|| command.spawn())
+        .with_context(|| format!("starting {words}"))?;
+    // It holds the writing end of the pipe.
+    drop(command);
     let output = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = reader.read_to_end(&mut bytes);
@@ -96,7 +106,7 @@ pub fn play(command: &str, patience: Duration) -> Result<Played> {
     drop(group);
     let _ = child.wait();
     let output = output.join().unwrap_or_default();
-    Ok(Played { command: command.to_owned(), status, output, took })
+    Ok(Played { command: words, status, output, took })
 }
 
 /// The version of the dockerd that answers.
@@ -203,6 +213,9 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
         bail!("{why}; or ENGINE=host uses the machine's own");
     }
     let folder = Folder::new()?;
+    // In there no process id tells whose folder one of the machine's is.
+    let temp = folder.path().join("tmp");
+    fs::create_dir(&temp)?;
     // Not `current_exe`: a build since our start has replaced that one.
     let program = cargo::target()?.join("debug/checker");
     let mut unshare = Command::new("unshare");
@@ -212,6 +225,7 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
         .arg(program)
         .args(args)
         .env("AGAINST", "docker")
+        .env("TMPDIR", temp)
         .env(INSIDE, folder.path())
         .env(cleanup::MARK, folder.path());
     let mut child = unshare.spawn().context("starting unshare")?;

@@ -2,20 +2,28 @@
 //! has left. Nothing that is not the workshop's.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::cargo;
 use crate::cleanup::{self, Guard};
-use crate::engine;
-use crate::run::PLUGINS;
+use crate::engine::{self, Played};
+use crate::plugin::poll;
+use crate::run::{PLUGINS, RUNNER};
 use crate::steps::{self, Kind};
+use crate::stories;
+
+/// Time for one command, a second driver that is gone for good included: each
+/// costs dockerd 15 seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Removes, and says what. `name` is Docker's name for the plugin.
 ///
@@ -24,6 +32,7 @@ use crate::steps::{self, Kind};
 pub fn run(root: &Path, name: &str) -> Result<()> {
     let mut found = false;
     cleanup::sweep();
+    found |= end_orphans();
     let mut sockets = vec![Path::new(PLUGINS).join(format!("{name}.sock"))];
     sockets.extend(own_sockets(root, name)?);
     for socket in sockets {
@@ -37,6 +46,42 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
         println!("there was nothing to remove");
     }
     Ok(())
+}
+
+/// Ends plugins whose `make run-…` was killed: no terminal reaches them now.
+fn end_orphans() -> bool {
+    let space =
+        |process: &str| fs::read_link(format!("/proc/{process}/ns/pid"));
+    let ours = space("self").ok();
+    let mut found = false;
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.parse().ok().and_then(Pid::from_raw);
+        // Numbers of a sandbox mean other processes out here.
+        let Some(id) = id.filter(|_| space(&name).ok() == ours) else {
+            continue;
+        };
+        let environment = fs::read(entry.path().join("environ"));
+        let environment = environment.unwrap_or_default();
+        let runner = environment
+            .split(|byte| *byte == 0)
+            .filter_map(|it| std::str::from_utf8(it).ok())
+            .find_map(|it| it.strip_prefix(RUNNER)?.strip_prefix('='))
+            .and_then(|it| Pid::from_raw(it.parse().ok()?));
+        let Some(runner) = runner else { continue };
+        if test_kill_process(runner) != Err(rustix::io::Errno::SRCH) {
+            continue;
+        }
+        let _ = kill_process(id, Signal::TERM);
+        let gone = || test_kill_process(id).is_err().then_some(());
+        if poll(Duration::from_secs(2), gone).is_none() {
+            let _ = kill_process(id, Signal::KILL);
+            let _ = poll(Duration::from_secs(2), gone);
+        }
+        println!("ended the plugin {id}, whose make run-… was killed");
+        found = true;
+    }
+    found
 }
 
 /// Where `make run-…` puts sockets that only the checker finds.
@@ -60,7 +105,13 @@ fn remove_dead(socket: &Path) -> Result<bool> {
     if !is_socket {
         return Ok(false);
     }
-    match UnixStream::connect(socket) {
+    // Who was killed this very moment may still take a connection.
+    let dying = |it: &io::Result<UnixStream>| it.as_ref().is_ok_and(hangs_up);
+    let settled = poll(Duration::from_secs(2), || {
+        let connected = UnixStream::connect(socket);
+        (!dying(&connected)).then_some(connected)
+    });
+    match settled.unwrap_or_else(|| UnixStream::connect(socket)) {
         Ok(_) => {
             println!("{path}: a plugin answers there, so it stays");
             Ok(false)
@@ -75,51 +126,92 @@ fn remove_dead(socket: &Path) -> Result<bool> {
     }
 }
 
+/// Whether a plugin ends a connection instead of answering.
+fn hangs_up(mut plugin: &UnixStream) -> bool {
+    let ask = b"POST /Plugin.Activate HTTP/1.1\r\nHost: rescue\r\n\
+                Content-Length: 0\r\n\r\n";
+    let _ = plugin.set_read_timeout(Some(Duration::from_secs(1)));
+    let asked = plugin.write_all(ask);
+    match asked.and_then(|()| plugin.read(&mut [0])) {
+        Ok(count) => count == 0,
+        // One that is slow is alive.
+        Err(err) => err.kind() != ErrorKind::WouldBlock,
+    }
+}
+
 /// What the daemon still has of us.
 fn docker(name: &str) -> Result<bool> {
     let mut found = false;
-    let patience = Duration::from_secs(30);
-    let containers =
-        engine::play(&format!("docker ps -aq -f name=^{name}-"), patience)?;
-    for id in containers.output.lines() {
-        engine::play(&format!("docker rm -f {id}"), patience)?;
-        println!("removed the container {id} of a story");
-        found = true;
-    }
     let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
-    let Some(_stub) = Stub::start(&socket)? else {
+    // First of all: while nothing answers, each of these takes 15 seconds.
+    let stub = Stub::start(&socket)?;
+    let containers = engine::play(&stories::containers(name), PATIENCE)?;
+    for id in listed(&containers) {
+        let removed = engine::play(&format!("docker rm -f {id}"), PATIENCE)?;
+        found |= say(
+            &removed,
+            &format!("removed the container {id} of a story"),
+            &format!("the container {id} of a story stays"),
+        );
+    }
+    if stub.is_none() {
         // A plugin answers: its volumes are its own matter.
         return Ok(found);
-    };
-    // The stub fails List, so Docker shows the names that it remembers.
-    let volumes = engine::play(
-        &format!("docker volume ls -q -f driver={name}"),
-        patience,
-    )?;
-    for volume in volumes.output.lines() {
-        let removed =
-            engine::play(&format!("docker volume rm -f '{volume}'"), patience)?;
-        match removed.status {
-            Some(status) if status.success() => {
-                println!(
-                    "Docker has forgotten the volume {volume}; its files, if \
-                     any, are where its plugin kept them"
-                );
-                found = true;
-            }
-            _ => println!(
-                "Docker keeps the volume {volume}: {}",
-                removed.output.trim()
-            ),
-        }
     }
-    if !volumes.output.trim().is_empty() {
+    // The stub fails List, so Docker shows the names that it remembers.
+    let list = format!("docker volume ls -q -f driver={name}");
+    let volumes = engine::play(&list, PATIENCE)?;
+    for volume in listed(&volumes) {
+        let removed = forget(volume)?;
+        found |= say(
+            &removed,
+            &format!(
+                "Docker has forgotten the volume {volume}; its files, if any, \
+                 are where its plugin kept them"
+            ),
+            &format!("Docker keeps the volume {volume}"),
+        );
+    }
+    if found {
         println!(
             "dockerd remembers the driver {name} until it restarts: while \
              nothing answers for it, each `docker volume ls` takes 15 s"
         );
     }
     Ok(found)
+}
+
+/// The lines of a list, or none with the reason told.
+fn listed(played: &Played) -> impl Iterator<Item = &str> {
+    let good = played.status.is_some_and(|it| it.success());
+    if !good {
+        println!("Docker does not tell: {}", why(played));
+    }
+    played.output.lines().filter(move |_| good)
+}
+
+/// Tells which of both came of it, and whether the good one did.
+fn say(played: &Played, good: &str, bad: &str) -> bool {
+    let done = played.status.is_some_and(|it| it.success());
+    match done {
+        true => println!("{good}"),
+        false => println!("{bad}: {}", why(played)),
+    }
+    done
+}
+
+fn why(played: &Played) -> String {
+    match played.status {
+        Some(_) => played.output.trim().to_owned(),
+        None => format!("it still waits after {} s", PATIENCE.as_secs()),
+    }
+}
+
+/// No shell: a name may hold anything, as dockerd checks none of a plugin's.
+fn forget(volume: &str) -> Result<Played> {
+    let mut docker = Command::new("docker");
+    docker.args(["volume", "rm", "-f", "--", volume]);
+    engine::watched(docker, PATIENCE)
 }
 
 /// A plugin that knows no volume. With it, Docker can forget those of a plugin
@@ -159,7 +251,7 @@ fn answer(mut connection: UnixStream) {
         let request = String::from_utf8_lossy(&some[..count]);
         let body = match request.split(' ').nth(1) {
             Some("/Plugin.Activate") => r#"{"Implements":["VolumeDriver"]}"#,
-            Some("/VolumeDriver.Remove") => "{}",
+            Some("/VolumeDriver.Remove" | "/VolumeDriver.Unmount") => "{}",
             _ => r#"{"Err":"no such volume"}"#,
         };
         let length = body.len();

@@ -25,6 +25,9 @@ pub const NAME: &str = "workshop";
 /// Where dockerd looks first.
 pub const PLUGINS: &str = "/run/docker/plugins";
 
+/// Tells every plugin which process it was started by, for `make rescue`.
+pub const RUNNER: &str = "WORKSHOP_RUNNER";
+
 /// Longer paths do not fit a socket's address on every system, in bytes.
 const LONGEST_SOCKET: usize = 100;
 
@@ -155,6 +158,7 @@ pub fn run(
     let mut command = Command::new(&program);
     command.arg(&place.socket).arg(&place.volumes);
     command.env("RUST_BACKTRACE", "0");
+    command.env(RUNNER, std::process::id().to_string());
     if env::var_os("RUST_LOG").is_none() {
         let module = package.replace('-', "_");
         command.env("RUST_LOG", format!("info,{module}=debug"));

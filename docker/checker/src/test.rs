@@ -206,6 +206,13 @@ fn docker(root: &Path) -> Result<Counts> {
             engine::in_private(&["check", "solution", &number])
         })?),
     }
+    println!("\n== Docker: what is killed, and make rescue");
+    match engine::no_private() {
+        Some(why) => {
+            counts.skipped.push(format!("docker: make rescue: {why}"));
+        }
+        None => counts.add(rescue(root)?),
+    }
     println!("\n== Docker: the story of each step, in the sandbox");
     match sandbox::missing(root) {
         Some(why) => {
@@ -222,6 +229,19 @@ fn docker(root: &Path) -> Result<Counts> {
         }
     }
     counts.add(slides::by_docker(root)?);
+    Ok(counts)
+}
+
+/// What `make rescue` removes, and what it leaves alone.
+fn rescue(root: &Path) -> Result<Counts> {
+    let step = steps::find(root, "4")?;
+    crate::cargo::build(root, &step, Kind::Solution)?;
+    let status = engine::in_private(&["prove", "rescue"])?;
+    let mut counts = Counts::default();
+    match status.success() {
+        true => counts.passed += stories::RESCUE.len(),
+        false => counts.failed += 1,
+    }
     Ok(counts)
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -12,16 +14,22 @@ use crate::steps::{Kind, Step};
 /// and get lost in WSL and in containers.
 const PAUSE: Duration = Duration::from_millis(200);
 
-type Times = BTreeMap<PathBuf, (SystemTime, u64)>;
+type Times = BTreeMap<PathBuf, (SystemTime, u64, u64)>;
 
-/// Calls `verdict` now, and again after each change of the exercise. Ends only
-/// with the process.
-pub fn run(root: &Path, step: &Step, mut verdict: impl FnMut()) -> ! {
+/// Calls `verdict` now, and again after each change of the exercise, until it
+/// has seen enough.
+pub fn run(
+    root: &Path,
+    step: &Step,
+    mut verdict: impl FnMut() -> ControlFlow<()>,
+) {
     let folder = root.join(step.folder(Kind::Exercise));
     loop {
         // Taken first: what is saved during the check is checked next.
         let seen = times(&folder);
-        verdict();
+        if verdict().is_break() {
+            return;
+        }
         println!("\nwaiting for a change of {}…", step.name);
         while times(&folder) == seen {
             thread::sleep(PAUSE);
@@ -30,8 +38,8 @@ pub fn run(root: &Path, step: &Step, mut verdict: impl FnMut()) -> ! {
     }
 }
 
-/// When each file was changed, and how long it is: editors that replace a file
-/// may keep its time.
+/// When each file was changed, how long it is, and which one it is: editors
+/// that replace a file may keep its time.
 fn times(folder: &Path) -> Times {
     let mut times = Times::new();
     let mut open = vec![folder.join("src"), folder.join("Cargo.toml")];
@@ -42,8 +50,80 @@ fn times(folder: &Path) -> Times {
             let entries = fs::read_dir(&path).into_iter().flatten();
             open.extend(entries.flatten().map(|it| it.path()));
         } else if let Ok(time) = metadata.modified() {
-            times.insert(path, (time, metadata.len()));
+            times.insert(path, (time, metadata.len(), metadata.ino()));
         }
     }
     times
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cleanup::Folder;
+
+    type Change = fn(&Path);
+
+    /// Each must lead to a verdict of its own, as all are seen as one step of
+    /// the same exercise.
+    const CHANGES: [(&str, Change); 6] = [
+        ("a longer text", |folder| {
+            fs::write(folder.join("src/main.rs"), "fn main() {}").unwrap();
+        }),
+        ("another file in its place, of the same time and length", |folder| {
+            let file = folder.join("src/main.rs");
+            let time = fs::metadata(&file).unwrap().modified().unwrap();
+            let other = folder.join("main.rs~");
+            fs::write(&other, "fn mein() {}").unwrap();
+            fs::File::options()
+                .write(true)
+                .open(&other)
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+            fs::rename(other, file).unwrap();
+        }),
+        ("a new file", |folder| {
+            fs::write(folder.join("src/volumes.rs"), "").unwrap();
+        }),
+        ("the manifest", |folder| {
+            fs::write(folder.join("Cargo.toml"), "[package]").unwrap();
+        }),
+        // Renamed and not removed, so that it is one change.
+        ("no folder any more", |folder| {
+            fs::rename(folder, folder.with_extension("kept")).unwrap();
+        }),
+        ("the folder again", |folder| {
+            fs::rename(folder.with_extension("kept"), folder).unwrap();
+        }),
+    ];
+
+    #[test]
+    fn each_change_has_a_verdict() {
+        let root = Folder::new().unwrap();
+        let step = Step { number: 1, name: "01-activate".to_owned() };
+        let folder = root.path().join(step.folder(Kind::Exercise));
+        fs::create_dir_all(folder.join("src")).unwrap();
+        fs::write(folder.join("src/main.rs"), "").unwrap();
+        let (verdicts, seen) = std::sync::mpsc::channel();
+        let path = root.path().to_owned();
+        let watch = thread::spawn(move || {
+            let mut count = 0;
+            run(&path, &step, || {
+                count += 1;
+                verdicts.send(count).unwrap();
+                match count {
+                    ..=6 => ControlFlow::Continue(()),
+                    _ => ControlFlow::Break(()),
+                }
+            });
+        });
+        let patience = Duration::from_secs(10);
+        seen.recv_timeout(patience).unwrap();
+        for (case, change) in CHANGES {
+            change(&folder);
+            let verdict = seen.recv_timeout(patience);
+            assert!(verdict.is_ok(), "no verdict after: {case}");
+        }
+        watch.join().unwrap();
+    }
 }

@@ -4,6 +4,7 @@
 //! What a story prints is recorded in `docker/checker/stories/`, and the slides
 //! may show nothing else.
 
+mod rescue;
 mod step_01;
 mod step_02;
 mod step_03;
@@ -22,6 +23,10 @@ use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program};
 use crate::report::{Report, Verdict};
 use crate::run::{NAME, PLUGINS};
+
+/// What was left behind, and the rescue from it. Played on no other dockerd
+/// than one of our own: see [`crate::rescue`].
+pub use rescue::SCENES as RESCUE;
 
 /// A scene of a story: one thing that a person sees.
 pub type Scene = Check<Stage>;
@@ -119,11 +124,8 @@ impl Stage {
 
     /// Tidies up behind the story, without a word about what is not there.
     fn strike(&mut self) {
-        // Containers of stories are called after the plugin.
-        let containers = format!(
-            "docker ps -aq -f name=^{}- | xargs -r docker rm -f",
-            self.name
-        );
+        let containers =
+            format!("{} | xargs -r docker rm -f", containers(&self.name));
         let _ = engine::play(&containers, PATIENCE);
         let volumes = format!("docker volume ls -q -f driver={}", self.name);
         let volumes = engine::play(&volumes, PATIENCE).map(|it| it.output);
@@ -218,6 +220,12 @@ impl Seen {
     }
 }
 
+/// The command that lists the containers of stories. They are called after the
+/// plugin, as a sandbox and other people's containers may be, too.
+pub fn containers(name: &str) -> String {
+    format!("docker ps -aq -f 'name=^/?{name}-one$'")
+}
+
 /// Plays the story of `step` with `program`, which may be a step further on.
 ///
 /// # Errors
@@ -226,11 +234,25 @@ pub fn play(
     step: u32,
     program: Program,
     name: &str,
+    seen: impl FnMut(&Report),
+) -> Result<(Report, String)> {
+    play_scenes(scenes(step), step, program, name, seen)
+}
+
+/// The same with scenes that are no step's story.
+///
+/// # Errors
+/// When no dockerd answers, or the checker cannot work.
+pub fn play_scenes(
+    scenes: &[Scene],
+    step: u32,
+    program: Program,
+    name: &str,
     mut seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
     let mut report = Report::new(step, program.path(), 0);
     let mut stage = Stage::new(program, name)?;
-    for scene in scenes(step) {
+    for scene in scenes {
         let outcome = (scene.run)(&mut stage);
         let verdict = Verdict::of(outcome, &stage.log)
             .with_context(|| format!("playing {}", scene.id))?;

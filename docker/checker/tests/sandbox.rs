@@ -1,0 +1,353 @@
+//! docker/sandbox.sh and run.sh, with a program in Docker's place that says
+//! what real ones have said: which sentence a person gets, and what was asked
+//! of Docker.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use checker::cleanup::Folder;
+
+/// A Docker, and what comes of a command there.
+struct Case {
+    name: &'static str,
+    /// Arms of a shell's `case`, before those of a Docker that is well.
+    docker: &'static str,
+    words: &'static str,
+    status: i32,
+    /// What is said, besides what the client said.
+    says: &'static str,
+    /// What Docker is asked for, without the flags that are always the same.
+    calls: &'static [&'static str],
+}
+
+const NO_SANDBOX: &str = "without one, the stand-in daemon still grades";
+const LOOK: &str = "container inspect --format {{.Config.Image}} NAME";
+const RUNNING: &str = "container inspect --format {{.State.Running}} NAME";
+const ENTER: &str = "exec --interactive toolbox-init run true";
+const TRY: &str = "run --rm --entrypoint true --privileged IMAGE";
+const START: &str = "run --detach --privileged";
+
+const CASES: &[Case] = &[
+    Case {
+        name: "all is well",
+        docker: "",
+        words: "run true",
+        status: 0,
+        says: "",
+        calls: &["version", LOOK, "image inspect IMAGE", TRY, START, ENTER],
+    },
+    Case {
+        name: "the command's own status",
+        docker: "exec*) exit 3 ;;",
+        words: "run true",
+        status: 3,
+        says: "",
+        calls: &["version", LOOK, "image inspect IMAGE", TRY, START, ENTER],
+    },
+    Case {
+        name: "no daemon",
+        docker: "version) die 'Cannot connect to the Docker daemon at \
+                 unix:///var/run/docker.sock. Is the docker daemon running?' ;;",
+        words: "run true",
+        status: 125,
+        says: "start it: Docker Desktop, or sudo systemctl start docker",
+        calls: &["version"],
+    },
+    Case {
+        name: "no permission",
+        docker: "version) die 'Got permission denied while trying to connect to \
+                 the Docker daemon socket: connect: permission denied' ;;",
+        words: "run true",
+        status: 125,
+        says: "join the group of its socket (sudo usermod -aG docker YOU",
+        calls: &["version"],
+    },
+    Case {
+        name: "a client that is too new",
+        docker: "version) die 'Error response from daemon: client version 1.52 \
+                 is too new. Maximum supported API version is 1.41' ;;",
+        words: "run true",
+        status: 125,
+        says: "update the older of client and dockerd",
+        calls: &["version"],
+    },
+    Case {
+        name: "a client that is too old",
+        docker: "version) die 'Error response from daemon: client version 1.41 \
+                 is too old. Minimum supported API version is 1.44' ;;",
+        words: "restart",
+        status: 125,
+        says: "DOCKER=/usr/bin/docker",
+        calls: &["version"],
+    },
+    Case {
+        name: "a base image that cannot be pulled",
+        docker: "'image inspect'*) die 'No such image' ;; \
+                 build*) die 'failed to resolve source metadata: timeout' ;;",
+        words: "run true",
+        status: 125,
+        says: "If the rust image cannot be pulled from here: BASE=IMAGE",
+        calls: &["version", LOOK, "image inspect IMAGE", "build --tag IMAGE"],
+    },
+    Case {
+        name: "no privileged containers, but others",
+        docker: "*--privileged*) die 'unable to apply caps: operation not \
+                 permitted' ;;",
+        words: "run true",
+        status: 0,
+        says: "it gets all capabilities but one",
+        calls: &[
+            "version",
+            LOOK,
+            "image inspect IMAGE",
+            TRY,
+            "run --detach --cap-add ALL --cap-drop SYS_RESOURCE --cgroupns",
+            ENTER,
+        ],
+    },
+    Case {
+        name: "no such container may run at all",
+        docker: "'run --detach'*) die 'operation not permitted' ;;",
+        words: "run true",
+        status: 125,
+        says: NO_SANDBOX,
+        calls: &[
+            "version",
+            LOOK,
+            "image inspect IMAGE",
+            TRY,
+            START,
+            "rm --force --volumes NAME",
+        ],
+    },
+    Case {
+        name: "another shell was faster",
+        docker: "'run --detach'*) touch running; die 'Conflict. The container \
+                 name is already in use by container 12' ;;",
+        words: "run true",
+        status: 0,
+        says: "",
+        calls: &[
+            "version",
+            LOOK,
+            "image inspect IMAGE",
+            TRY,
+            START,
+            RUNNING,
+            RUNNING,
+            ENTER,
+        ],
+    },
+    Case {
+        name: "it runs already",
+        docker: "'container inspect --format {{.C'*) echo IMAGE ;; \
+                 'container inspect'*) echo true ;;",
+        words: "run true",
+        status: 0,
+        says: "",
+        calls: &["version", LOOK, RUNNING, ENTER],
+    },
+    Case {
+        name: "it is of an older edition",
+        docker: "'container inspect --format {{.C'*) echo older ;; \
+                 'container inspect'*) echo true ;;",
+        words: "run true",
+        status: 0,
+        says: "it is of another edition of the workshop",
+        calls: &["version", LOOK, RUNNING, ENTER],
+    },
+    Case {
+        name: "it was killed half way",
+        docker: "'container inspect --format {{.C'*) echo IMAGE ;; \
+                 'container inspect'*) echo false ;;",
+        words: "run true",
+        status: 0,
+        says: "",
+        calls: &["version", LOOK, RUNNING, "start NAME", ENTER],
+    },
+    Case {
+        name: "it was killed, and does not start again",
+        docker: "'container inspect --format {{.C'*) echo IMAGE ;; \
+                 start*) die 'no such file or directory' ;;",
+        words: "run true",
+        status: 125,
+        says: "sandbox.sh rm)",
+        calls: &["version", LOOK, RUNNING, "start NAME"],
+    },
+    Case {
+        name: "rm of one that is not there",
+        docker: "rm*) die 'Error: No such container: NAME' ;;",
+        words: "rm",
+        status: 0,
+        says: "gone. docker volume rm NAME-target workshop-cargo would",
+        calls: &["version", RUNNING, "rm --force --volumes NAME"],
+    },
+    Case {
+        name: "an rm that fails",
+        docker: "rm*) die 'removal is already in progress' ;;",
+        words: "rm",
+        status: 125,
+        says: "removal is already in progress",
+        calls: &["version", RUNNING, "rm --force --volumes NAME"],
+    },
+];
+
+/// The scripts, a Docker that does as told, and a PATH without cargo.
+struct Desk {
+    folder: Folder,
+    name: String,
+    image: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = Folder::new().unwrap();
+        let bin = folder.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for tool in
+            ["sh", "cat", "cksum", "cut", "sed", "tail", "mkdir", "dirname"]
+        {
+            symlink(on_path(tool), bin.join(tool)).unwrap();
+        }
+        symlink(on_path("touch"), bin.join("touch")).unwrap();
+        // Who waits here does so in vain: nothing changes with time.
+        symlink(on_path("true"), bin.join("sleep")).unwrap();
+        let mut desk =
+            Self { folder, name: String::new(), image: String::new() };
+        desk.docker("");
+        let image = desk.sandbox(&["name"]);
+        desk.image = text(&image.stdout).trim().to_owned();
+        let sum = desk.run("sh", &["-c", "pwd -P | cksum | cut -d ' ' -f 1"]);
+        desk.name = format!("workshop-{}", text(&sum.stdout).trim());
+        desk
+    }
+
+    fn docker(&self, arms: &str) {
+        let folder = self.folder.path();
+        let _ = fs::remove_file(folder.join("calls"));
+        let _ = fs::remove_file(folder.join("running"));
+        let script = format!(
+            "#!/bin/sh\ndie() {{ echo \"$*\" >&2; exit 1; }}\n\
+             cd '{}'\necho \"$*\" >>calls\ncase \"$*\" in\n{}\n\
+             'container inspect --format {{{{.S'*) [ ! -e running ] || \
+             echo true ;;\n\
+             'container inspect'*) die 'No such container' ;;\nesac\n",
+            folder.display(),
+            arms.replace("IMAGE", &self.image).replace("NAME", &self.name)
+        );
+        let file = folder.join("bin/docker");
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn sandbox(&self, words: &[&str]) -> Output {
+        self.run("sh", &[&["docker/sandbox.sh"], words].concat())
+    }
+
+    fn run(&self, program: &str, words: &[&str]) -> Output {
+        let bin = self.folder.path().join("bin");
+        Command::new(bin.join(program))
+            .args(words)
+            .current_dir(common::root())
+            .env_clear()
+            .env("PATH", bin)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// What Docker was asked for, with plain words for what differs.
+    fn calls(&self) -> Vec<String> {
+        let file = self.folder.path().join("calls");
+        let calls = fs::read_to_string(file).unwrap_or_default();
+        let plain = |line: &str| {
+            line.replace(&self.image, "IMAGE").replace(&self.name, "NAME")
+        };
+        calls.lines().map(plain).map(without_settings).collect()
+    }
+}
+
+fn on_path(tool: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let found = std::env::split_paths(&path).map(|it| it.join(tool));
+    found.into_iter().find(|it| it.is_file()).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `exec` has one flag a setting; `run --detach` its host name and mounts.
+fn without_settings(call: String) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    let mut all = call.split(' ');
+    while let Some(word) = all.next() {
+        match word {
+            "--env" | "--hostname" | "--name" => drop(all.next()),
+            "NAME" if words.first() == Some(&"exec") => {}
+            _ => words.push(word),
+        }
+    }
+    words.join(" ")
+}
+
+#[track_caller]
+fn assert_calls(case: &Case, desk: &Desk) {
+    let calls = desk.calls();
+    let same = calls.len() == case.calls.len()
+        && calls.iter().zip(case.calls).all(|(it, head)| it.starts_with(head));
+    let Case { name, calls: expected, .. } = case;
+    assert!(same, "{name}: expected {expected:#?}, got {calls:#?}");
+}
+
+#[test]
+fn each_trouble_with_docker_has_a_sentence_and_a_next_step() {
+    let desk = Desk::new();
+    for case in CASES {
+        desk.docker(case.docker);
+        let words: Vec<_> = case.words.split(' ').collect();
+        let output = desk.sandbox(&words);
+        let said = text(&output.stderr);
+        let Case { name, says, status, .. } = case;
+        assert_eq!(output.status.code(), Some(*status), "{name}: {said}");
+        let says = says.replace("NAME", &desk.name);
+        assert!(said.contains(&says), "{name}: {said}");
+        assert!(!says.is_empty() || said.is_empty(), "{name}: {said}");
+        assert_calls(case, &desk);
+    }
+}
+
+#[test]
+fn make_without_cargo_passes_a_status_on_and_makes_2_of_no_sandbox() {
+    let desk = Desk::new();
+    for (docker, expected) in
+        [("version) die down ;;", 2), ("exec*) exit 1 ;;", 1), ("", 0)]
+    {
+        desk.docker(docker);
+        let output = desk.run("sh", &["docker/checker/run.sh", "hint", "1"]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "{docker}: {said}");
+    }
+    let last = desk.calls().pop().unwrap();
+    assert!(last.ends_with("sh docker/checker/run.sh hint 1"), "{last}");
+}
+
+#[test]
+fn without_cargo_and_docker_both_are_named() {
+    let desk = Desk::new();
+    let docker: &Path = &desk.folder.path().join("bin/docker");
+    fs::remove_file(docker).unwrap();
+    let output = desk.run("sh", &["docker/checker/run.sh", "hint", "1"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("https://rustup.rs"), "{said}");
+    let output = desk.sandbox(&["run", "true"]);
+    assert_eq!(output.status.code(), Some(125));
+    let said = text(&output.stderr);
+    assert!(said.contains("no docker on this machine: https://"), "{said}");
+}
