@@ -144,15 +144,21 @@ pub fn failures(program: &Path, plan: Plan) -> Vec<Failed> {
 /// The one place that hides what differs from run to run, or from machine to
 /// machine.
 pub fn masked(text: &str) -> String {
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for line in without_times(text).lines() {
         let line = without_positions(line);
         let line = without_thread_ids(&line);
         // Whether a crash leaves a core file is the machine's affair.
-        lines += &line.replace(" (core dumped)", "");
-        lines.push('\n');
+        lines.push(line.replace(" (core dumped)", "") + "\n");
     }
-    lines
+    // A client may be served before the thread that listens has said so.
+    let first = lines.iter().position(|it| it.starts_with("  log "));
+    let listens = lines.iter().position(|it| it.contains("] listening on "));
+    if let (Some(first), Some(listens)) = (first, listens) {
+        let line = lines.remove(listens);
+        lines.insert(first, line);
+    }
+    lines.concat()
 }
 
 /// `/home/me/.cargo/…/tiny_http-0.12.0/src/x.rs:47:31` becomes `…/src/x.rs:L:C`.
