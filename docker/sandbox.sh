@@ -7,6 +7,7 @@
 #        docker/sandbox.sh rm              remove it; what was built stays cached
 #        docker/sandbox.sh image           build its image, print its name
 #        docker/sandbox.sh name            print that name only
+#        docker/sandbox.sh container       print the name of its container
 #
 # It is a script because a machine may have Docker and no Rust. BASE names
 # another base image, DOCKER another client than `docker`. Exit status: that of
@@ -120,6 +121,7 @@ case $verb in
 run) start && enter run "$@" ;;
 restart) start && enter restart "$@" ;;
 name) echo "$image" ;;
+container) echo "$name" ;;
 image) need_daemon && build && echo "$image" ;;
 rm)
     need_daemon

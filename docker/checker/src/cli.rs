@@ -102,6 +102,11 @@ pub fn main() -> Result<ExitCode> {
             checker::rescue::run(&root, &name())?;
             Ok(ExitCode::SUCCESS)
         }
+        ["bench-docker", file] => {
+            cleanup::on_signals()?;
+            checker::bench::docker::inside(&root, Path::new(file))?;
+            Ok(ExitCode::SUCCESS)
+        }
         ["prove", "rescue"] => prove_rescue(&root),
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),

@@ -5,9 +5,11 @@
 //! measured in turns with it says more. Nothing here passes or fails.
 //!
 //! A figure is a row in [`FIGURES`] and a function: over the wire in [`wire`],
-//! of cargo's work in [`build`], of the deck in [`slides`].
+//! of cargo's work in [`build`], of the deck in [`slides`], of real Docker's
+//! commands in [`docker`].
 
 mod build;
+pub mod docker;
 mod slides;
 mod wire;
 
@@ -184,6 +186,55 @@ pub const FIGURES: &[Figure] = &[
         run: build::check,
     },
     Figure {
+        name: "docker-create",
+        what: "docker volume create",
+        unit: Unit::Seconds,
+        against: "driver local",
+        aim: Aim::None,
+        read: "In turns, by a private dockerd; most of it is the docker client \
+               itself. The plugin is a debug build.",
+        run: docker::create,
+    },
+    Figure {
+        name: "docker-run",
+        what: "docker run -v v:/d … true",
+        unit: Unit::Seconds,
+        against: "driver local",
+        aim: Aim::None,
+        read: "A container's whole life around two calls: no one should \
+               notice whose volume it is.",
+        run: docker::run,
+    },
+    Figure {
+        name: "sandbox-first",
+        what: "a sandbox's first start",
+        unit: Unit::Seconds,
+        against: "a bare container",
+        aim: Aim::None,
+        read: "Its image being there: container, dockerd, test image, and one \
+               command in it.",
+        run: docker::first,
+    },
+    Figure {
+        name: "sandbox-warm",
+        what: "a command in the sandbox",
+        unit: Unit::Seconds,
+        against: "a bare container",
+        aim: Aim::None,
+        read: "What each make target costs more where there is no Rust.",
+        run: docker::warm,
+    },
+    Figure {
+        name: "sandbox-restart",
+        what: "restart of its dockerd",
+        unit: Unit::Seconds,
+        against: "a bare container",
+        aim: Aim::None,
+        read: "Without volumes of a plugin that is gone: each of them would \
+               cost 15 s.",
+        run: docker::restart,
+    },
+    Figure {
         name: "slides",
         what: "make slides, first slide",
         unit: Unit::Seconds,
@@ -242,6 +293,8 @@ pub struct Bench {
     solution: Option<Program>,
     workspace: Option<Workspace>,
     slides: Option<slides::Measured>,
+    docker: Option<docker::Times>,
+    sandbox: Option<docker::Sandbox>,
 }
 
 /// The figures called `names`, or all.
@@ -268,8 +321,14 @@ pub fn run(
     mut seen: impl FnMut(&'static Figure, Seen),
 ) -> Result<()> {
     let root = root.to_owned();
-    let mut bench =
-        Bench { root, solution: None, workspace: None, slides: None };
+    let mut bench = Bench {
+        root,
+        solution: None,
+        workspace: None,
+        slides: None,
+        docker: None,
+        sandbox: None,
+    };
     for figure in figures {
         let outcome = (figure.run)(&mut bench)
             .with_context(|| format!("measuring {}", figure.name))?;
