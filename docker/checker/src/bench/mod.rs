@@ -197,7 +197,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "docker-run",
-        what: "docker run -v v:/d … true",
+        what: "docker run -v v:/d",
         unit: Unit::Seconds,
         against: "driver local",
         aim: Aim::None,
@@ -207,7 +207,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "sandbox-first",
-        what: "a sandbox's first start",
+        what: "first start of a sandbox",
         unit: Unit::Seconds,
         against: "a bare container",
         aim: Aim::None,
