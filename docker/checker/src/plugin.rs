@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::event::{self, PollFd, PollFlags, Timespec};
 
 use crate::cleanup::{self, Folder, Guard};
 use crate::daemon::PATIENCE;
@@ -150,8 +151,8 @@ impl Plugin {
         // The command holds the writing end of the log.
         drop(command);
         let group = Some(group);
-        let log = Log { folder: folder.clone(), ..Log::default() };
-        let log_ended = log.follow(reader)?;
+        let log = Log::of(reader, &folder);
+        let log_ended = log.follow()?;
         Ok(Self { child, log, log_ended, folder, group })
     }
 
@@ -240,32 +241,68 @@ pub fn poll<T>(
 /// The last 64 KiB of what a program printed.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
+    /// Whoever reads it holds the tail: nothing is on its way between them.
+    pipe: Option<Arc<io::PipeReader>>,
     tail: Arc<Mutex<VecDeque<u8>>>,
     /// Its path differs in each run, and nobody can look there afterwards.
     folder: PathBuf,
 }
 
 impl Log {
+    /// The log of a program that has the other end of `pipe`, in `folder`.
+    fn of(pipe: io::PipeReader, folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        Self { pipe: Some(Arc::new(pipe)), folder, ..Self::default() }
+    }
+
     /// Reads on until every holder of the pipe has closed it.
-    fn follow(&self, mut pipe: io::PipeReader) -> Result<Receiver<()>> {
+    fn follow(&self) -> Result<Receiver<()>> {
         let (end, ended) = mpsc::channel();
         let log = self.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || {
-            let mut some = vec![0; LOG];
-            while let Ok(count @ 1..) = pipe.read(&mut some) {
-                let mut tail = log.lock();
-                tail.extend(&some[..count]);
-                let surplus = tail.len().saturating_sub(LOG);
-                tail.drain(..surplus);
-            }
+            while log.has_more(None) && log.take_in(&mut log.lock()) {}
             let _ = end.send(());
         })?;
         Ok(ended)
     }
 
+    /// Awaits that there is something to read, or the end.
+    fn has_more(&self, patience: Option<&Timespec>) -> bool {
+        let Some(pipe) = &self.pipe else { return false };
+        let mut pipe = [PollFd::new(&**pipe, PollFlags::IN)];
+        loop {
+            match event::poll(&mut pipe, patience) {
+                Err(rustix::io::Errno::INTR) => {}
+                outcome => break outcome.is_ok_and(|ready| ready > 0),
+            }
+        }
+    }
+
+    /// Moves to `tail` what is in the pipe by now; false at the pipe's end.
+    fn take_in(&self, tail: &mut VecDeque<u8>) -> bool {
+        let Some(mut pipe) = self.pipe.as_deref() else { return false };
+        let mut some = vec![0; LOG];
+        let mut taken = 0;
+        // A pipe holds no more than that; a plugin may fill it all the time.
+        while taken < LOG && self.has_more(Some(&Timespec::default())) {
+            let Ok(count @ 1..) = pipe.read(&mut some) else { return false };
+            tail.extend(&some[..count]);
+            let surplus = tail.len().saturating_sub(LOG);
+            tail.drain(..surplus);
+            taken += count;
+        }
+        true
+    }
+
     /// The last `most` lines, in which the plugin's folder is `…`.
+    ///
+    /// All that was written before the call is taken in, though the thread that
+    /// follows the log may not have come to it.
     pub fn last_lines(&self, most: usize) -> Vec<String> {
-        let bytes: Vec<u8> = self.lock().iter().copied().collect();
+        let mut tail = self.lock();
+        self.take_in(&mut tail);
+        let bytes: Vec<u8> = tail.iter().copied().collect();
+        drop(tail);
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<_> = text.lines().map(|it| self.shorten(it)).collect();
         lines[lines.len().saturating_sub(most)..].to_vec()
@@ -281,5 +318,25 @@ impl Log {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_log_has_all_that_was_written_before_it_is_read() {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        // Nobody follows it: that thread may come late.
+        let log = Log::of(reader, Path::new(""));
+        writer.write_all(b"one\ntwo\n").expect("there is room");
+        assert_eq!(log.last_lines(5), ["one", "two"]);
+        let ended = log.follow().expect("a thread");
+        writer.write_all(b"three\n").expect("there is room");
+        assert_eq!(log.last_lines(2), ["two", "three"]);
+        drop(writer);
+        ended.recv().expect("the follower sees the end");
     }
 }
