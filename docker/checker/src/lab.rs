@@ -259,11 +259,13 @@ impl Desk {
 
     /// A missing reply in words; the plugin's end if that explains it.
     fn tell(&self, no_reply: &NoReply) -> String {
-        // A process that dies closes its connections a moment earlier.
-        let moment = std::time::Duration::from_millis(200);
         let ended = match no_reply {
+            // A process that dies closes its connections first. How long before
+            // its end depends on the machine.
+            NoReply::Unreachable(_) | NoReply::Dropped => self.ends(),
             NoReply::Silent(_) => self.ended(),
-            _ => self.plugin.borrow_mut().ends_within(moment),
+            // Whatever became of it since, this is what it sent.
+            NoReply::NotHttp(_) | NoReply::TooLong => None,
         };
         match ended {
             // How the connection felt it depends on the moment.
