@@ -215,12 +215,15 @@ fn not_a_socket(lab: &mut Lab) -> Outcome {
 }
 
 fn private_socket(lab: &mut Lab) -> Outcome {
-    let desk = lab.start()?;
+    let mut desk = lab.start()?;
+    // It listens before it has set the mode. Whatever it answers: once it does,
+    // it is through with its start.
+    desk.call(&handshake());
     let mode = || {
         let mode = fs::metadata(desk.socket()).ok()?.permissions().mode();
         Some(mode & 0o777)
     };
-    // The mode follows the bind: a moment of grace is no mistake.
+    // Unless another thread sets it: a moment of grace is no mistake.
     let private = || mode().filter(|mode| mode & 0o077 == 0).map(|_| ());
     match poll(PATIENCE / 5, private) {
         Some(()) => Ok(()),
@@ -306,7 +309,7 @@ fn upgrade(lab: &mut Lab) -> Outcome {
           Connection: upgrade\r\nContent-Length: 3\r\n\r\n{}\n",
     );
     // An answer, most likely 400, or none: but now it was dealt with.
-    let _ = read_reply(&mut held, PATIENCE / 5);
+    let _ = read_reply(&mut held, PATIENCE);
     let outcome = desk.still_answers(what);
     // Held up to here, or hanging up would end what is looked for.
     drop((desk, held));
@@ -337,7 +340,7 @@ fn hang_up(lab: &mut Lab) -> Outcome {
         if let Ok(mut client) = UnixStream::connect(desk.socket()) {
             let _ = client.write_all(bytes);
             let _ = client.shutdown(Shutdown::Write);
-            let _ = read_reply(&mut client, PATIENCE / 5);
+            let _ = read_reply(&mut client, PATIENCE);
         }
         desk.still_answers(&what)?;
     }
@@ -369,7 +372,7 @@ fn flood(lab: &mut Lab, files: u32) -> Outcome {
     if let Some(last) = held.last_mut() {
         let call = Call::bare("Workshop.NoSuchCall");
         let _ = last.write_all(&call.request(lab.engine));
-        let _ = read_reply(last, PATIENCE / 5);
+        let _ = read_reply(last, PATIENCE);
     }
     // Not how few: which of the two errors comes first depends on the files
     // that our caller has left open for every child.
