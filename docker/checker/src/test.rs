@@ -22,6 +22,8 @@ pub struct Counts {
     pub failed: usize,
     /// What was not tried: what it is, and why.
     pub skipped: Vec<String>,
+    /// What tests that failed have printed.
+    pub complaints: Vec<String>,
 }
 
 impl Counts {
@@ -30,6 +32,7 @@ impl Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped.extend(other.skipped);
+        self.complaints.extend(other.complaints);
     }
 }
 
@@ -43,6 +46,10 @@ pub fn run(root: &Path) -> Result<bool> {
     counts.add(browser(root)?);
     counts.add(docker(root)?);
     println!();
+    // Once more: of a long output, people and machines keep the end.
+    for complaint in &counts.complaints {
+        println!("{complaint}");
+    }
     for skipped in &counts.skipped {
         println!("skipped: {skipped}");
     }
@@ -86,11 +93,26 @@ fn rust(root: &Path) -> Result<Counts> {
     let mut counts = Counts::default();
     output.iter().for_each(|line| counts.add(read_line(line)));
     if !status.success() {
-        // What the tests that passed have printed is worth reading now.
-        output.iter().for_each(|line| println!("{line}"));
+        // What the tests that passed have printed is worth reading now; before
+        // the rest, which says what is wrong.
+        let (passed, failed) = complaints_apart(output);
+        passed.iter().chain(&failed).for_each(|line| println!("{line}"));
+        counts.complaints = failed;
         counts.failed = counts.failed.max(1);
     }
     Ok(counts)
+}
+
+/// What cargo's tests have printed, and apart from it what those that failed
+/// have: from the headline to the result that it led to.
+fn complaints_apart(output: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let mut failed = false;
+    output.into_iter().partition(|line| {
+        failed |= line == "failures:";
+        let is_complaint = failed;
+        failed &= !line.starts_with("test result: ");
+        !is_complaint
+    })
 }
 
 /// Runs a program, shows the lines that are progress, and returns all of them.
@@ -130,7 +152,7 @@ fn read_line(line: &str) -> Counts {
     Counts {
         passed: count("passed").unwrap_or(0),
         failed: count("failed").unwrap_or(0),
-        skipped: Vec::new(),
+        ..Counts::default()
     }
 }
 
@@ -272,7 +294,7 @@ mod tests {
     fn counts_are_read_from_cargos_lines() {
         let line = "test result: ok. 12 passed; 3 failed; 1 ignored; 0 \
                     measured; 0 filtered out; finished in 0.42s";
-        let expected = Counts { passed: 12, failed: 3, skipped: Vec::new() };
+        let expected = Counts { passed: 12, failed: 3, ..Counts::default() };
         assert_eq!(read_line(line), expected);
         assert_eq!(read_line("test a_name ... ok"), Counts::default());
         let skipped = vec!["strace: it is not there".to_owned()];
@@ -280,6 +302,23 @@ mod tests {
             read_line("skipped: strace: it is not there"),
             Counts { skipped, ..Counts::default() }
         );
+    }
+
+    #[test]
+    fn what_failed_tests_print_comes_last() {
+        let lines = |text: &str| -> Vec<_> {
+            text.lines().map(str::to_owned).collect()
+        };
+        let output = "test a ... FAILED\nsuccesses:\nhello\n\nfailures:\n\n\
+                      ---- a stdout ----\nno\n\nfailures:\n    a\n\n\
+                      test result: FAILED. 1 passed; 1 failed\n\
+                      test b ... ok\ntest result: ok. 1 passed";
+        let passed = "test a ... FAILED\nsuccesses:\nhello\n\n\
+                      test b ... ok\ntest result: ok. 1 passed";
+        let failed = "failures:\n\n---- a stdout ----\nno\n\nfailures:\n    \
+                      a\n\ntest result: FAILED. 1 passed; 1 failed";
+        let apart = complaints_apart(lines(output));
+        assert_eq!(apart, (lines(passed), lines(failed)));
     }
 
     #[test]
