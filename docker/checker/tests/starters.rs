@@ -247,7 +247,9 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
         let given = given(&step, &starter);
         println!("{name}: {given} lines given, holes {lines:?}, {sum} in all");
         assert!((15..=60).contains(&sum), "{name}: {sum} lines in {lines:?}");
-        assert!(given <= 120, "{name}: {given} lines are given");
+        // From step 6 on a lesson brings a module along.
+        let most = if step.number < 6 { 120 } else { 200 };
+        assert!(given <= most, "{name}: {given} lines are given");
     }
 }
 
