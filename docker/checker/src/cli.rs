@@ -157,16 +157,24 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
             anstream::print!("{lines}");
         }
     })?;
-    let count = report.ran.len();
+    let untried = report.not_tried().count();
+    let count = report.ran.len() - untried;
     let seed = report.seed;
+    let besides = match untried {
+        0 => String::new(),
+        _ => format!(", {untried} not tried"),
+    };
     if report.passed() {
-        println!("\nAll {count} checks passed (SEED={seed}).");
+        println!("\nAll {count} checks passed{besides} (SEED={seed}).");
         if kind == Some(Kind::Exercise) {
             say_next(root, &step);
         }
         return Ok(ExitCode::SUCCESS);
     }
-    println!("\n{} passed, then this one failed (SEED={seed}).", count - 1);
+    println!(
+        "\n{} passed{besides}, then this one failed (SEED={seed}).",
+        count - 1
+    );
     if kind == Some(Kind::Exercise) {
         say_holes(root, &step)?;
     }
