@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -156,14 +156,18 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-const DONE: &str = "200 and {}, or an empty \"Err\"";
+pub(super) const DONE: &str = "200 and {}, or an empty \"Err\"";
 
-fn create_with(desk: &mut Desk, name: &str, options: Value) -> Exchange {
+pub(super) fn create_with(
+    desk: &mut Desk,
+    name: &str,
+    options: Value,
+) -> Exchange {
     desk.call(&create_call(name, options))
 }
 
 /// Refused, in words of which all of `words` are some.
-fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
+pub(super) fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
     let expected = match words {
         [] => "an \"Err\"".to_owned(),
         _ => format!("an \"Err\" that says {}", words.join(" and ")),
@@ -440,29 +444,46 @@ fn numbers<const N: usize>(
 }
 
 /// A volume that is to keep its files, with one file in its directory.
-fn kept(lab: &mut Lab) -> Result<(Desk, String, PathBuf), Fault> {
+pub(super) fn kept(lab: &mut Lab) -> Result<(Desk, String), Fault> {
     let mut desk = activated(lab)?;
     let name = lab.name();
     let options = json!({ "keep": "true" });
     create_with(&mut desk, &name, options).success(DONE)?;
     let (exchange, volume) = found(&mut desk, &name)?;
-    let file = path_in(&exchange, &volume)?.join("file");
-    fs::write(&file, &name)?;
-    Ok((desk, name, file))
+    fs::write(path_in(&exchange, &volume)?.join("file"), &name)?;
+    Ok((desk, name))
 }
 
 fn keep(lab: &mut Lab) -> Outcome {
-    let (mut desk, name, file) = kept(lab)?;
+    let (mut desk, name) = kept(lab)?;
     let exchange = desk.call(&about("VolumeDriver.Remove", &name));
     exchange.success(DONE)?;
-    match fs::read_to_string(&file).is_ok_and(|text| text == name) {
+    // A later step moves it.
+    match holds(&desk.volumes(), &name)? {
         true => Ok(()),
-        false => Err(exchange.wrong("the volume's file is where it was")),
+        false => Err(exchange.wrong("the volume's file is still under ROOT")),
     }
 }
 
+/// Whether some file in `folder`, or below it, has this text.
+pub(super) fn holds(folder: &Path, text: &str) -> anyhow::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let found = match entry.file_type()?.is_dir() {
+            true => holds(&entry.path(), text)?,
+            false => {
+                fs::read_to_string(entry.path()).is_ok_and(|it| it == text)
+            }
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn keep_forgets(lab: &mut Lab) -> Outcome {
-    let (mut desk, name, _) = kept(lab)?;
+    let (mut desk, name) = kept(lab)?;
     remove_it(&mut desk, &name)?;
     not_found(&mut desk, &name)?;
     // With other options: nothing of the old ones is left.
