@@ -864,7 +864,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it ends at once, whatever runs",
         step: 7,
         file: "src/stop.rs",
-        right: "    drop(traces);\n    slots.at_work(deadline);\n",
+        right: "    drop(traces);\n    slots.at_work(deadline - PATIENCE / 2);\n",
         wrong: "    drop(traces);\n",
         more: &[(
             "src/stop.rs",
