@@ -164,16 +164,19 @@ fn slow_body(lab: &mut Lab) -> Outcome {
         );
         held.push(client);
     }
-    desk.say_before(&what);
-    // The first calls may overtake the halves, so there are some more.
-    let list = |desk: &mut Desk| {
-        drop(desk.client(&what)?);
-        let exchange = desk.call(&list_call());
+    // The first calls may overtake the halves, so there are more, and each is
+    // on a connection that was made later.
+    let call = list_call();
+    let sent = format!("{what}, {call}");
+    let mut outcome = (0..100).try_for_each(|_| {
+        let (exchange, _) = desk.send(&sent, &call.request(lab.engine))?;
         exchange.success("List is answered meanwhile").map(drop)
-    };
-    let mut outcome = (0..20).try_for_each(|_| list(&mut desk));
+    });
     match outcome {
-        Ok(()) => outcome = found(&mut desk, &name).map(drop),
+        Ok(()) => {
+            desk.say_before(&what);
+            outcome = found(&mut desk, &name).map(drop);
+        }
         Err(_) => lab.forget_log(),
     }
     // Held up to here, or hanging up would end what is looked for.
