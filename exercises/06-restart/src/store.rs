@@ -33,26 +33,17 @@ pub fn sync(folder: &Path) -> Result<(), Failure> {
         .map_err(Failure::system("syncing", folder))
 }
 
-/// Removes whatever has this path, if anything does.
-pub fn remove(path: &Path) -> io::Result<()> {
-    let gone = match fs::remove_dir_all(path) {
-        Err(err) if err.kind() == ErrorKind::NotADirectory => {
-            fs::remove_file(path)
-        }
-        gone => gone,
-    };
-    match gone {
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
-        gone => gone,
-    }
-}
-
 /// Fails unless this is a folder, and no link to one that is elsewhere.
 pub fn folder(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path)?.is_dir() {
+    match is_folder(path)? {
         true => Ok(()),
         false => Err(ErrorKind::NotADirectory.into()),
     }
+}
+
+/// Whether this is a folder; a link to one is none.
+pub fn is_folder(path: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(path)?.is_dir())
 }
 
 /// Reads a file that we wrote, whatever it has become.

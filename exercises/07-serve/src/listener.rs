@@ -131,7 +131,7 @@ fn publish(path: &Path, address: SocketAddr) -> Result<String> {
     }
     // Docker may look at any moment, and finds the whole text or none.
     let aside = path.with_extension("new");
-    store::remove(&aside)?;
+    crate::remove::remove(&aside)?;
     store::write(&aside, text.as_bytes()).map_err(|err| anyhow!("{err}"))?;
     fs::rename(&aside, path)?;
     Ok(text)

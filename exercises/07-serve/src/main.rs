@@ -17,6 +17,7 @@ mod listener;
 mod names;
 mod options;
 mod protocol;
+mod remove;
 mod server;
 mod slots;
 mod stop;

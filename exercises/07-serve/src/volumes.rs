@@ -15,7 +15,8 @@ use log::{error, info, warn};
 use crate::clock::rfc3339;
 use crate::options::Settings;
 use crate::protocol::{Failure, Listed, Options, Volume};
-use crate::store::{self, names, remove, rename, sync, write};
+use crate::remove::remove;
+use crate::store::{self, names, rename, sync, write};
 
 /// All volumes that Docker has created and not yet removed.
 ///
@@ -81,8 +82,10 @@ impl Volumes {
             for name in names(&half)? {
                 let path = half.join(name);
                 info!("removing {}, which a crash has left", path.display());
-                remove(&path)
-                    .with_context(|| format!("removing {}", path.display()))?;
+                // Nobody else's volume has to wait for it.
+                if let Err(err) = remove(&path) {
+                    warn!("{} stays: {err}", path.display());
+                }
             }
         }
         info!("{} volumes in {}", names(&root)?.len(), root.display());

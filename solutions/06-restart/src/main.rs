@@ -6,6 +6,7 @@
 mod clock;
 mod options;
 mod protocol;
+mod remove;
 mod server;
 mod store;
 mod volumes;
