@@ -108,7 +108,7 @@ pub fn take(
     if let Err(failure) = taken {
         // Docker sends no Unmount for a Mount that failed.
         let _ = fs::remove_dir(&place);
-        settle(folder)?;
+        log(settle(folder));
         return Err(failure);
     }
     Ok(())
@@ -194,19 +194,27 @@ fn lives_on(
 }
 
 /// Unmounts what a crash has left mounted in ROOT, and nobody uses.
-pub fn recover(root: &Path) -> Result<(), Failure> {
+pub fn recover(root: &Path) {
     let mut volumes = BTreeSet::new();
-    for path in mounted(root)? {
+    for path in mounted(root).unwrap_or_default() {
         let within = path.strip_prefix(root).unwrap_or(&path);
         let Some(name) = within.iter().next() else { continue };
+        let folder = root.join(name);
         if name.as_encoded_bytes().starts_with(b".") {
             info!("unmounting {}, which a crash has left", path.display());
-            umount(&path)?;
-        } else if root.join(name).join(USES).exists() {
-            volumes.insert(root.join(name));
+            log(umount(&path));
+        } else if folder.join(USES).exists() {
+            volumes.insert(folder);
         }
     }
-    volumes.iter().try_for_each(|volume| settle(volume))
+    volumes.iter().for_each(|folder| log(settle(folder)));
+}
+
+/// For what nobody waits for.
+fn log(outcome: Result<(), Failure>) {
+    if let Err(failure) = outcome {
+        warn!("{failure}");
+    }
 }
 
 /// What is mounted on a folder or below it.

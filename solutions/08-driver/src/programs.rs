@@ -35,9 +35,16 @@ pub fn run(
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             let words: Vec<_> = said.split_whitespace().collect();
-            let words = match &words[..] {
-                [] => output.status.to_string(),
-                words => words.join(" ").chars().take(LONGEST).collect(),
+            let words = words.join(" ");
+            // What comes in front of them says that already.
+            let twice =
+                [format!("{program}: "), format!("{}: ", about.display())];
+            let words = twice.iter().fold(&*words, |words, it| {
+                words.strip_prefix(it).unwrap_or(words)
+            });
+            let words = match words {
+                "" => output.status.to_string(),
+                words => words.chars().take(LONGEST).collect(),
             };
             Err(fail(io::Error::other(words)))
         }

@@ -165,7 +165,7 @@ pub enum Failure {
     NoSuchVolume(String),
     /// A volume of this name has other options: the name, and what differs.
     OtherOptions(String, String),
-    /// Files were kept that are of another kind: where, and what differs.
+    /// Files were kept that are of another kind: where, and of which.
     OtherFiles(PathBuf, String),
     /// Somebody still has the volume: its name, and who.
     InUse(String, String),
@@ -202,9 +202,10 @@ impl fmt::Display for Failure {
             Self::OtherOptions(name, difference) => {
                 write!(f, "{name} exists with other options: {difference}")
             }
-            Self::OtherFiles(path, difference) => {
+            Self::OtherFiles(path, kind) => {
                 let path = path.display();
-                write!(f, "the kept files in {path} have {difference}")
+                write!(f, "files were kept in {path}, with {kind}: ask for ")?;
+                f.write_str("the same, or move them away")
             }
             Self::InUse(name, who) => write!(f, "{name} is in use: {who}"),
             Self::System(what, err) => write!(f, "{what}: {err}"),

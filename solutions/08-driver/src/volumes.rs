@@ -83,9 +83,7 @@ impl Volumes {
         lock.try_lock().with_context(|| {
             format!("another plugin has {}: stop it first", root.display())
         })?;
-        if let Err(failure) = filesystem::recover(&root) {
-            warn!("{failure}");
-        }
+        filesystem::recover(&root);
         for half in [NEW, REMOVED].map(|it| root.join(it)) {
             for name in names(&half)? {
                 let path = half.join(name);
@@ -297,26 +295,25 @@ impl Volumes {
     }
 }
 
-/// Fails unless kept files are of the kind, and of the size, that is asked for:
-/// a volume is never made anew over files that somebody wanted to keep.
+/// Fails unless kept files are of the type and the size that are asked for: no
+/// volume is made anew over what somebody wanted to keep.
 fn same_files(kept: &Path, settings: &Settings) -> Result<(), Failure> {
-    let what = |settings: &Settings| {
-        let spelled = settings.spelled();
-        let only = |key: &String| ["type", "size"].contains(&key.as_str());
-        spelled.into_iter().filter(|(key, _)| only(key)).collect::<Options>()
-    };
     let had = match Known::read(kept) {
-        Ok(known) => what(&known.settings),
-        // Nobody knows any more what is in there.
+        Ok(known) => known.settings,
+        // What is in there, nobody knows any more.
         Err(err) if kept.join(IMAGE).exists() => {
             return Err(Failure::system("reading", kept)(err));
         }
-        Err(_) => Options::from([("type".to_owned(), "dir".to_owned())]),
+        Err(_) => Settings::read(&Options::new())?,
     };
-    match difference(&had, &what(settings)) {
-        None => Ok(()),
-        Some(what) => Err(Failure::OtherFiles(kept.join(FILES), what)),
+    if (had.kind, had.size) == (settings.kind, settings.size) {
+        return Ok(());
     }
+    let spelled = had.spelled();
+    let pairs = ["type", "size"].map(|key| spelled.get_key_value(key));
+    let pairs = pairs.into_iter().flatten().map(|(k, v)| format!("{k}={v}"));
+    let kind = pairs.collect::<Vec<_>>().join(" ");
+    Err(Failure::OtherFiles(kept.to_owned(), kind))
 }
 
 /// Makes of a folder what a volume has.
@@ -324,7 +321,10 @@ fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let files = folder.join(FILES);
     fs::create_dir_all(&files).map_err(Failure::system("making", &files))?;
     match settings.kind {
-        Kind::Dir => own(&files, settings)?,
+        Kind::Dir => {
+            own(&files, settings)?;
+            sync(&files)?;
+        }
         _ => filesystem::make(folder, settings)?,
     }
 
@@ -346,8 +346,7 @@ pub fn own(files: &Path, settings: &Settings) -> Result<(), Failure> {
         .and_then(|files| {
             // In this order: a change of owner may take bits away, too.
             fchown(&files, settings.uid, settings.gid)?;
-            files.set_permissions(mode)?;
-            files.sync_all()
+            files.set_permissions(mode)
         })
         .map_err(Failure::system("setting the owner and mode of", files))
 }
