@@ -9,6 +9,7 @@ mod step_02;
 mod step_03;
 mod step_04;
 mod step_05;
+mod step_08;
 
 use anyhow::Context;
 
@@ -46,6 +47,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         step_03::CHECKS,
         step_04::CHECKS,
         step_05::CHECKS,
+        step_08::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -156,14 +156,18 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-const DONE: &str = "200 and {}, or an empty \"Err\"";
+pub(super) const DONE: &str = "200 and {}, or an empty \"Err\"";
 
-fn create_with(desk: &mut Desk, name: &str, options: Value) -> Exchange {
+pub(super) fn create_with(
+    desk: &mut Desk,
+    name: &str,
+    options: Value,
+) -> Exchange {
     desk.call(&create_call(name, options))
 }
 
 /// Refused, in words of which all of `words` are some.
-fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
+pub(super) fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
     let expected = match words {
         [] => "an \"Err\"".to_owned(),
         _ => format!("an \"Err\" that says {}", words.join(" and ")),
