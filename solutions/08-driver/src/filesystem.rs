@@ -71,15 +71,12 @@ fn attach(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     // Whatever a container writes there, it makes no device of the host's.
     let (source, options) = match settings.kind {
         Kind::Tmpfs => {
-            let size = settings.size.map(|it| format!(",size={it}"));
-            let (uid, gid) = (settings.uid, settings.gid);
-            let options = format!(
-                "nodev,mode={:o},uid={},gid={}{}",
-                settings.mode,
-                uid.unwrap_or(0),
-                gid.unwrap_or(0),
-                size.unwrap_or_default(),
-            );
+            // The kernel's own measure is half of the memory.
+            let size = settings.size.map_or("50%".into(), |it| it.to_string());
+            let (mode, uid) = (settings.mode, settings.uid.unwrap_or(0));
+            let gid = settings.gid.unwrap_or(0);
+            let options =
+                format!("nodev,size={size},mode={mode:o},uid={uid},gid={gid}");
             // Nothing but a name, by which it is found again.
             (files.clone(), options)
         }
@@ -152,17 +149,20 @@ pub fn release(
 
     // That we have it unmounted proves nothing: a container's mounts are its
     // own, and a filesystem lives on until the last of all mounts is gone.
-    let Some(source) = lives_on(folder, settings)? else { return Ok(()) };
-    let holders = mounts::elsewhere(&source);
-    let holders = holders.map_err(Failure::system("asking for", &source))?;
-    let who = match &holders[..] {
-        [] => format!("somebody out of sight has {}", source.display()),
+    match lives_on(folder, settings)? {
+        None => Ok(()),
+        Some(source) => Err(in_use(name, &source)),
+    }
+}
+
+/// Says who still has a volume's filesystem.
+fn in_use(name: &str, source: &Path) -> Failure {
+    let who = match &mounts::elsewhere(source).unwrap_or_default()[..] {
+        [] => format!("{} is, by somebody out of sight", source.display()),
         [who] => format!("{who} has it mounted"),
-        [who, rest @ ..] => {
-            format!("{who} has it mounted, and {} more", rest.len())
-        }
+        [who, more @ ..] => format!("{who} and {} more have it", more.len()),
     };
-    Err(Failure::InUse(name.to_owned(), who))
+    Failure::InUse(name.to_owned(), who)
 }
 
 /// What is still mounted somewhere of a volume that we have unmounted: the loop
@@ -175,10 +175,8 @@ fn lives_on(
     let deadline = Instant::now() + PATIENCE;
     loop {
         let source = if settings.kind == Kind::Tmpfs {
-            let holders = mounts::elsewhere(&files);
-            let holders =
-                holders.map_err(Failure::system("asking for", &files))?;
-            (!holders.is_empty()).then(|| files.clone())
+            let holders = mounts::elsewhere(&files).unwrap_or_default();
+            holders.first().map(|_| files.clone())
         } else {
             let options = ["--noheadings", "--output", "NAME", "--associated"];
             let devices = run("losetup", &options, &[&image])?;

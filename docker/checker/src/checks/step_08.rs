@@ -589,7 +589,9 @@ fn full_disk(lab: &mut Lab) -> Outcome {
     fs::create_dir(&root)?;
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&root);
-    anyhow::ensure!(mount.status()?.success(), "mounting a tmpfs");
+    if !mount.status()?.success() {
+        return Err(anyhow::anyhow!("a tmpfs could not be mounted").into());
+    }
     let program = lab.program().clone();
     let mut desk = lab.spawn(&program, place)?;
     desk.await_listening("PROGRAM SOCKET ROOT, with 256 KiB free")?;

@@ -1,0 +1,96 @@
+//! Step 8: filesystems with a size.
+//!
+//! The kernel's mount table says who uses which volume. Start reading at
+//! `filesystem.rs`.
+
+mod clock;
+mod filesystem;
+mod mounts;
+mod options;
+mod programs;
+mod protocol;
+mod server;
+mod size;
+mod store;
+mod volumes;
+
+use std::env;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use env_logger::Env;
+use log::info;
+
+use protocol::{Call, Failure, Reply, Scope};
+use volumes::Volumes;
+
+/// Where a dockerd looks for the plugin that `-d workshop` names.
+const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
+
+/// The folder of all volumes.
+const DEFAULT_ROOT: &str =
+    concat!("/var/lib/workshop/", env!("CARGO_PKG_NAME"));
+
+const USAGE: &str = "usage: PROGRAM [SOCKET] [ROOT]
+
+A Docker plugin on a Unix socket, by default where Docker looks for a plugin
+named workshop, with a folder for each volume in ROOT. RUST_LOG=debug logs
+what Docker sends, too.";
+
+fn main() -> Result<()> {
+    env_logger::init_from_env(Env::default().default_filter_or("info"));
+    server::watch_panics();
+    let socket = env::args_os().nth(1).unwrap_or_else(|| DEFAULT_SOCKET.into());
+    if socket.as_encoded_bytes().starts_with(b"-") {
+        ensure!(socket == "--help", "no option {}\n{USAGE}", socket.display());
+        println!("{USAGE}");
+        return Ok(());
+    }
+    let root = env::args_os().nth(2).unwrap_or_else(|| DEFAULT_ROOT.into());
+    let volumes = Volumes::new(Path::new(&root))?;
+    let server = server::bind(Path::new(&socket))?;
+    info!("listening on {}", socket.display());
+    server::serve(&server, &volumes)
+}
+
+/// What Docker gets for one call: a status and a text.
+///
+/// Docker takes 200 for success and anything else for a failure, whose text it
+/// shows to whoever typed the command.
+fn answer(path: &str, body: &[u8], volumes: &Volumes) -> (u16, String) {
+    let call = Call::decode(path, body);
+    protocol::encode(call.and_then(|call| act(call, volumes)))
+}
+
+/// Does what a call asks for.
+fn act(call: Call, volumes: &Volumes) -> Result<Reply, Failure> {
+    match call {
+        Call::Activate => {
+            Ok(Reply::Implements { implements: ["VolumeDriver"] })
+        }
+        Call::Capabilities => {
+            Ok(Reply::Capabilities { capabilities: Scope { scope: "local" } })
+        }
+        Call::Create(it) => {
+            volumes.create(it.name, &it.opts.unwrap_or_default())?;
+            Ok(Reply::Done {})
+        }
+        Call::Get(it) => Ok(Reply::Volume { volume: volumes.get(&it.name)? }),
+        Call::List => Ok(Reply::Volumes { volumes: volumes.list()? }),
+        Call::Remove(it) => {
+            volumes.remove(&it.name)?;
+            Ok(Reply::Done {})
+        }
+        Call::Path(it) => {
+            let mountpoint = volumes.get(&it.name)?.mountpoint;
+            Ok(Reply::Mountpoint { mountpoint })
+        }
+        Call::Mount(it) => Ok(Reply::Mountpoint {
+            mountpoint: volumes.mount(&it.name, &it.id)?,
+        }),
+        Call::Unmount(it) => {
+            volumes.unmount(&it.name, &it.id)?;
+            Ok(Reply::Done {})
+        }
+    }
+}
