@@ -40,8 +40,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// cannot be mounted shall fail here, where Docker's user sees it.
 pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let (image, files) = (folder.join(IMAGE), folder.join(FILES));
-    if !image.exists() {
-        make_image(&image, settings)?;
+    if let Some(how) = settings.kind.image()
+        && !image.exists()
+    {
+        make_image(&image, settings, how.mkfs)?;
     }
     attach(folder, settings)?;
     // Docker copies what an image has in this place, but into nothing that has
@@ -58,8 +60,13 @@ pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
         .map_err(Failure::system("syncing", &image))
 }
 
-/// Makes a file of the right size, and a filesystem in it.
-fn make_image(image: &Path, settings: &Settings) -> Result<(), Failure> {
+/// Makes a file of the right size, and a filesystem in it. Such options its
+/// mkfs gets.
+fn make_image(
+    image: &Path,
+    settings: &Settings,
+    options: &[&str],
+) -> Result<(), Failure> {
     // TODO(8.1): make `image`, for its owner alone, give it the size that was
     // asked for without filling it, and have the mkfs of its type make a
     // filesystem in it.

@@ -3,67 +3,77 @@
 //! The kernel's mount table says who uses which volume. Start reading at
 //! `filesystem.rs`.
 
+mod arguments;
 mod clock;
 mod filesystem;
+mod listener;
 mod mounts;
+mod names;
 mod options;
 mod programs;
 mod protocol;
 mod server;
 mod size;
+mod slots;
+mod stop;
 mod store;
 mod volumes;
 
 use std::env;
-use std::path::Path;
+use std::sync::{Arc, mpsc};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use env_logger::Env;
-use log::info;
 
+use arguments::{Arguments, USAGE};
+use names::Names;
 use protocol::{Call, Failure, Reply, Scope};
+use slots::Slots;
 use volumes::Volumes;
 
-/// Where a dockerd looks for the plugin that `-d workshop` names.
-const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
-
-/// The folder of all volumes.
-const DEFAULT_ROOT: &str =
-    concat!("/var/lib/workshop/", env!("CARGO_PKG_NAME"));
-
-const USAGE: &str = "usage: PROGRAM [SOCKET] [ROOT]
-
-A Docker plugin on a Unix socket, by default where Docker looks for a plugin
-named workshop, with a folder for each volume in ROOT. RUST_LOG=debug logs
-what Docker sends, too.";
+/// What all calls share.
+pub struct Plugin {
+    volumes: Volumes,
+    names: Names,
+}
 
 fn main() -> Result<()> {
     env_logger::init_from_env(Env::default().default_filter_or("info"));
     server::watch_panics();
-    let socket = env::args_os().nth(1).unwrap_or_else(|| DEFAULT_SOCKET.into());
-    if socket.as_encoded_bytes().starts_with(b"-") {
-        ensure!(socket == "--help", "no option {}\n{USAGE}", socket.display());
+    if env::args_os().any(|word| word == "--help") {
         println!("{USAGE}");
         return Ok(());
     }
-    let root = env::args_os().nth(2).unwrap_or_else(|| DEFAULT_ROOT.into());
-    let volumes = Volumes::new(Path::new(&root))?;
-    let server = server::bind(Path::new(&socket))?;
-    info!("listening on {}", socket.display());
-    server::serve(&server, &volumes)
+    let arguments = Arguments::read(env::args_os().skip(1))?;
+    let volumes = Volumes::new(&arguments.root)?;
+    let plugin = Arc::new(Plugin { volumes, names: Names::default() });
+    let slots = Arc::new(Slots::default());
+
+    // Whatever ends the plugin sends word here.
+    let (end, ended) = mpsc::channel();
+    stop::at_signal(end.clone())?;
+    let (listeners, traces) = listener::bind(&arguments)?;
+    for listener in &listeners {
+        server::start(listener, &plugin, &slots, end.clone())?;
+    }
+    ended.recv()??;
+    stop::finish(&listeners, traces, &slots, &ended)
 }
 
 /// What Docker gets for one call: a status and a text.
 ///
 /// Docker takes 200 for success and anything else for a failure, whose text it
 /// shows to whoever typed the command.
-fn answer(path: &str, body: &[u8], volumes: &Volumes) -> (u16, String) {
+fn answer(path: &str, body: &[u8], plugin: &Plugin) -> (u16, String) {
     let call = Call::decode(path, body);
-    protocol::encode(call.and_then(|call| act(call, volumes)))
+    protocol::encode(call.and_then(|call| act(call, plugin)))
 }
 
 /// Does what a call asks for.
-fn act(call: Call, volumes: &Volumes) -> Result<Reply, Failure> {
+fn act(call: Call, plugin: &Plugin) -> Result<Reply, Failure> {
+    let Plugin { volumes, names } = plugin;
+    // Until this call has its answer, no other one gets its name.
+    let _claim = name(&call).map(|name| names.claim(name));
     match call {
         Call::Activate => {
             Ok(Reply::Implements { implements: ["VolumeDriver"] })
@@ -85,12 +95,23 @@ fn act(call: Call, volumes: &Volumes) -> Result<Reply, Failure> {
             let mountpoint = volumes.get(&it.name)?.mountpoint;
             Ok(Reply::Mountpoint { mountpoint })
         }
-        Call::Mount(it) => Ok(Reply::Mountpoint {
-            mountpoint: volumes.mount(&it.name, &it.id)?,
-        }),
+        Call::Mount(it) => {
+            let mountpoint = volumes.mount(&it.name, &it.id)?;
+            Ok(Reply::Mountpoint { mountpoint })
+        }
         Call::Unmount(it) => {
             volumes.unmount(&it.name, &it.id)?;
             Ok(Reply::Done {})
         }
+    }
+}
+
+/// The name that a call is about, if it is about one.
+fn name(call: &Call) -> Option<&str> {
+    match call {
+        Call::Activate | Call::Capabilities | Call::List => None,
+        Call::Create(it) => Some(&it.name),
+        Call::Get(it) | Call::Remove(it) | Call::Path(it) => Some(&it.name),
+        Call::Mount(it) | Call::Unmount(it) => Some(&it.name),
     }
 }

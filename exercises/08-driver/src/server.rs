@@ -6,14 +6,17 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::{mem, process, thread};
 
 use anyhow::{Context, Result, bail};
 use log::{debug, error, info, warn};
 use tiny_http::{Method, Request, Response, Server};
 
-use crate::answer;
-use crate::volumes::Volumes;
+use crate::listener::{self, Listener};
+use crate::slots::{Slot, Slots};
+use crate::{Plugin, answer};
 
 /// Docker's longest bodies are a few hundred bytes; more than this is no call.
 const LONGEST_BODY: u64 = 1 << 20;
@@ -64,18 +67,47 @@ fn make_way(socket: &Path) -> Result<()> {
     }
 }
 
-/// Answers calls, one after the other, until the socket fails.
-pub fn serve(server: &Server, volumes: &Volumes) -> Result<()> {
+/// Answers the calls that arrive at one place, in a thread of its own, which
+/// sends word when it ends.
+pub fn start(
+    listener: &'static Listener,
+    plugin: &Arc<Plugin>,
+    slots: &Arc<Slots>,
+    ended: Sender<Result<()>>,
+) -> Result<()> {
+    let (plugin, slots) = (Arc::clone(plugin), Arc::clone(slots));
+    let serve = move || {
+        let _ = ended.send(serve(listener, &plugin, &slots));
+    };
+    thread::Builder::new().name("serve".to_owned()).spawn(serve)?;
+    Ok(())
+}
+
+/// Answers calls, many at once, until there are no more.
+fn serve(
+    listener: &Listener,
+    plugin: &Arc<Plugin>,
+    slots: &Arc<Slots>,
+) -> Result<()> {
     loop {
-        // One error ends tiny_http's accepting for good: from then on the
-        // process would only look alive. Whoever supervises it restarts it.
-        let request = server.recv().context("accepting connections")?;
-        handle(request, volumes);
+        slots.await_free()?;
+        let Some(request) = listener.recv()? else { return Ok(()) };
+        let slot = slots.take(call(&request));
+        let plugin = Arc::clone(plugin);
+        // A call that is slow, or whose body is, holds up its own thread only.
+        thread::Builder::new()
+            .name("call".to_owned())
+            .spawn(move || handle(request, &slot, &plugin))
+            .context("starting a thread for a call")?;
     }
 }
 
-fn handle(mut request: Request, volumes: &Volumes) {
-    let call = format!("{} {}", request.method(), request.url());
+fn call(request: &Request) -> String {
+    format!("{} {}", request.method(), request.url())
+}
+
+fn handle(mut request: Request, slot: &Slot, plugin: &Plugin) {
+    let call = call(&request);
     if request.body_length().is_some_and(|length| length > ABSURD_BODY) {
         warn!("{call} -> 413, and its connection is given up");
         let refusal = Response::from_string("workshop: an absurd length");
@@ -84,15 +116,18 @@ fn handle(mut request: Request, volumes: &Volumes) {
         return;
     }
     let (status, text) = match read(&mut request) {
-        Ok(body) => answer_whatever_happens(request.url(), &body, volumes),
+        Ok(body) => {
+            slot.works();
+            answer_whatever_happens(request.url(), &body, plugin)
+        }
         Err(refusal) => refusal,
     };
+    slot.answers();
     match status {
         200 => info!("{call} -> 200"),
         _ => warn!("{call} -> {status} {text}"),
     }
-    let reply = Response::from_string(text).with_status_code(status);
-    if let Err(err) = request.respond(reply) {
+    if let Err(err) = listener::respond(request, status, text) {
         warn!("{call}: the client did not take its answer: {err}");
     }
 }
@@ -128,10 +163,10 @@ fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
 fn answer_whatever_happens(
     path: &str,
     body: &[u8],
-    volumes: &Volumes,
+    plugin: &Plugin,
 ) -> (u16, String) {
     // A panic leaves every volume whole, as a crash does.
-    let answer = AssertUnwindSafe(|| answer(path, body, volumes));
+    let answer = AssertUnwindSafe(|| answer(path, body, plugin));
     panic::catch_unwind(answer).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()

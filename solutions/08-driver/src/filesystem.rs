@@ -32,8 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// cannot be mounted shall fail here, where Docker's user sees it.
 pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let (image, files) = (folder.join(IMAGE), folder.join(FILES));
-    if !image.exists() {
-        make_image(&image, settings)?;
+    if let Some(how) = settings.kind.image()
+        && !image.exists()
+    {
+        make_image(&image, settings, how.mkfs)?;
     }
     attach(folder, settings)?;
     // Docker copies what an image has in this place, but into nothing that has
@@ -50,9 +52,13 @@ pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
         .map_err(Failure::system("syncing", &image))
 }
 
-/// Makes a file of the right size, and a filesystem in it.
-fn make_image(image: &Path, settings: &Settings) -> Result<(), Failure> {
-    let Some(how) = settings.kind.image() else { return Ok(()) };
+/// Makes a file of the right size, and a filesystem in it. Such options its
+/// mkfs gets.
+fn make_image(
+    image: &Path,
+    settings: &Settings,
+    options: &[&str],
+) -> Result<(), Failure> {
     // It has its size at once, and takes room on the disk as it fills.
     File::options()
         .write(true)
@@ -62,7 +68,7 @@ fn make_image(image: &Path, settings: &Settings) -> Result<(), Failure> {
         .and_then(|file| file.set_len(settings.size.unwrap_or_default()))
         .map_err(Failure::system("making", image))?;
     let mkfs = format!("mkfs.{}", settings.kind.name());
-    run(&mkfs, how.mkfs, &[image]).map(drop)
+    run(&mkfs, options, &[image]).map(drop)
 }
 
 /// Mounts a volume's filesystem where containers look for it.

@@ -88,8 +88,15 @@ impl Volumes {
             for name in names(&half)? {
                 let path = half.join(name);
                 info!("removing {}, which a crash has left", path.display());
-                remove(&path)
-                    .with_context(|| format!("removing {}", path.display()))?;
+                match remove(&path) {
+                    // A mount that was begun before the crash, and ended now.
+                    Err(err) if err.kind() == ErrorKind::ResourceBusy => {
+                        warn!("{} stays: {err}", path.display());
+                    }
+                    gone => gone.with_context(|| {
+                        format!("removing {}", path.display())
+                    })?,
+                }
             }
         }
         info!("{} volumes in {}", names(&root)?.len(), root.display());
