@@ -139,7 +139,7 @@ impl Report {
             }
             Verdict::NotTried(missing) => {
                 writeln!(f, "{LABEL}skip{LABEL:#}  step {step}: {name}")?;
-                return line(f, "not tried", missing);
+                return line(f, "because", missing);
             }
             Verdict::Failed { finding, log } => (finding, log),
         };

@@ -444,7 +444,7 @@ fn numbers<const N: usize>(
 }
 
 /// A volume that is to keep its files, with one file in its directory.
-fn kept(lab: &mut Lab) -> Result<(Desk, String), Fault> {
+pub(super) fn kept(lab: &mut Lab) -> Result<(Desk, String), Fault> {
     let mut desk = activated(lab)?;
     let name = lab.name();
     let options = json!({ "keep": "true" });
@@ -466,7 +466,7 @@ fn keep(lab: &mut Lab) -> Outcome {
 }
 
 /// Whether some file in `folder`, or below it, has this text.
-fn holds(folder: &Path, text: &str) -> anyhow::Result<bool> {
+pub(super) fn holds(folder: &Path, text: &str) -> anyhow::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let found = match entry.file_type()?.is_dir() {
