@@ -149,8 +149,20 @@ impl Lab {
     /// # Errors
     /// The plugin is wrong if it does not listen.
     pub fn restart(&mut self, desk: Desk, what: &str) -> Result<Desk, Fault> {
+        self.start_again(desk.kill(), what)
+    }
+
+    /// The same for one that was killed before.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not listen.
+    pub fn start_again(
+        &mut self,
+        place: Place,
+        what: &str,
+    ) -> Result<Desk, Fault> {
         let program = self.program.clone();
-        let mut desk = self.spawn(&program, desk.kill())?;
+        let mut desk = self.spawn(&program, place)?;
         desk.await_listening(&format!("{what}, and a new start"))?;
         desk.before = format!("{what}, a new start, ");
         Ok(desk)
