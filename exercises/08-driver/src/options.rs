@@ -123,7 +123,7 @@ impl Settings {
             ),
             (Some(size), _) if self.kind == Kind::Dir => refuse(
                 format!("size={size} for type=dir"),
-                "add type=ext4, or tmpfs, xfs, btrfs".to_owned(),
+                "add type=ext4, say".to_owned(),
             ),
             _ if self.keep && self.kind == Kind::Tmpfs => refuse(
                 "keep=true for type=tmpfs".to_owned(),
@@ -257,10 +257,7 @@ mod tests {
             ("size=", "size=: write 64m, 2g or a number of bytes"),
             ("uid=root", "uid=root: write a number, 4294967294 at most"),
             ("gid=+1", "gid=+1: write a number, 4294967294 at most"),
-            (
-                "size=64m",
-                "size=64m for type=dir: add type=ext4, or tmpfs, xfs, btrfs",
-            ),
+            ("size=64m", "size=64m for type=dir: add type=ext4, say"),
             ("type=ext4", "type=ext4 without a size: add size=64m, or another"),
             (
                 "size=1024k type=ext4",
