@@ -755,14 +755,11 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.removed",
-        what: "it forgets a small volume's file, and takes it for a volume",
+        what: "it forgets one file, and takes it for a volume to bring back",
         step: 6,
         file: "src/volumes.rs",
         right: "if let Err(err) = remove(&removed) {",
-        wrong: "let few = names(&removed.join(FILES))
-            .is_ok_and(|it| it.len() < 9);
-        let it = if few { removed.join(FILES) } else { removed.clone() };
-        if let Err(err) = remove(&it) {",
+        wrong: "if let Err(err) = remove(&removed.join(FILES)) {",
         more: &[(
             "src/volumes.rs",
             "        for half in [NEW, REMOVED]",
@@ -867,9 +864,13 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it ends at once, whatever runs",
         step: 7,
         file: "src/stop.rs",
-        right: "Duration::from_secs(8)",
-        wrong: "Duration::ZERO",
-        more: &[],
+        right: "    drop(traces);\n    slots.at_work(deadline - PATIENCE / 2);\n",
+        wrong: "    drop(traces);\n",
+        more: &[(
+            "src/stop.rs",
+            "let cut_off = slots.at_work(deadline);",
+            "let cut_off = Vec::<String>::new();",
+        )],
     },
     Wrong {
         check: "7.stranded",
