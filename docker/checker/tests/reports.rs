@@ -1039,7 +1039,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         step: 8,
         file: "src/filesystem.rs",
         right: "            false => attach(folder, settings),\n",
-        wrong: "            false => Ok(log(attach(folder, settings))),\n",
+        wrong: "            false => Ok(drop(attach(folder, settings))),\n",
         more: &[],
     },
     Wrong {
