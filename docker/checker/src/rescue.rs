@@ -34,9 +34,6 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
     let mut found = false;
     cleanup::sweep();
     found |= end_orphans();
-    for volumes in roots(root)? {
-        found |= free(&volumes);
-    }
     let mut sockets = vec![Path::new(PLUGINS).join(format!("{name}.sock"))];
     sockets.extend(own_sockets(root, name)?);
     for socket in sockets {
@@ -45,6 +42,10 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
     match engine::version() {
         Ok(_) => found |= docker(name)?,
         Err(err) => println!("Docker was not asked: {err:#}"),
+    }
+    // Containers of stories are gone by now.
+    for volumes in roots(root)? {
+        found |= free(&volumes);
     }
     if !found {
         println!("there was nothing to remove");
@@ -148,9 +149,8 @@ fn free(root: &Path) -> bool {
 fn is_ours(root: &Path, path: &Path) -> bool {
     let within = path.strip_prefix(root).unwrap_or(path);
     let names: Vec<_> = within.iter().filter_map(|it| it.to_str()).collect();
-    let has = |it| root.join(names[0]).join(it).exists();
     match names[..] {
-        [_, "files"] => has("image") || has("uses"),
+        [name, "files"] => root.join(name).join("uses").exists(),
         [_, "uses", _] => true,
         [dotted, _, "files"] => dotted.starts_with('.'),
         _ => false,
@@ -338,6 +338,33 @@ fn answer(mut connection: UnixStream) {
         );
         if connection.write_all(reply.as_bytes()).is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cleanup::Folder;
+
+    #[test]
+    fn what_an_administrator_has_mounted_is_not_ours() {
+        let folder = Folder::new().unwrap();
+        let root = folder.path();
+        for made in ["ext4/files", "ext4/uses/93de", "dir/files/nfs"] {
+            fs::create_dir_all(root.join(made)).unwrap();
+        }
+        for (path, ours) in [
+            ("ext4/files", true),
+            ("ext4/uses/93de", true),
+            (".new/ext4/files", true),
+            ("dir/files", false),
+            ("dir/files/nfs", false),
+            ("ext4/files/nfs", false),
+            ("ext4", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(root, &root.join(path)), ours, "{path:?}");
         }
     }
 }
