@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::cleanup::{self, Guard};
 use crate::engine::{self, Played};
 use crate::mounts::{self, Mount};
 use crate::plugin::poll;
-use crate::run::{PLUGINS, RUNNER};
+use crate::run::{PLUGINS, RUNNER, SPECS};
 use crate::steps::{self, Kind};
 use crate::stories;
 
@@ -39,6 +40,7 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
     for socket in sockets {
         found |= remove_dead(&socket)?;
     }
+    found |= remove_dead_specs(Path::new(SPECS), name)?;
     match engine::version() {
         Ok(_) => found |= docker(name)?,
         Err(err) => println!("Docker was not asked: {err:#}"),
@@ -204,6 +206,39 @@ fn remove_dead(socket: &Path) -> Result<bool> {
     }
 }
 
+/// Removes the files that step 7 writes for `name`, or for `name-…`, and that
+/// lead to a port of this machine on which nobody listens.
+fn remove_dead_specs(folder: &Path, name: &str) -> Result<bool> {
+    let mut found = false;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let stem = file.strip_suffix(".spec").or(file.strip_suffix(".json"));
+        let rest = stem.and_then(|it| it.strip_prefix(name));
+        if !rest.is_some_and(|it| it.is_empty() || it.starts_with('-')) {
+            continue;
+        }
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let address = text.split_once("://").and_then(|(_, rest)| {
+            rest.trim().trim_end_matches("\"}").parse::<SocketAddr>().ok()
+        });
+        let Some(address) = address.filter(|it| it.ip().is_loopback()) else {
+            continue;
+        };
+        let path = entry.path();
+        let path = path.display();
+        match TcpStream::connect(address) {
+            Ok(_) => println!("{path}: {address} answers, so it stays"),
+            Err(_) => {
+                fs::remove_file(entry.path())
+                    .with_context(|| format!("removing {path}"))?;
+                println!("removed {path}, which a killed plugin left behind");
+                found = true;
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Whether a plugin ends a connection instead of answering.
 fn hangs_up(mut plugin: &UnixStream) -> bool {
     let ask = b"POST /Plugin.Activate HTTP/1.1\r\nHost: rescue\r\n\
@@ -344,12 +379,45 @@ fn answer(mut connection: UnixStream) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
-    use crate::cleanup::Folder;
+
+    #[test]
+    fn a_file_goes_if_it_is_ours_and_leads_to_nobody() {
+        let folder = cleanup::Folder::new().unwrap();
+        let write = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).unwrap();
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = listener.local_addr().unwrap();
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let dead = dead.unwrap();
+        write("workshop.spec", &format!("tcp://{dead}\n"));
+        write("workshop-two.json", &format!(r#"{{"Addr":"http://{dead}"}}"#));
+        let stay = [
+            ("workshop-alive.spec", format!("tcp://{alive}\n")),
+            ("workshop-far.spec", "tcp://192.0.2.1:9\n".to_owned()),
+            ("workshop.txt", format!("tcp://{dead}\n")),
+            ("workshops.spec", format!("tcp://{dead}\n")),
+        ];
+        for (name, text) in &stay {
+            write(name, text);
+        }
+        assert!(remove_dead_specs(folder.path(), "workshop").unwrap());
+        assert!(!remove_dead_specs(folder.path(), "workshop").unwrap());
+        drop(listener);
+        let left = fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<_> = left
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, stay.map(|it| it.0));
+    }
 
     #[test]
     fn what_an_administrator_has_mounted_is_not_ours() {
-        let folder = Folder::new().unwrap();
+        let folder = cleanup::Folder::new().unwrap();
         let root = folder.path();
         for made in ["ext4/files", "ext4/uses/93de", "dir/files/nfs"] {
             fs::create_dir_all(root.join(made)).unwrap();

@@ -29,7 +29,7 @@ use crate::engine::{self, PATIENCE, Played, Private};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program, poll};
 use crate::report::{Report, Verdict};
-use crate::run::{NAME, PLUGINS};
+use crate::run::{NAME, PLUGINS, SPECS};
 
 /// What was left behind, and the rescue from it. Played on no other dockerd
 /// than one of our own: see [`crate::rescue`].
@@ -110,9 +110,6 @@ impl Drop for Second {
         }
     }
 }
-
-/// Where dockerd looks for a file that names an address.
-const SPECS: &str = "/etc/docker/plugins";
 
 impl Stage {
     fn new(
