@@ -26,6 +26,7 @@ pub struct Program {
     path: PathBuf,
     first_args: Vec<OsString>,
     files: Option<u32>,
+    unheard: bool,
 }
 
 impl Program {
@@ -47,12 +48,17 @@ impl Program {
             .canonicalize()
             .with_context(|| format!("finding {}", path.display()))?;
         let first_args = args.iter().map(OsString::from).collect();
-        Ok(Self { path, first_args, files: None })
+        Ok(Self { path, first_args, files: None, unheard: false })
     }
 
     /// The same, allowed to open at most `files` files.
     pub fn limited_to(&self, files: u32) -> Self {
         Self { files: Some(files), ..self.clone() }
+    }
+
+    /// The same, whose log nobody reads: that would be work beside its own.
+    pub fn unheard(&self) -> Self {
+        Self { unheard: true, ..self.clone() }
     }
 
     /// The file that is executed.
@@ -155,6 +161,9 @@ impl Plugin {
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer);
+        if program.unheard {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
         let (child, group) = Guard::group(|| command.spawn())
             .with_context(|| format!("starting {}", program.path.display()))?;
         // The command holds the writing end of the log.

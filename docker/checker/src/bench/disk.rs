@@ -178,7 +178,8 @@ struct Volumes {
 
 impl Volumes {
     fn start(program: &Program, root: &Path, count: usize) -> Result<Self> {
-        let serving = Serving::at(program, Place::with_volumes(root)?)?;
+        let place = Place::with_volumes(root)?;
+        let serving = Serving::at(&program.unheard(), place)?;
         let mut done = serving.client(&call("VolumeDriver.Create", MANY))?;
         let get = serving.client(&call("VolumeDriver.Get", MANY))?;
         let mount = serving.client(&call("VolumeDriver.Mount", MANY))?;

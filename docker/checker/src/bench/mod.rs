@@ -101,9 +101,8 @@ pub const FIGURES: &[Figure] = &[
         against: "a raw echo",
         aim: Aim::Ratio(2.5),
         read: "1 would mean that HTTP, the log line and the answer cost \
-               nothing. tiny_http hands each call to another thread and back, \
-               so much of it is how fast the system wakes a thread: with \
-               `taskset -c 0` (Linux) only the work is left.",
+               nothing. All of it on one processor (Linux): to wake a thread \
+               on another one takes ten times as long, if it is idle.",
         run: wire::activate,
     },
     Figure {
