@@ -25,8 +25,7 @@ const LOG: usize = 64 * 1024;
 pub struct Program {
     path: PathBuf,
     first_args: Vec<OsString>,
-    files: Option<u32>,
-    unheard: bool,
+    before: Option<String>,
 }
 
 impl Program {
@@ -48,17 +47,24 @@ impl Program {
             .canonicalize()
             .with_context(|| format!("finding {}", path.display()))?;
         let first_args = args.iter().map(OsString::from).collect();
-        Ok(Self { path, first_args, files: None, unheard: false })
+        Ok(Self { path, first_args, before: None })
     }
 
     /// The same, allowed to open at most `files` files.
     pub fn limited_to(&self, files: u32) -> Self {
-        Self { files: Some(files), ..self.clone() }
+        self.after(&format!("ulimit -n {files}"))
+    }
+
+    /// The same, run by a shell that does `this` before. Only a shell can change
+    /// the limits of another program without `unsafe`. In it, `"$@"` is the
+    /// program with its arguments.
+    pub fn after(&self, this: &str) -> Self {
+        Self { before: Some(this.to_owned()), ..self.clone() }
     }
 
     /// The same, whose log nobody reads: that would be work beside its own.
     pub fn unheard(&self) -> Self {
-        Self { unheard: true, ..self.clone() }
+        self.after("exec >/dev/null 2>&1")
     }
 
     /// The file that is executed.
@@ -67,12 +73,11 @@ impl Program {
     }
 
     fn command(&self) -> Command {
-        let Some(files) = self.files else {
+        let Some(before) = &self.before else {
             return Command::new(&self.path);
         };
-        // Only a shell can lower a limit for another program without `unsafe`.
         let mut command = Command::new("sh");
-        let script = format!("ulimit -n {files} && exec \"$@\"");
+        let script = format!("{before} && exec \"$@\"");
         command.args(["-c", &script, "sh"]).arg(&self.path);
         command
     }
@@ -126,6 +131,11 @@ impl Place {
     pub fn volumes(&self) -> PathBuf {
         self.volumes.clone()
     }
+
+    /// The folder that the plugin is started in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 /// A process that was started, and is killed with all of its group when this
@@ -145,12 +155,24 @@ impl Plugin {
     /// # Errors
     /// When there is no such program.
     pub fn spawn(program: &Program, place: &Place) -> Result<Self> {
+        Self::spawn_on(program, place, &place.socket())
+    }
+
+    /// The same with another socket than that of the place.
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn spawn_on(
+        program: &Program,
+        place: &Place,
+        socket: &Path,
+    ) -> Result<Self> {
         let folder = place.folder.path().to_owned();
         let (reader, writer) = io::pipe()?;
         let mut command = program.command();
         command
             .args(&program.first_args)
-            .arg(place.socket())
+            .arg(socket)
             .arg(place.volumes())
             .env(cleanup::MARK, &folder)
             .env("RUST_BACKTRACE", "0")
@@ -161,9 +183,6 @@ impl Plugin {
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer);
-        if program.unheard {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-        }
         let (child, group) = Guard::group(|| command.spawn())
             .with_context(|| format!("starting {}", program.path.display()))?;
         // The command holds the writing end of the log.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::wire::{Client, Serving, in_turns, started};
+use super::wire::{Client, Serving, in_turns, on_one_processor, started};
 use super::{Bench, Seen, say};
 use crate::cargo;
 use crate::cleanup::{self, Folder};
@@ -68,7 +68,7 @@ pub(super) fn durable(bench: &mut Bench) -> Result<Seen> {
 }
 
 pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
-    few_and_many(bench, "Create", ROUNDS, |plugin| {
+    few_and_many(bench, "Create", |plugin| {
         let took = plugin.create()?;
         plugin.remove()?;
         Ok(took)
@@ -76,14 +76,14 @@ pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
 }
 
 pub(super) fn remove(bench: &mut Bench) -> Result<Seen> {
-    few_and_many(bench, "Remove", ROUNDS, |plugin| {
+    few_and_many(bench, "Remove", |plugin| {
         plugin.create()?;
         plugin.remove()
     })
 }
 
 pub(super) fn get(bench: &mut Bench) -> Result<Seen> {
-    few_and_many(bench, "Get", ROUNDS, |plugin| {
+    few_and_many(bench, "Get", |plugin| {
         let mut took = 0.0;
         for _ in 0..CALLS {
             let number = plugin.next();
@@ -94,7 +94,7 @@ pub(super) fn get(bench: &mut Bench) -> Result<Seen> {
 }
 
 pub(super) fn mount(bench: &mut Bench) -> Result<Seen> {
-    few_and_many(bench, "Mount", ROUNDS, |plugin| {
+    few_and_many(bench, "Mount", |plugin| {
         let mut took = 0.0;
         for _ in 0..CALLS {
             let number = plugin.next();
@@ -109,7 +109,6 @@ pub(super) fn mount(bench: &mut Bench) -> Result<Seen> {
 fn few_and_many(
     bench: &mut Bench,
     what: &str,
-    rounds: usize,
     measure: impl Fn(&mut Volumes) -> Result<f64>,
 ) -> Result<Seen> {
     let program = bench.solution()?;
@@ -118,9 +117,11 @@ fn few_and_many(
         Err(why) => return Ok(Seen::Skipped(why)),
     };
     say(&format!("{what} with {FEW} volumes and with {MANY}"));
-    let mut few = Volumes::start(&program, &roots.root(FEW), FEW)?;
-    let mut many = Volumes::start(&program, &roots.root(MANY), MANY)?;
-    in_turns(rounds, || Ok([measure(&mut many)?, measure(&mut few)?]))
+    on_one_processor(|| {
+        let mut few = Volumes::start(&program, &roots.root(FEW), FEW)?;
+        let mut many = Volumes::start(&program, &roots.root(MANY), MANY)?;
+        in_turns(ROUNDS, || Ok([measure(&mut many)?, measure(&mut few)?]))
+    })
 }
 
 pub(super) fn start(bench: &mut Bench) -> Result<Seen> {

@@ -78,10 +78,7 @@ pub(super) fn restart(bench: &mut Bench) -> Result<Seen> {
     sandbox(bench, |it| it.restart)
 }
 
-fn times(
-    bench: &mut Bench,
-    which: fn(Times) -> Option<Pair>,
-) -> Result<Seen> {
+fn times(bench: &mut Bench, which: fn(Times) -> Option<Pair>) -> Result<Seen> {
     if let Some(why) = engine::no_private() {
         return Ok(Seen::Skipped(why));
     }

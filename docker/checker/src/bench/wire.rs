@@ -70,7 +70,9 @@ fn in_turns_with_echo(program: &Program, call: &Call) -> Result<Seen> {
 /// one takes ten times as long, and where the system puts threads would decide
 /// every ratio. Only Linux can.
 #[cfg(target_os = "linux")]
-fn on_one_processor<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn on_one_processor<T>(
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
     let all = sched_getaffinity(None)?;
@@ -85,7 +87,9 @@ fn on_one_processor<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn on_one_processor<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn on_one_processor<T>(
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     work()
 }
 
@@ -384,8 +388,9 @@ pub(super) struct Client {
 
 impl Client {
     fn new(socket: &Path, request: &[u8]) -> Result<Self> {
-        let mut connection = poll(PATIENCE, || UnixStream::connect(socket).ok())
-            .context("connecting")?;
+        let mut connection =
+            poll(PATIENCE, || UnixStream::connect(socket).ok())
+                .context("connecting")?;
         connection.set_read_timeout(Some(PATIENCE))?;
         let reply = reply_to(&mut connection, request)?;
         Ok(Self { connection, request: request.to_vec(), reply })
