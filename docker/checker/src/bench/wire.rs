@@ -42,11 +42,16 @@ pub(super) fn get_by_peer(bench: &mut Bench) -> Result<Seen> {
     }
 }
 
-/// The volume that every plugin has, once it serves.
-const VOLUME: &str = "amber-217";
-
 fn get_call() -> Call {
-    Call::new("VolumeDriver.Get", &[("Name", json!(VOLUME))])
+    get_volume(0)
+}
+
+fn get_volume(number: usize) -> Call {
+    Call::new("VolumeDriver.Get", &[("Name", json!(volume(number)))])
+}
+
+fn volume(number: usize) -> String {
+    format!("amber-{number:03}")
 }
 
 fn against_echo(program: &Program, call: &Call) -> Result<Seen> {
@@ -278,11 +283,15 @@ impl Serving {
     /// With one volume, so that Get finds it.
     fn start(program: &Program) -> Result<Self> {
         let serving = Self::at(&program.unheard(), Place::new()?)?;
-        let options = [("Name", json!(VOLUME)), ("Opts", json!({}))];
-        let create = Call::new("VolumeDriver.Create", &options);
-        let request = create.request(Engine::default());
-        first_reply(&serving.place.socket(), &request)?;
+        serving.create(0)?;
         Ok(serving)
+    }
+
+    fn create(&self, number: usize) -> Result<()> {
+        let name = ("Name", json!(volume(number)));
+        let options = [name, ("Opts", json!({}))];
+        self.client(&Call::new("VolumeDriver.Create", &options))?;
+        Ok(())
     }
 
     /// With the volumes that are there.
@@ -300,10 +309,15 @@ impl Serving {
         Client::new(&self.place.socket(), &request)
     }
 
-    /// They come one after the other: in a burst, tiny_http may leave some
-    /// waiting until another one closes, which is another matter (step 7).
+    /// Connections that ask for a volume each. They come one after the other:
+    /// in a burst, tiny_http may leave some waiting until another one closes,
+    /// which is another matter (step 7).
     fn clients(&self, count: usize) -> Result<Vec<Client>> {
-        (0..count).map(|_| self.client(&get_call())).collect()
+        let client = |number| {
+            self.create(number)?;
+            self.client(&get_volume(number))
+        };
+        (0..count).map(client).collect()
     }
 }
 
