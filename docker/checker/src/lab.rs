@@ -111,6 +111,11 @@ impl Lab {
         format!("{word}-{}", self.random.u32(100..1000))
     }
 
+    /// A number that no plugin can have expected.
+    pub fn number(&mut self, range: std::ops::Range<u32>) -> u32 {
+        self.random.u32(range)
+    }
+
     /// A fresh plugin that listens, in a place of its own.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::cargo;
 use crate::cleanup::{self, Guard};
 use crate::engine::{self, Played};
+use crate::mounts::{self, Mount};
 use crate::plugin::poll;
 use crate::run::{PLUGINS, RUNNER};
 use crate::steps::{self, Kind};
@@ -33,6 +34,9 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
     let mut found = false;
     cleanup::sweep();
     found |= end_orphans();
+    for volumes in roots(root)? {
+        found |= free(&volumes);
+    }
     let mut sockets = vec![Path::new(PLUGINS).join(format!("{name}.sock"))];
     sockets.extend(own_sockets(root, name)?);
     for socket in sockets {
@@ -95,6 +99,80 @@ fn own_sockets(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(sockets)
+}
+
+/// Where `make run-…` lets plugins keep their volumes.
+fn roots(root: &Path) -> Result<Vec<PathBuf>> {
+    let run = cargo::target()?.join("run");
+    let mut roots = Vec::new();
+    for step in steps::all(root)? {
+        for kind in [Kind::Exercise, Kind::Solution] {
+            let package = step.package(kind);
+            roots.push(Path::new("/var/lib/workshop").join(&package));
+            roots.push(run.join(package).join("volumes"));
+        }
+    }
+    Ok(roots)
+}
+
+/// Unmounts what a killed plugin has left in its ROOT, and frees its loop
+/// devices. Where a container runs on, they stay: they count it.
+fn free(root: &Path) -> bool {
+    let Ok(root) = root.canonicalize() else { return false };
+    let mut left = mounts::below(&root);
+    left.retain(|it| is_ours(&root, &it.path));
+    if left.is_empty() && mounts::loops(&root).is_empty() {
+        return false;
+    }
+    let path = root.display();
+    // A plugin of step 6 or later holds this for as long as it lives.
+    let Ok(lock) = fs::File::open(root.join(".lock")) else { return false };
+    if lock.try_lock().is_err() {
+        println!("{path}: its plugin runs, so its mounts stay");
+        return false;
+    }
+    if let Some(who) = in_a_container(&root, &left) {
+        println!("{path}: {who} uses it, so its mounts stay");
+        return false;
+    }
+    let mut found = false;
+    for told in mounts::free(&root, |it| is_ours(&root, it)) {
+        found |= told.is_ok();
+        println!("{}", told.unwrap_or_else(|why| why));
+    }
+    found
+}
+
+/// Whether a plugin of ours mounts something in this place: the files of a
+/// volume, or a use of it. What an administrator has mounted stays.
+fn is_ours(root: &Path, path: &Path) -> bool {
+    let within = path.strip_prefix(root).unwrap_or(path);
+    let names: Vec<_> = within.iter().filter_map(|it| it.to_str()).collect();
+    let has = |it| root.join(names[0]).join(it).exists();
+    match names[..] {
+        [_, "files"] => has("image") || has("uses"),
+        [_, "uses", _] => true,
+        [dotted, _, "files"] => dotted.starts_with('.'),
+        _ => false,
+    }
+}
+
+/// A process that sees one of these filesystems in another place, as those of a
+/// container do.
+fn in_a_container(root: &Path, left: &[Mount]) -> Option<String> {
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let id = entry.file_name().to_string_lossy().into_owned();
+        let uses = mounts::of(&id).into_iter().any(|it| {
+            !it.path.starts_with(root)
+                && left.iter().any(|ours| ours.device == it.device)
+        });
+        if uses {
+            let name = fs::read_to_string(entry.path().join("comm"));
+            let name = name.unwrap_or_default();
+            return Some(format!("{} (process {id})", name.trim()));
+        }
+    }
+    None
 }
 
 /// Removes a socket on which nobody listens.
