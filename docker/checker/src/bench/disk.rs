@@ -3,17 +3,20 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::wire::{Client, Serving, in_turns, on_one_processor, started};
-use super::{Bench, Seen, say};
+use super::{Bench, Pair, Seen, finish, median, say};
 use crate::cargo;
 use crate::cleanup::{self, Folder};
 use crate::daemon::Call;
+use crate::mounts;
 use crate::plugin::{Place, Program};
 
 const FEW: usize = 10;
@@ -22,6 +25,8 @@ const MANY: usize = 100_000;
 
 /// In turns, each with a call or two that wait for the disk.
 const ROUNDS: usize = 41;
+/// The same, where each makes a filesystem.
+const FILESYSTEMS: usize = 11;
 /// In one round, where nothing waits for the disk.
 const CALLS: usize = 200;
 
@@ -65,6 +70,7 @@ pub(super) fn durable(bench: &mut Bench) -> Result<Seen> {
         fs::remove_file(path)?;
         Ok([value, reference])
     })
+    .map(Seen::Pair)
 }
 
 pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
@@ -121,6 +127,7 @@ fn few_and_many(
         let mut few = Volumes::start(&program, &roots.root(FEW), FEW)?;
         let mut many = Volumes::start(&program, &roots.root(MANY), MANY)?;
         in_turns(ROUNDS, || Ok([measure(&mut many)?, measure(&mut few)?]))
+            .map(Seen::Pair)
     })
 }
 
@@ -138,6 +145,7 @@ pub(super) fn start(bench: &mut Bench) -> Result<Seen> {
         };
         Ok([start(MANY)?, start(FEW)?])
     })
+    .map(Seen::Pair)
 }
 
 pub(super) fn list(bench: &mut Bench) -> Result<Seen> {
@@ -164,6 +172,87 @@ pub(super) fn list(bench: &mut Bench) -> Result<Seen> {
         let many = many.0.other(&many.1)?;
         Ok([many / MANY as f64, took / MANY as f64])
     })
+    .map(Seen::Pair)
+}
+
+pub(super) fn ext4(bench: &mut Bench) -> Result<Seen> {
+    filesystems(bench, |it| it.seconds)
+}
+
+pub(super) fn ext4_bytes(bench: &mut Bench) -> Result<Seen> {
+    filesystems(bench, |it| it.bytes)
+}
+
+/// Of a volume with a filesystem of its own, here and made by hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filesystem {
+    seconds: Pair,
+    bytes: Pair,
+}
+
+fn filesystems(
+    bench: &mut Bench,
+    which: fn(Filesystem) -> Pair,
+) -> Result<Seen> {
+    if bench.step.number < 8 {
+        let why = "filesystems with a size come with step 8";
+        return Ok(Seen::Skipped(why.to_owned()));
+    }
+    if let Some(why) = mounts::missing() {
+        return Ok(Seen::Skipped(why));
+    }
+    if bench.filesystem.is_none() {
+        let program = bench.solution()?;
+        match Disk::new()? {
+            Ok(disk) => bench.filesystem = Some(filesystem(&disk, &program)?),
+            Err(why) => return Ok(Seen::Skipped(why)),
+        }
+    }
+    let filesystem = bench.filesystem.context("it was measured above")?;
+    Ok(Seen::Pair(which(filesystem)))
+}
+
+fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
+    say("an ext4 of 64 MiB, here and by hand");
+    let root = disk.folder.path().join("volumes");
+    let mut plugin = Volumes::start(program, &root, 0)?;
+    let options = json!({ "type": "ext4", "size": "64m" });
+    let fields = [("Name", json!(name(MANY))), ("Opts", options)];
+    let create = Call::new("VolumeDriver.Create", &fields);
+    let hand = disk.folder.path().join("by-hand");
+    fs::create_dir(&hand)?;
+    let (image, files) = (hand.join("image"), hand.join("files"));
+    fs::create_dir(&files)?;
+    let mut bytes = [Vec::new(), Vec::new()];
+    let seconds = in_turns(FILESYSTEMS, || {
+        let created = plugin.done.other(&create)?;
+        let mount = call("VolumeDriver.Mount", MANY);
+        let value = created + plugin.mount.other(&mount)?;
+        let made = root.join(name(MANY)).join("image");
+        bytes[0].push(on_disk(&made)?);
+        plugin.done.other(&call("VolumeDriver.Unmount", MANY))?;
+        plugin.remove()?;
+
+        let begin = Instant::now();
+        File::create_new(&image)?.set_len(64 << 20)?;
+        finish(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+        let mut mount = Command::new("mount");
+        finish(mount.args(["-o", "loop"]).args([&image, &files]))?;
+        let reference = begin.elapsed().as_secs_f64();
+        bytes[1].push(on_disk(&image)?);
+        finish(Command::new("umount").arg(&files))?;
+        fs::remove_file(&image)?;
+        Ok([value, reference])
+    })?;
+    let [value, reference] = bytes.map(median);
+    Ok(Filesystem { seconds, bytes: Pair { value, reference } })
+}
+
+/// What a file takes of its disk, in bytes.
+fn on_disk(file: &Path) -> Result<f64> {
+    let metadata = fs::metadata(file)
+        .with_context(|| format!("looking at {}", file.display()))?;
+    Ok(metadata.blocks() as f64 * 512.0)
 }
 
 /// A plugin with so many volumes, and a connection for each call.
@@ -216,8 +305,7 @@ struct Disk {
 impl Disk {
     fn new() -> Result<Result<Self, String>> {
         let place = place()?;
-        if let Some(kind @ ("tmpfs" | "ramfs")) = filesystem(&place).as_deref()
-        {
+        if let Some(kind @ ("tmpfs" | "ramfs")) = kind_of(&place).as_deref() {
             return Ok(Err(format!("cargo's target folder is on {kind}")));
         }
         cleanup::sweep_in(&place);
@@ -235,11 +323,11 @@ fn place() -> Result<PathBuf> {
 
 /// What kind of filesystem holds the volumes of these figures.
 pub(super) fn kind() -> Option<String> {
-    filesystem(&place().ok()?)
+    kind_of(&place().ok()?)
 }
 
 /// The filesystem that a path lies on; Linux tells.
-fn filesystem(path: &Path) -> Option<String> {
+fn kind_of(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
     let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
     // `36 35 98:0 /root /where options … - ext4 /dev/vda rw`; of two mounts
@@ -298,7 +386,7 @@ impl Roots {
             }
         }
         // Or the disk would be at work all the time that follows.
-        let synced = std::process::Command::new("sync").status()?;
+        let synced = Command::new("sync").status()?;
         ensure!(synced.success(), "sync ended ({synced})");
         let seconds = begin.elapsed().as_secs_f64();
         say(&format!("they were made in {seconds:.0} s"));

@@ -69,6 +69,7 @@ fn in_turns_with_echo(program: &Program, call: &Call) -> Result<Seen> {
     let mut plugin = Client::new(&serving.place.socket(), &request)?;
     let mut echo = Client::new(&socket, &request)?;
     in_turns(ROUNDS, || Ok([plugin.calls(CALLS)?, echo.calls(CALLS)?]))
+        .map(Seen::Pair)
 }
 
 /// Lets all that `work` starts run on one processor. To wake a thread on another
@@ -102,7 +103,7 @@ pub(super) fn on_one_processor<T>(
 pub(super) fn in_turns(
     rounds: usize,
     mut measure: impl FnMut() -> Result<[f64; 2]>,
-) -> Result<Seen> {
+) -> Result<Pair> {
     let (mut values, mut references) = (Vec::new(), Vec::new());
     measure()?;
     for _ in 0..rounds {
@@ -110,7 +111,7 @@ pub(super) fn in_turns(
         values.push(value);
         references.push(reference);
     }
-    Ok(Seen::medians(values, references))
+    Ok(Pair::medians(values, references))
 }
 
 const PARALLEL_ROUNDS: usize = 7;
@@ -127,6 +128,7 @@ pub(super) fn p99(bench: &mut Bench) -> Result<Seen> {
         let alone = clients[0].each(PARALLEL_CALLS)?;
         Ok([together, alone].map(percentile_99))
     })
+    .map(Seen::Pair)
 }
 
 pub(super) fn p99_of_8(bench: &mut Bench) -> Result<Seen> {
@@ -151,6 +153,7 @@ fn p99_against_peer(bench: &mut Bench, connections: usize) -> Result<Seen> {
         let pair = [together(&mut ours.0)?, together(&mut theirs.0)?];
         Ok(pair.map(percentile_99))
     })
+    .map(Seen::Pair)
 }
 
 /// The times of all calls of clients that call at the same time.
@@ -197,6 +200,7 @@ pub(super) fn start(bench: &mut Bench) -> Result<Seen> {
         ensure!(help.success(), "--help ended ({help})");
         Ok([value, reference])
     })
+    .map(Seen::Pair)
 }
 
 pub(super) fn start_against_peer(bench: &mut Bench) -> Result<Seen> {
@@ -209,6 +213,7 @@ pub(super) fn start_against_peer(bench: &mut Bench) -> Result<Seen> {
         let value = started(&image, &Place::new()?)?;
         Ok([value, started(&peer, &Place::new()?)?])
     })
+    .map(Seen::Pair)
 }
 
 /// How long it takes from a program's start to its first answer.
