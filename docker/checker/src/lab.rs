@@ -6,8 +6,10 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Result;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::daemon::{
@@ -92,6 +94,11 @@ impl Lab {
         &self.log
     }
 
+    /// What many calls at once have logged has no order worth showing.
+    pub fn forget_log(&mut self) {
+        self.log = Log::default();
+    }
+
     /// Names are the same for the same seed and check, whatever ran before.
     pub fn prepare_for(&mut self, check: &str) {
         let salt = check.bytes().fold(0_u64, |sum, byte| {
@@ -149,8 +156,20 @@ impl Lab {
     /// # Errors
     /// The plugin is wrong if it does not listen.
     pub fn restart(&mut self, desk: Desk, what: &str) -> Result<Desk, Fault> {
+        self.start_again(desk.kill(), what)
+    }
+
+    /// The same for one that was killed before.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not listen.
+    pub fn start_again(
+        &mut self,
+        place: Place,
+        what: &str,
+    ) -> Result<Desk, Fault> {
         let program = self.program.clone();
-        let mut desk = self.spawn(&program, desk.kill())?;
+        let mut desk = self.spawn(&program, place)?;
         desk.await_listening(&format!("{what}, and a new start"))?;
         desk.before = format!("{what}, a new start, ");
         Ok(desk)
@@ -235,6 +254,16 @@ impl Desk {
         self.plugin.borrow_mut().ends_within(PATIENCE)
     }
 
+    /// How the plugin ended, if it does so within `patience`.
+    pub fn ends_within(&self, patience: Duration) -> Option<ExitStatus> {
+        self.plugin.borrow_mut().ends_within(patience)
+    }
+
+    /// Asks the plugin to stop.
+    pub fn signal(&self, signal: Signal) {
+        self.plugin.borrow().signal(signal);
+    }
+
     /// How the plugin ended, if it has.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.plugin.borrow_mut().ended()
@@ -293,7 +322,8 @@ impl Desk {
             .map(|_| ())
     }
 
-    fn exchange(
+    /// What came of a request that was sent by the caller.
+    pub fn exchange(
         &self,
         sent: String,
         reply: Result<Reply, NoReply>,
@@ -305,7 +335,7 @@ impl Desk {
     /// A missing reply in words; the plugin's end if that explains it.
     fn tell(&self, no_reply: &NoReply) -> String {
         // A process that dies closes its connections a moment earlier.
-        let moment = std::time::Duration::from_millis(200);
+        let moment = Duration::from_millis(200);
         let ended = match no_reply {
             NoReply::Silent(_) => self.ended(),
             _ => self.plugin.borrow_mut().ends_within(moment),

@@ -256,14 +256,29 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
         let given = given(&step, &starter);
         println!("{name}: {given} lines given, holes {lines:?}, {sum} in all");
         assert!((15..=60).contains(&sum), "{name}: {sum} lines in {lines:?}");
-        // From step 6 on a lesson brings a module along.
-        let most = if step.number < 6 { 120 } else { 200 };
+        // From step 6 on a lesson brings modules along, and step 8 all that the
+        // driver still lacks.
+        let most = match step.number {
+            ..6 => 120,
+            6 | 7 => 200,
+            _ => 250,
+        };
         assert!(given <= most, "{name}: {given} lines are given");
     }
 }
 
+/// Given whole, and named as such: no lesson needs a line of them.
+const UNREAD: [(u32, &str); 6] = [
+    (7, "src/arguments.rs"),
+    (7, "src/listener.rs"),
+    (8, "src/mounts.rs"),
+    (8, "src/options.rs"),
+    (8, "src/programs.rs"),
+    (8, "src/size.rs"),
+];
+
 /// Lines of code in the starter that the solution before does not have. Unit
-/// tests do not count: nobody has to read them to write a hole.
+/// tests and `UNREAD` do not count: nobody has to read them to write a hole.
 fn given(step: &Step, starter: &Sources) -> usize {
     let before =
         all_steps().into_iter().find(|it| it.number + 1 == step.number);
@@ -284,7 +299,13 @@ fn given(step: &Step, starter: &Sources) -> usize {
         };
         lines.filter(new).count()
     };
-    let sources = starter.iter().filter(|it| it.0.starts_with("src"));
+    let is_read = |file: &Path| {
+        file.starts_with("src")
+            && !UNREAD
+                .iter()
+                .any(|it| (step.number, file) == (it.0, Path::new(it.1)))
+    };
+    let sources = starter.iter().filter(|it| is_read(it.0));
     sources.map(new_lines).sum()
 }
 

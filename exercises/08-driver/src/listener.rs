@@ -61,8 +61,9 @@ pub fn bind(arguments: &Arguments) -> Result<(Vec<&'static Listener>, Traces)> {
     let mut all = vec![Listener::new(server, knock)?];
 
     if let Some(tcp) = tcp {
-        let address = home(tcp.local_addr()?);
+        let address = tcp.local_addr()?;
         info!("listening on {address}");
+        let address = home(address);
         if let Some(path) = &arguments.spec {
             let text = publish(path, address)
                 .with_context(|| format!("--spec {}", path.display()))?;

@@ -29,15 +29,18 @@ pub fn below(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn elsewhere(source: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for process in fs::read_dir("/proc")? {
-        let process = process?;
-        let table =
-            table(&process.path().join("mountinfo"), |it| it.source == source);
+        let folder = process?.path();
+        let id = folder.file_name().and_then(|it| it.to_str()).unwrap_or("");
+        // `self` and others are there twice.
+        if id.parse::<u32>().is_err() {
+            continue;
+        }
         // One that has just ended has no table.
-        if table.is_ok_and(|it| !it.is_empty()) {
-            let name = fs::read_to_string(process.path().join("comm"));
+        let mounts = table(&folder.join("mountinfo"), |it| it.source == source);
+        if mounts.is_ok_and(|it| !it.is_empty()) {
+            let name = fs::read_to_string(folder.join("comm"));
             let name = name.unwrap_or_default();
-            let id = process.file_name();
-            found.push(format!("{} (process {})", name.trim(), id.display()));
+            found.push(format!("{} (process {id})", name.trim()));
         }
     }
     Ok(found)

@@ -27,6 +27,7 @@ impl Names {
                 self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
         }
         taken.insert(name.to_owned());
+
         Claim { names: self, name: name.to_owned() }
     }
 

@@ -32,6 +32,7 @@ pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod step_03;
 mod step_04;
 mod step_05;
 mod step_06;
+mod step_08;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
         4 => step_04::SCENES,
         5 => step_05::SCENES,
         6 => step_06::SCENES,
+        8 => step_08::SCENES,
         _ => &[],
     }
 }
@@ -345,9 +347,9 @@ pub fn compare(
 }
 
 /// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits,
-/// and times.
+/// numbers of loop devices, and times.
 pub fn mask(text: &str) -> String {
-    let text = without_times(text);
+    let text = without_loops(&without_times(text));
     let mut masked = String::new();
     let mut word = String::new();
     for c in text.chars().chain(std::iter::once('\0')) {
@@ -366,6 +368,18 @@ pub fn mask(text: &str) -> String {
         if c != '\0' {
             masked.push(c);
         }
+    }
+    masked
+}
+
+/// Writes every loop device as the first one.
+fn without_loops(text: &str) -> String {
+    const DEVICE: &str = "/dev/loop";
+    let mut parts = text.split(DEVICE);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        masked += &format!("{DEVICE}0{rest}");
     }
     masked
 }
@@ -409,6 +423,7 @@ mod tests {
             ("at 2026-11-24T17:34:02.5Z ü", "at 0000-00-00T00:00:00.5Z ü"),
             ("2026-11-24 17:34:02", "0000-00-00 00:00:00"),
             ("2026-11-24", "2026-11-24"),
+            ("/dev/loop12  54.7M", "/dev/loop0  54.7M"),
         ] {
             assert_eq!(mask(text), masked, "{text}");
         }
