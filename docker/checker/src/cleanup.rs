@@ -176,8 +176,15 @@ impl Folder {
     /// # Errors
     /// When neither can be written to.
     pub fn new() -> Result<Self> {
+        Self::within(&temp_dir())
+    }
+
+    /// Makes one in `place`, whose next [`sweep`] is for the caller to call.
+    ///
+    /// # Errors
+    /// When `place` cannot be written to.
+    pub fn within(place: &Path) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let place = temp_dir();
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("workshop-{}-{count}", process::id());
@@ -217,7 +224,12 @@ fn temp_dir() -> PathBuf {
 
 /// Removes what checkers that no longer run have left in the temporary folder.
 pub fn sweep() {
-    let Ok(entries) = fs::read_dir(temp_dir()) else { return };
+    sweep_in(&temp_dir());
+}
+
+/// Removes what they have left in another place.
+pub fn sweep_in(place: &Path) {
+    let Ok(entries) = fs::read_dir(place) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let owner = name

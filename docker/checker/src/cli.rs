@@ -44,6 +44,7 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
                   own, as root on Linux) or ENGINE=host (the machine's own)
   ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
   ONLY=FIGURES    bench: some of them (make bench ONLY='get start')
+  STEP=N          bench: of solution N, instead of the last one
   NAME=OTHER      Docker's name for the plugin, instead of workshop
 ";
 
@@ -102,9 +103,9 @@ pub fn main() -> Result<ExitCode> {
             checker::rescue::run(&root, &name())?;
             Ok(ExitCode::SUCCESS)
         }
-        ["bench-docker", file] => {
+        ["bench-docker", file, ref programs @ ..] => {
             cleanup::on_signals()?;
-            checker::bench::docker::inside(&root, Path::new(file))?;
+            bench::docker::inside(Path::new(file), programs)?;
             Ok(ExitCode::SUCCESS)
         }
         ["prove", "rescue"] => prove_rescue(&root),
@@ -373,19 +374,24 @@ fn bench(root: &Path, options: &[&str]) -> Result<ExitCode> {
     if options.contains(&"--list") {
         for figure in bench::FIGURES {
             let bench::Figure { name, what, against, .. } = figure;
-            println!("{name:<10} {what}, against {against}");
+            println!("{name:<17} {what}, against {against}");
         }
         return Ok(ExitCode::SUCCESS);
     }
     let figures = bench::choose(&names)?;
+    let step = match setting("STEP") {
+        Some(step) => steps::find(root, &step)?,
+        None => steps::all(root)?.pop().context("there is no step")?,
+    };
     cleanup::on_signals()?;
     cleanup::sweep();
     let json = options.contains(&"--json");
     let mut rows = Vec::new();
     if !json {
+        anstream::println!("{}", bench::machine(&step));
         anstream::println!("{}", bench::header());
     }
-    bench::run(root, &figures, |figure, seen| {
+    bench::run(root, step, &figures, |figure, seen| {
         if json {
             rows.push(bench::to_json(figure, &seen));
         } else {

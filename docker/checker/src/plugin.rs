@@ -74,6 +74,11 @@ impl Program {
         Self { before: Some(this.to_owned()), ..self.clone() }
     }
 
+    /// The same, whose log nobody reads: that would be work beside its own.
+    pub fn unheard(&self) -> Self {
+        self.after("exec >/dev/null 2>&1")
+    }
+
     /// The file that is executed.
     pub fn path(&self) -> &Path {
         &self.path
@@ -94,6 +99,7 @@ impl Program {
 #[derive(Debug)]
 pub struct Place {
     socket: PathBuf,
+    volumes: PathBuf,
     folder: Folder,
     _socket_guard: Option<Guard>,
 }
@@ -106,7 +112,16 @@ impl Place {
     pub fn new() -> Result<Self> {
         let folder = Folder::new()?;
         let socket = folder.path().join("run/plugin.sock");
-        Ok(Self { socket, folder, _socket_guard: None })
+        let volumes = folder.path().join("volumes");
+        Ok(Self { socket, volumes, folder, _socket_guard: None })
+    }
+
+    /// One whose volumes are elsewhere, and stay there in the end.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn with_volumes(volumes: &Path) -> Result<Self> {
+        Ok(Self { volumes: volumes.to_owned(), ..Self::new()? })
     }
 
     /// One whose socket somebody else looks for, and which is removed in the
@@ -115,8 +130,8 @@ impl Place {
     /// # Errors
     /// When no folder can be made.
     pub fn with_socket(socket: PathBuf) -> Result<Self> {
-        let guard = Guard::file(&socket);
-        Ok(Self { socket, folder: Folder::new()?, _socket_guard: Some(guard) })
+        let guard = Some(Guard::file(&socket));
+        Ok(Self { socket, _socket_guard: guard, ..Self::new()? })
     }
 
     /// Where the plugin is told to listen. Its folder may not exist yet.
@@ -126,7 +141,7 @@ impl Place {
 
     /// Where the plugin may keep its volumes.
     pub fn volumes(&self) -> PathBuf {
-        self.folder.path().join("volumes")
+        self.volumes.clone()
     }
 
     /// The folder that the plugin is started in.

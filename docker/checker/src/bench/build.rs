@@ -168,7 +168,7 @@ impl Workspace {
                 references.push(reference);
             }
         }
-        Ok(Seen::medians(values, references))
+        Ok(Seen::Pair(Pair::medians(values, references)))
     }
 }
 

@@ -2,8 +2,10 @@
 //! driver, in turns, and the sandbox.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -13,17 +15,21 @@ use crate::cargo;
 use crate::cleanup::Folder;
 use crate::engine::{self, IMAGE, Private, play};
 use crate::plugin::{Place, Plugin, Program};
-use crate::run::{NAME, PLUGINS};
-use crate::steps::{self, Kind};
+use crate::run;
 
 /// Far beyond what any of these commands takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Seconds of each command, by the plugin and by the driver `local`.
+/// Seconds by the driver `local`, by the plugin, and by its peer in Go if there
+/// is one.
+type Seconds = [Option<f64>; 3];
+
+/// What was measured beside the private dockerd.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    create: Pair,
-    run: Pair,
+    create: Seconds,
+    run: Seconds,
+    bare_create: Seconds,
 }
 
 /// Of a sandbox of its own.
@@ -35,11 +41,29 @@ pub struct Sandbox {
 }
 
 pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
-    times(bench, |it| it.create)
+    times(bench, |it| against_local(it.create))
 }
 
 pub(super) fn run(bench: &mut Bench) -> Result<Seen> {
-    times(bench, |it| it.run)
+    times(bench, |it| against_local(it.run))
+}
+
+pub(super) fn bare_create(bench: &mut Bench) -> Result<Seen> {
+    times(bench, |it| against_local(it.bare_create))
+}
+
+pub(super) fn bare_create_against_peer(bench: &mut Bench) -> Result<Seen> {
+    if let Err(why) = bench.peer()? {
+        return Ok(Seen::Skipped(why));
+    }
+    times(bench, |it| {
+        let [_, value, reference] = it.bare_create;
+        Some(Pair { value: value?, reference: reference? })
+    })
+}
+
+fn against_local([reference, value, _]: Seconds) -> Option<Pair> {
+    Some(Pair { value: value?, reference: reference? })
 }
 
 pub(super) fn first(bench: &mut Bench) -> Result<Seen> {
@@ -54,77 +78,118 @@ pub(super) fn restart(bench: &mut Bench) -> Result<Seen> {
     sandbox(bench, |it| it.restart)
 }
 
-fn times(bench: &mut Bench, which: fn(Times) -> Pair) -> Result<Seen> {
+fn times(bench: &mut Bench, which: fn(Times) -> Option<Pair>) -> Result<Seen> {
     if let Some(why) = engine::no_private() {
         return Ok(Seen::Skipped(why));
     }
     if bench.docker.is_none() {
-        let step = steps::find(&bench.root, "4")?;
-        cargo::build(&bench.root, &step, Kind::Solution)?;
+        let mut programs = vec![bench.solution()?];
+        programs.extend(bench.peer()?);
         say("creating volumes and running containers, by a private dockerd");
         let file = cargo::target()?.join("bench-docker.json");
-        let name = file.to_str().context("a path that is no text")?;
-        let status = engine::in_private(&["bench-docker", name])?;
+        let mut words = vec!["bench-docker", text(&file)?];
+        for program in &programs {
+            words.push(text(program.path())?);
+        }
+        let status = engine::in_private(&words)?;
         ensure!(status.success(), "the private dockerd's part {status}");
-        let text = fs::read_to_string(&file)?;
+        let seen: Value = serde_json::from_slice(&fs::read(&file)?)?;
         fs::remove_file(&file)?;
-        let seen: Value = serde_json::from_str(&text)?;
-        let pair = |name: &str| {
-            let number = |at: usize| seen[name][at].as_f64();
-            let value = number(0).context("a number of seconds")?;
-            let reference = number(1).context("a number of seconds")?;
-            anyhow::Ok(Pair { value, reference })
-        };
-        let times = Times { create: pair("create")?, run: pair("run")? };
-        bench.docker = Some(times);
+        let seconds = |name: &str| [0, 1, 2].map(|at| seen[name][at].as_f64());
+        bench.docker = Some(Times {
+            create: seconds("create"),
+            run: seconds("run"),
+            bare_create: seconds("bare_create"),
+        });
     }
     let times = bench.docker.context("it was measured above")?;
-    Ok(Seen::Pair(which(times)))
+    Ok(Seen::Pair(which(times).context("a number of seconds")?))
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is no text")
 }
 
 /// The part of [`times`] that runs beside the private dockerd, and leaves what
-/// it has seen in `file`.
+/// it has seen in `file`: by `local`, and by each of `programs`.
 ///
 /// # Errors
 /// When a command fails.
-pub fn inside(root: &Path, file: &Path) -> Result<()> {
+pub fn inside(file: &Path, programs: &[&str]) -> Result<()> {
     const CREATES: usize = 15;
+    const BARE_CREATES: usize = 41;
     const RUNS: usize = 7;
     let _private = Private::start()?.context("this is not called by hand")?;
     engine::bring_image()?;
-    let package = steps::find(root, "4")?.package(Kind::Solution);
-    let program = Program::new(&cargo::target()?.join("debug").join(package))?;
-    let socket = Path::new(PLUGINS).join(format!("{NAME}.sock"));
-    let place = Place::with_socket(socket)?;
-    let mut plugin = Plugin::spawn(&program, &place)?;
-    plugin.listens_on(&place.socket()).map_err(anyhow::Error::msg)?;
-    let drivers = [NAME, "local"];
-    let create = in_turns(CREATES, drivers, |driver, round| {
-        format!("docker volume create -d {driver} {driver}-{round}")
+    let drivers = [run::NAME, "peer"];
+    let mut plugins = Vec::new();
+    for (driver, program) in drivers.iter().zip(programs) {
+        let socket = Path::new(run::PLUGINS).join(format!("{driver}.sock"));
+        let place = Place::with_socket(socket)?;
+        let program = Program::new(Path::new(program))?;
+        let mut plugin = Plugin::spawn(&program, &place)?;
+        plugin.listens_on(&place.socket()).map_err(anyhow::Error::msg)?;
+        // Killed before its folder goes.
+        plugins.push((plugin, place));
+    }
+    let drivers = ["local"].into_iter().chain(drivers);
+    let drivers: Vec<_> = drivers.take(1 + plugins.len()).collect();
+    let create = in_turns(CREATES, &drivers, |driver, round| {
+        took(&format!("docker volume create -d {driver} {driver}-{round}"))
     })?;
-    let run = in_turns(RUNS, drivers, |driver, _| {
-        format!("docker run --rm --network none -v {driver}-0:/d {IMAGE} true")
+    let run = in_turns(RUNS, &drivers, |driver, _| {
+        let volume = format!("-v {driver}-0:/d");
+        took(&format!("docker run --rm --network none {volume} {IMAGE} true"))
     })?;
-    let text = json!({ "create": create, "run": run }).to_string();
-    fs::write(file, text).context("writing what was seen")
+    let bare_create = in_turns(BARE_CREATES, &drivers, |driver, round| {
+        dockerd_creates(driver, &format!("bare-{driver}-{round}"))
+    })?;
+    let seen =
+        json!({ "create": create, "run": run, "bare_create": bare_create });
+    fs::write(file, seen.to_string()).context("writing what was seen")
 }
 
-/// The medians of two commands that take turns, after one round for nothing.
+/// What each driver takes, as the median of rounds in which they take turns,
+/// after one round for nothing.
 fn in_turns(
     rounds: usize,
-    drivers: [&str; 2],
-    line: impl Fn(&str, usize) -> String,
-) -> Result<[f64; 2]> {
-    let mut seconds = [Vec::new(), Vec::new()];
+    drivers: &[&str],
+    mut took: impl FnMut(&str, usize) -> Result<f64>,
+) -> Result<Vec<f64>> {
+    let mut seconds = vec![Vec::new(); drivers.len()];
     for round in 0..=rounds {
         for (driver, seconds) in drivers.iter().zip(&mut seconds) {
-            let took = took(&line(driver, round))?;
+            let took = took(driver, round)?;
             if round > 0 {
                 seconds.push(took);
             }
         }
     }
-    Ok(seconds.map(median))
+    Ok(seconds.into_iter().map(median).collect())
+}
+
+/// The seconds that dockerd takes to create a volume, as its own socket has it.
+fn dockerd_creates(driver: &str, name: &str) -> Result<f64> {
+    let body = json!({ "Driver": driver, "Name": name }).to_string();
+    let mut dockerd = UnixStream::connect("/run/docker.sock")
+        .context("connecting to dockerd")?;
+    dockerd.set_read_timeout(Some(PATIENCE))?;
+    let begin = Instant::now();
+    write!(
+        dockerd,
+        "POST /v1.40/volumes/create HTTP/1.1\r\n\
+         Host: docker\r\n\
+         Connection: close\r\n\
+         Content-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n\
+         {body}",
+        body.len()
+    )?;
+    let mut reply = String::new();
+    dockerd.read_to_string(&mut reply).context("reading dockerd's reply")?;
+    let took = begin.elapsed().as_secs_f64();
+    ensure!(reply.starts_with("HTTP/1.1 201 "), "creating {name}: {reply}");
+    Ok(took)
 }
 
 /// The seconds of a command that must succeed.

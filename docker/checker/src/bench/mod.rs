@@ -5,11 +5,14 @@
 //! measured in turns with it says more. Nothing here passes or fails.
 //!
 //! A figure is a row in [`FIGURES`] and a function: over the wire in [`wire`],
-//! of cargo's work in [`build`], of the deck in [`slides`], of real Docker's
-//! commands in [`docker`].
+//! of volumes on a disk in [`disk`], of real Docker's commands in [`docker`],
+//! of cargo's work in [`build`], of the deck in [`slides`]. What is measured,
+//! and the same in Go beside it, comes from [`programs`].
 
 mod build;
+mod disk;
 pub mod docker;
+mod programs;
 mod slides;
 mod wire;
 
@@ -17,6 +20,7 @@ use std::fmt::{self, Display};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use anstyle::Style;
 use anyhow::{Context, Result, bail, ensure};
@@ -26,11 +30,8 @@ use crate::cargo;
 use crate::cleanup::Guard;
 use crate::plugin::Program;
 use crate::report::LABEL;
-use crate::steps::{self, Kind};
+use crate::steps::{Kind, Step};
 use build::Workspace;
-
-/// The step whose solution answers.
-const STEP: &str = "2";
 
 /// What can be measured.
 #[derive(Debug)]
@@ -100,9 +101,8 @@ pub const FIGURES: &[Figure] = &[
         against: "a raw echo",
         aim: Aim::Ratio(2.5),
         read: "1 would mean that HTTP, the log line and the answer cost \
-               nothing. tiny_http hands each call to another thread and back, \
-               so much of it is how fast the system wakes a thread: with \
-               `taskset -c 0` (Linux) only the work is left.",
+               nothing. All of it on one processor (Linux): to wake a thread \
+               on another one takes ten times as long, if it is idle.",
         run: wire::activate,
     },
     Figure {
@@ -111,9 +111,19 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "a raw echo",
         aim: Aim::Ratio(2.5),
-        read: "The same with JSON in and out; Docker asks it for each volume \
-               of a container that starts.",
+        read: "The same with JSON in and out, and the volume's file read; \
+               Docker asks it for each volume of a container that starts.",
         run: wire::get,
+    },
+    Figure {
+        name: "get-go",
+        what: "Get by the Go plugin",
+        unit: Unit::Seconds,
+        against: "a raw echo",
+        aim: Aim::None,
+        read: "The same driver on Go's net/http, docker/checker/peer: it \
+               passes the same checks before anything is compared with it.",
+        run: wire::get_by_peer,
     },
     Figure {
         name: "p99",
@@ -121,9 +131,27 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "1 connection, p99",
         aim: Aim::None,
-        read: "One thread serves all: 8 would mean that each waits for the \
-               seven others, and more that something is in the way.",
+        read: "8 would mean that each waits for the seven others, and more \
+               that something is in the way.",
         run: wire::p99,
+    },
+    Figure {
+        name: "p99-8",
+        what: "Get, 8 connections, p99",
+        unit: Unit::Seconds,
+        against: "the Go plugin",
+        aim: Aim::Ratio(0.35),
+        read: "The slowest call of a hundred, when all are made at once.",
+        run: wire::p99_of_8,
+    },
+    Figure {
+        name: "p99-32",
+        what: "Get, 32 connections, p99",
+        unit: Unit::Seconds,
+        against: "the Go plugin",
+        aim: Aim::Ratio(0.35),
+        read: "The same with more callers than Docker ever is.",
+        run: wire::p99_of_32,
     },
     Figure {
         name: "start",
@@ -136,14 +164,126 @@ pub const FIGURES: &[Figure] = &[
         run: wire::start,
     },
     Figure {
+        name: "start-go",
+        what: "start to first Activate",
+        unit: Unit::Seconds,
+        against: "the Go plugin",
+        aim: Aim::Ratio(0.4),
+        read: "Both as their images have them: static.",
+        run: wire::start_against_peer,
+    },
+    Figure {
         name: "memory",
-        what: "idle memory",
+        what: "idle memory, static",
         unit: Unit::Bytes,
         against: "an idle sleep(1)",
         aim: Aim::Value(2.0 * MIB),
-        read: "Resident pages, those shared with other programs included; the \
-               aim is for a static build, which shares none.",
+        read: "Resident pages after one call; sleep shares some of its own with \
+               every other program, and a static program shares none.",
         run: wire::memory,
+    },
+    Figure {
+        name: "memory-go",
+        what: "idle memory, static",
+        unit: Unit::Bytes,
+        against: "the Go plugin",
+        aim: Aim::None,
+        read: "The same beside the peer.",
+        run: wire::memory_against_peer,
+    },
+    Figure {
+        name: "image",
+        what: "image FROM scratch",
+        unit: Unit::Bytes,
+        against: "the Go plugin",
+        aim: Aim::Ratio(0.35),
+        read: "The one file in it, built here with the flags of \
+               docker/plugin.Dockerfile; Go's without symbols.",
+        run: programs::image,
+    },
+    Figure {
+        name: "durable",
+        what: "durable Create",
+        unit: Unit::Seconds,
+        against: "one fdatasync",
+        aim: Aim::Ratio(3.0),
+        read: "Of a new file of 64 bytes in the same folder. It is the disk \
+               that counts here: cargo's target folder is on it.",
+        run: disk::durable,
+    },
+    Figure {
+        name: "create-many",
+        what: "Create, 100,000 volumes",
+        unit: Unit::Seconds,
+        against: "10 volumes",
+        aim: Aim::Ratio(1.3),
+        read: "One more of them; what is there must not make it dearer.",
+        run: disk::create,
+    },
+    Figure {
+        name: "get-many",
+        what: "Get, 100,000 volumes",
+        unit: Unit::Seconds,
+        against: "10 volumes",
+        aim: Aim::Ratio(1.3),
+        read: "Of volumes here and there among them.",
+        run: disk::get,
+    },
+    Figure {
+        name: "mount-many",
+        what: "Mount, 100,000 volumes",
+        unit: Unit::Seconds,
+        against: "10 volumes",
+        aim: Aim::Ratio(1.3),
+        read: "The same, of type=dir.",
+        run: disk::mount,
+    },
+    Figure {
+        name: "remove-many",
+        what: "Remove, 100,000 volumes",
+        unit: Unit::Seconds,
+        against: "10 volumes",
+        aim: Aim::Ratio(1.3),
+        read: "Of an empty one.",
+        run: disk::remove,
+    },
+    Figure {
+        name: "start-many",
+        what: "start, 100,000 volumes",
+        unit: Unit::Seconds,
+        against: "10 volumes",
+        aim: Aim::None,
+        read: "To the first answer: names are read, and no volume's file.",
+        run: disk::start,
+    },
+    Figure {
+        name: "list-many",
+        what: "List a volume of 100,000",
+        unit: Unit::Seconds,
+        against: "of 1,000",
+        aim: Aim::None,
+        read: "List is linear, but a hundred times as many names do not fit \
+               into the processor's caches any more.",
+        run: disk::list,
+    },
+    Figure {
+        name: "ext4",
+        what: "64 MiB of ext4, mounted",
+        unit: Unit::Seconds,
+        against: "mkfs and mount",
+        aim: Aim::Value(0.03),
+        read: "Create with type=ext4 and the first Mount; beside it the same by \
+               hand, with the options that mkfs.ext4 has by itself.",
+        run: disk::ext4,
+    },
+    Figure {
+        name: "ext4-bytes",
+        what: "64 MiB of ext4, on disk",
+        unit: Unit::Bytes,
+        against: "mkfs and mount",
+        aim: Aim::Value(400.0 * 1024.0),
+        read: "What the empty volume takes of the disk.",
+        run: disk::ext4_bytes,
     },
     Figure {
         name: "cold",
@@ -192,18 +332,37 @@ pub const FIGURES: &[Figure] = &[
         against: "driver local",
         aim: Aim::None,
         read: "In turns, by a private dockerd; most of it is the docker client \
-               itself. The plugin is a debug build.",
+               itself.",
         run: docker::create,
     },
     Figure {
         name: "docker-run",
-        what: "docker run -v v:/d",
+        what: "docker run --rm -v v:/d",
         unit: Unit::Seconds,
         against: "driver local",
         aim: Aim::None,
         read: "A container's whole life around two calls: no one should \
                notice whose volume it is.",
         run: docker::run,
+    },
+    Figure {
+        name: "dockerd-create",
+        what: "dockerd's create",
+        unit: Unit::Seconds,
+        against: "driver local",
+        aim: Aim::None,
+        read: "The same create over dockerd's own socket, without a docker \
+               client. What local makes is not durable.",
+        run: docker::bare_create,
+    },
+    Figure {
+        name: "dockerd-create-go",
+        what: "dockerd's create",
+        unit: Unit::Seconds,
+        against: "the Go plugin",
+        aim: Aim::Ratio(1.0),
+        read: "In the same turns. Both wait for the disk as often.",
+        run: docker::bare_create_against_peer,
     },
     Figure {
         name: "sandbox-first",
@@ -287,10 +446,14 @@ pub const FIGURES: &[Figure] = &[
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// What figures share.
-#[derive(Debug)]
 pub struct Bench {
     root: PathBuf,
+    step: Step,
     solution: Option<Program>,
+    image: Option<programs::Built>,
+    peer: Option<programs::Built>,
+    roots: Option<Result<disk::Roots, String>>,
+    filesystem: Option<disk::Filesystem>,
     workspace: Option<Workspace>,
     slides: Option<slides::Measured>,
     docker: Option<docker::Times>,
@@ -311,19 +474,36 @@ pub fn choose(names: &[&str]) -> Result<Vec<&'static Figure>> {
     Ok(FIGURES.iter().filter(chosen).collect())
 }
 
-/// Measures figures; `seen` is shown each one when it is there.
+/// What the figures of this machine hang on, in a line.
+pub fn machine(step: &Step) -> String {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let disk = disk::kind().unwrap_or_else(|| "unknown".to_owned());
+    format!(
+        "solution {}; {processors} processors, the disk's filesystem: {disk}",
+        step.number
+    )
+}
+
+/// Measures figures of a step's solution; `seen` is shown each one when it is
+/// there.
 ///
 /// # Errors
 /// When one cannot be measured.
 pub fn run(
     root: &Path,
+    step: Step,
     figures: &[&'static Figure],
     mut seen: impl FnMut(&'static Figure, Seen),
 ) -> Result<()> {
     let root = root.to_owned();
     let mut bench = Bench {
         root,
+        step,
         solution: None,
+        image: None,
+        peer: None,
+        roots: None,
+        filesystem: None,
         workspace: None,
         slides: None,
         docker: None,
@@ -343,8 +523,7 @@ impl Bench {
         if let Some(known) = &self.solution {
             return Ok(known.clone());
         }
-        let step = steps::find(&self.root, STEP)?;
-        let package = step.package(Kind::Solution);
+        let package = self.step.package(Kind::Solution);
         let target = cargo::target()?;
         say(&format!("building {package} for release"));
         let mut cargo = Command::new("cargo");
@@ -402,13 +581,10 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-impl Seen {
-    /// Two series that were measured in turns.
+impl Pair {
+    /// Of two series that were measured in turns.
     fn medians(values: Vec<f64>, references: Vec<f64>) -> Self {
-        Self::Pair(Pair {
-            value: median(values),
-            reference: median(references),
-        })
+        Self { value: median(values), reference: median(references) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Bench, Seen, finish, say};
+use super::{Bench, Pair, Seen, finish, say};
 use crate::{cargo, test};
 
 const ROUNDS: u32 = 3;
@@ -49,10 +49,10 @@ fn seen(bench: &mut Bench, key: &str) -> Result<Seen> {
         rounds.iter().map(|it| it[key].as_f64()).collect::<Option<Vec<_>>>()
     };
     let missing = || format!("figures.mjs says nothing of {key}");
-    Ok(Seen::medians(
+    Ok(Seen::Pair(Pair::medians(
         series("ours").with_context(missing)?,
         series("plain").with_context(missing)?,
-    ))
+    )))
 }
 
 fn measure(root: &Path) -> Result<Measured> {

@@ -1,0 +1,618 @@
+// The driver of step 6 as one would write it in Go, with the standard library
+// alone: what `make bench` compares ours with. It makes the same promises, and
+// `checker check PROGRAM 6` holds it to the same checks.
+//
+// Usage: peer [SOCKET] [ROOT]
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const longestBody = 1 << 20
+
+func main() {
+	socket, root := "/run/docker/plugins/peer.sock", "/var/lib/workshop/peer"
+	switch args := os.Args[1:]; {
+	case len(args) > 0 && args[0] == "--help":
+		fmt.Println("usage: peer [SOCKET] [ROOT]")
+		return
+	case len(args) > 1:
+		socket, root = args[0], args[1]
+	case len(args) == 1:
+		socket = args[0]
+	}
+	volumes, err := openVolumes(root)
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := listen(socket)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on %s", socket)
+	log.Fatal(http.Serve(listener, handler(volumes)))
+}
+
+// listen takes over the socket of a killed plugin, and nothing else.
+func listen(socket string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("unix", socket)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		client, dialed := net.Dial("unix", socket)
+		if dialed == nil {
+			client.Close()
+			return nil, fmt.Errorf("a running plugin answers on %s", socket)
+		}
+		info, stated := os.Lstat(socket)
+		if stated != nil || info.Mode()&fs.ModeSocket == 0 {
+			return nil, fmt.Errorf("%s is no socket, so it stays", socket)
+		}
+		if !errors.Is(dialed, syscall.ECONNREFUSED) {
+			return nil, dialed
+		}
+		if err := os.Remove(socket); err != nil {
+			return nil, err
+		}
+		listener, err = net.Listen("unix", socket)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return listener, os.Chmod(socket, 0o600)
+}
+
+// The messages, in Docker's words.
+type (
+	createRequest struct {
+		Name string
+		Opts map[string]string
+	}
+	nameRequest struct{ Name string }
+
+	errorReply      struct{ Err string }
+	doneReply       struct{}
+	implementsReply struct{ Implements []string }
+	capabilityReply struct{ Capabilities scope }
+	volumeReply     struct{ Volume volume }
+	listReply       struct{ Volumes []listed }
+	mountReply      struct{ Mountpoint string }
+
+	scope  struct{ Scope string }
+	listed struct{ Name, Mountpoint string }
+	volume struct {
+		Name       string
+		Mountpoint string
+		CreatedAt  string
+		Status     map[string]string
+	}
+)
+
+// badBody is a failure whose status says that no call arrived.
+type badBody struct{ error }
+
+func handler(v *volumes) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/Plugin.Activate", call(func(struct{}) (any, error) {
+		return implementsReply{[]string{"VolumeDriver"}}, nil
+	}))
+	mux.HandleFunc("/VolumeDriver.Capabilities", call(func(struct{}) (any, error) {
+		return capabilityReply{scope{"local"}}, nil
+	}))
+	mux.HandleFunc("/VolumeDriver.Create", call(func(r createRequest) (any, error) {
+		return doneReply{}, v.create(r.Name, r.Opts)
+	}))
+	mux.HandleFunc("/VolumeDriver.Get", call(func(r nameRequest) (any, error) {
+		it, err := v.get(r.Name)
+		return volumeReply{it}, err
+	}))
+	mux.HandleFunc("/VolumeDriver.List", call(func(struct{}) (any, error) {
+		all, err := v.list()
+		return listReply{all}, err
+	}))
+	mux.HandleFunc("/VolumeDriver.Remove", call(func(r nameRequest) (any, error) {
+		return doneReply{}, v.remove(r.Name)
+	}))
+	mux.HandleFunc("/VolumeDriver.Path", call(func(r nameRequest) (any, error) {
+		it, err := v.get(r.Name)
+		return mountReply{it.Mountpoint}, err
+	}))
+	mux.HandleFunc("/VolumeDriver.Mount", call(func(r nameRequest) (any, error) {
+		mountpoint, err := v.mount(r.Name)
+		return mountReply{mountpoint}, err
+	}))
+	mux.HandleFunc("/VolumeDriver.Unmount", call(func(r nameRequest) (any, error) {
+		_, err := v.get(r.Name)
+		return doneReply{}, err
+	}))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, r, http.StatusNotFound, fmt.Errorf("no call is named %s", r.URL.Path))
+	})
+	return mux
+}
+
+// call decodes a request, lets act answer it, and encodes what it says.
+func call[Request any](act func(Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			reply(w, r, http.StatusMethodNotAllowed,
+				fmt.Errorf("Docker sends POST, not %s", r.Method))
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, longestBody))
+		if err != nil {
+			reply(w, r, http.StatusRequestEntityTooLarge, err)
+			return
+		}
+		request, err := decode[Request](body)
+		if err != nil {
+			reply(w, r, http.StatusBadRequest, err)
+			return
+		}
+		answer, err := act(request)
+		if err != nil {
+			reply(w, r, http.StatusOK, err)
+			return
+		}
+		log.Printf("%s %s -> 200", r.Method, r.URL.Path)
+		send(w, http.StatusOK, answer)
+	}
+}
+
+// decode reads the arguments of a call, if it has any.
+func decode[Request any](body []byte) (Request, error) {
+	var request Request
+	if _, none := any(request).(struct{}); none {
+		return request, nil
+	}
+	// What is not there must not be taken for a user's wish.
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return request, fmt.Errorf("the request's body: %w", err)
+	}
+	if _, there := fields["Name"]; !there {
+		return request, errors.New("the request's body: no Name")
+	}
+	if err := json.Unmarshal(body, &request); err != nil {
+		return request, fmt.Errorf("the request's body: %w", err)
+	}
+	return request, nil
+}
+
+func reply(w http.ResponseWriter, r *http.Request, status int, err error) {
+	log.Printf("%s %s -> %d %v", r.Method, r.URL.Path, status, err)
+	send(w, status, errorReply{"workshop: " + err.Error()})
+}
+
+func send(w http.ResponseWriter, status int, answer any) {
+	text, err := json.Marshal(answer)
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(err.Error())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that has gone does not need its answer.
+	_, _ = w.Write(text)
+}
+
+// volumes are folders in root: root/NAME/{volume.json,files/}. Names that
+// begin with a dot are ours.
+type volumes struct {
+	root string
+	lock *os.File
+
+	mu    sync.Mutex
+	freed *sync.Cond
+	taken map[string]bool
+}
+
+var ours = []string{".new", ".removed", ".kept", ".unreadable"}
+
+// openVolumes removes what a crash has left half made or half removed.
+func openVolumes(root string) (*volumes, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range ours {
+		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	lock, err := os.Create(filepath.Join(root, ".lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("another plugin has %s: %w", root, err)
+	}
+	for _, half := range ours[:2] {
+		entries, err := os.ReadDir(filepath.Join(root, half))
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if err := os.RemoveAll(filepath.Join(root, half, entry.Name())); err != nil {
+				return nil, err
+			}
+		}
+	}
+	v := &volumes{root: root, lock: lock, taken: map[string]bool{}}
+	v.freed = sync.NewCond(&v.mu)
+	all, err := v.names()
+	if err != nil {
+		return nil, err
+	}
+	log.Printf("%d volumes in %s", len(all), root)
+	return v, nil
+}
+
+// claim waits until nobody else changes this volume; its result ends the claim.
+func (v *volumes) claim(name string) func() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for v.taken[name] {
+		v.freed.Wait()
+	}
+	v.taken[name] = true
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.taken, name)
+		v.freed.Broadcast()
+	}
+}
+
+func (v *volumes) create(name string, options map[string]string) error {
+	if !isName(name) {
+		return fmt.Errorf("%q is no name: write %s", shown(name), nameRule)
+	}
+	settings, err := readSettings(options)
+	if err != nil {
+		return err
+	}
+	defer v.claim(name)()
+	had, err := v.claimed(name)
+	if err == nil {
+		return same(name, had.settings.spelled(), settings.spelled())
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	making, err := v.making(name)
+	if err != nil {
+		return err
+	}
+	if err := fill(making, settings); err != nil {
+		return err
+	}
+	if err := os.Rename(making, filepath.Join(v.root, name)); err != nil {
+		return err
+	}
+	return syncPath(v.root)
+}
+
+// making is an empty folder, or the kept one of a volume of this name.
+func (v *volumes) making(name string) (string, error) {
+	kept := filepath.Join(v.root, ".kept", name)
+	if info, err := os.Lstat(filepath.Join(kept, "files")); err == nil && info.IsDir() {
+		return kept, nil
+	}
+	making := filepath.Join(v.root, ".new", name)
+	if err := os.RemoveAll(making); err != nil {
+		return "", err
+	}
+	return making, os.Mkdir(making, 0o755)
+}
+
+func fill(folder string, settings settings) error {
+	files := filepath.Join(folder, "files")
+	if err := os.MkdirAll(files, 0o755); err != nil {
+		return err
+	}
+	// Not while making it: the umask would take bits away.
+	if err := syscall.Chmod(files, settings.mode); err != nil {
+		return &fs.PathError{Op: "chmod", Path: files, Err: err}
+	}
+	if err := syncPath(files); err != nil {
+		return err
+	}
+	state := filepath.Join(folder, "volume.json")
+	if err := os.RemoveAll(state); err != nil {
+		return err
+	}
+	text, err := json.Marshal(settings.spelled())
+	if err != nil {
+		return err
+	}
+	if err := writeFile(state, text); err != nil {
+		return err
+	}
+	return syncPath(folder)
+}
+
+func writeFile(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := file.Write(text); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+func syncPath(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return file.Sync()
+}
+
+func (v *volumes) get(name string) (volume, error) {
+	known, err := v.known(name)
+	if err != nil {
+		return volume{}, err
+	}
+	return volume{
+		Name:       name,
+		Mountpoint: v.files(name),
+		CreatedAt:  known.created.UTC().Format(time.RFC3339),
+		Status:     known.settings.spelled(),
+	}, nil
+}
+
+// list reads names only.
+func (v *volumes) list() ([]listed, error) {
+	names, err := v.names()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]listed, 0, len(names))
+	for _, name := range names {
+		all = append(all, listed{name, v.files(name)})
+	}
+	return all, nil
+}
+
+func (v *volumes) mount(name string) (string, error) {
+	if _, err := v.known(name); err != nil {
+		return "", err
+	}
+	files := v.files(name)
+	info, err := os.Lstat(files)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s is no directory", files)
+	}
+	return files, nil
+}
+
+func (v *volumes) remove(name string) error {
+	defer v.claim(name)()
+	known, err := v.claimed(name)
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(v.root, name)
+	if known.settings.keep {
+		kept := filepath.Join(v.root, ".kept", name)
+		if err := os.Rename(folder, kept); err != nil {
+			return err
+		}
+		log.Printf("%s is gone, its files stay in %s", name, kept)
+		return syncPath(v.root)
+	}
+	removed := filepath.Join(v.root, ".removed", name)
+	if err := os.RemoveAll(removed); err != nil {
+		return err
+	}
+	if err := os.Rename(folder, removed); err != nil {
+		return err
+	}
+	if err := syncPath(v.root); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(removed); err != nil {
+		log.Printf("%s is gone, %s is not: %v", name, removed, err)
+	}
+	return nil
+}
+
+func (v *volumes) files(name string) string {
+	return filepath.Join(v.root, name, "files")
+}
+
+func (v *volumes) names() ([]string, error) {
+	entries, err := os.ReadDir(v.root)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+// known is what a volume's file says. Reading needs no claim: a rename
+// publishes the whole.
+func (v *volumes) known(name string) (known, error) {
+	it, err := v.read(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return it, err
+	}
+	defer v.claim(name)()
+	return v.claimed(name)
+}
+
+// claimed is known for whoever has claimed the name. What cannot be read is
+// set aside.
+func (v *volumes) claimed(name string) (known, error) {
+	it, err := v.read(name)
+	var system *fs.PathError
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.As(err, &system) {
+		return it, err
+	}
+	now := time.Now().UTC().Format(time.RFC3339)
+	aside := filepath.Join(v.root, ".unreadable", now)
+	if err := os.MkdirAll(aside, 0o755); err != nil {
+		return it, err
+	}
+	if err := os.Rename(filepath.Join(v.root, name), filepath.Join(aside, name)); err != nil {
+		return it, err
+	}
+	log.Printf("%s cannot be read (%v): it is in %s", name, err, aside)
+	return it, noSuchVolume{name}
+}
+
+type known struct {
+	settings settings
+	created  time.Time
+}
+
+func (v *volumes) read(name string) (known, error) {
+	if !isName(name) {
+		return known{}, noSuchVolume{name}
+	}
+	folder := filepath.Join(v.root, name)
+	file, err := os.OpenFile(filepath.Join(folder, "volume.json"),
+		os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		if info, stated := os.Lstat(folder); stated != nil {
+			return known{}, noSuchVolume{name}
+		} else if !info.IsDir() || errors.Is(err, fs.ErrNotExist) ||
+			errors.Is(err, syscall.ELOOP) {
+			return known{}, errors.New("it has no file of ours")
+		}
+		return known{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return known{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return known{}, errors.New("it is no file")
+	}
+	text, err := io.ReadAll(io.LimitReader(file, 64<<10))
+	if err != nil {
+		return known{}, err
+	}
+	var options map[string]string
+	if err := json.Unmarshal(text, &options); err != nil {
+		return known{}, err
+	}
+	settings, err := readSettings(options)
+	return known{settings, info.ModTime()}, err
+}
+
+type noSuchVolume struct{ name string }
+
+func (e noSuchVolume) Error() string        { return "no such volume: " + e.name }
+func (e noSuchVolume) Is(target error) bool { return target == fs.ErrNotExist }
+
+const nameRule = "2 to 255 of a-z A-Z 0-9 _ . -, and neither of the last three in front"
+
+var nameExpr = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+
+func isName(name string) bool {
+	return len(name) <= 255 && nameExpr.MatchString(name)
+}
+
+// settings are what all of a volume's options come to.
+type settings struct {
+	mode uint32
+	keep bool
+}
+
+func readSettings(options map[string]string) (settings, error) {
+	s := settings{mode: 0o755}
+	for key, value := range options {
+		switch key {
+		case "mode":
+			mode, err := strconv.ParseUint(value, 8, 32)
+			if err != nil || mode > 0o7777 {
+				return s, fmt.Errorf("no option mode=%s: write octal digits, 7777 at most",
+					shown(value))
+			}
+			s.mode = uint32(mode)
+		case "type":
+			if value != "dir" {
+				return s, fmt.Errorf("no option type=%s: there is type=dir", shown(value))
+			}
+		case "keep":
+			if value != "true" && value != "false" {
+				return s, fmt.Errorf("no option keep=%s: there is keep=true or false",
+					shown(value))
+			}
+			s.keep = value == "true"
+		default:
+			return s, fmt.Errorf("no option %s: there is keep or mode or type%s",
+				shown(key), meant(key))
+		}
+	}
+	return s, nil
+}
+
+// spelled is the same for all that mean the same.
+func (s settings) spelled() map[string]string {
+	return map[string]string{
+		"type": "dir",
+		"mode": fmt.Sprintf("%04o", s.mode),
+		"keep": strconv.FormatBool(s.keep),
+	}
+}
+
+// meant names the option that has the same letters, in whatever order.
+func meant(key string) string {
+	for _, option := range []string{"keep", "mode", "type"} {
+		if len(key) == len(option) && strings.Trim(strings.ToLower(key), option) == "" {
+			return ": did you mean " + option + "?"
+		}
+	}
+	return ""
+}
+
+func same(name string, had, wanted map[string]string) error {
+	for key, value := range had {
+		if wanted[key] != value {
+			return fmt.Errorf("%s exists with other options: %s=%s, not %s=%s",
+				name, key, value, key, wanted[key])
+		}
+	}
+	return nil
+}
+
+// shown is the beginning of what a user typed, on one line.
+func shown(text string) string {
+	runes := []rune(text)
+	if len(runes) > 40 {
+		return strings.Trim(strconv.Quote(string(runes[:40])), `"`) + "…"
+	}
+	return strings.Trim(strconv.Quote(text), `"`)
+}
