@@ -264,6 +264,13 @@ pub fn kill_marked(folder: &Path) {
 /// Unmounts whatever is mounted below `folder`, and lets go of the loop devices
 /// whose files lie there. Only Linux tells.
 pub fn unmount(folder: &Path) {
+    // One that is in use goes as soon as it is not any more.
+    let detach = || {
+        for (device, _) in loop_devices(folder) {
+            run("losetup", &["--detach".as_ref(), device.as_ref()]);
+        }
+    };
+    detach();
     // What was mounted last may lie in what was mounted before.
     for mount in mounts(folder).iter().rev() {
         let moment = Duration::from_secs(1);
@@ -273,9 +280,7 @@ pub fn unmount(folder: &Path) {
             run("umount", &["--lazy".as_ref(), mount.as_ref()]);
         }
     }
-    for (device, _) in loop_devices(folder) {
-        run("losetup", &["--detach".as_ref(), device.as_ref()]);
-    }
+    detach();
 }
 
 /// What is mounted below `folder`, in the order in which it was. Twice for two

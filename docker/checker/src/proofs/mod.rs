@@ -3,6 +3,8 @@
 //! Each kills, starves or cheats a plugin in one way, at many places, and
 //! compares what is there afterwards with what was acknowledged.
 
+mod power;
+mod storm;
 mod strace;
 mod syscalls;
 mod world;
@@ -39,7 +41,7 @@ pub struct Proof {
 }
 
 /// All of them, the most telling first.
-pub const PROOFS: &[&[Proof]] = &[syscalls::PROOFS];
+pub const PROOFS: &[&[Proof]] = &[syscalls::PROOFS, power::PROOFS];
 
 /// What a machine may lack.
 #[derive(Clone, Copy, Debug)]

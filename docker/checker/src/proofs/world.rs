@@ -113,11 +113,6 @@ impl Session {
         self.plugin.log()
     }
 
-    /// One more Docker that calls this plugin.
-    pub fn client(place: &Place) -> Client {
-        Client(Daemon::new(&place.socket(), Engine::default()))
-    }
-
     /// Makes one call.
     pub fn ask(&mut self, call: &Call) -> Said {
         ask(&mut self.daemon, call)
@@ -246,6 +241,11 @@ impl Session {
 pub struct Client(Daemon);
 
 impl Client {
+    /// It has not connected yet.
+    pub fn new(place: &Place) -> Self {
+        Self(Daemon::new(&place.socket(), Engine::default()))
+    }
+
     /// Makes one call.
     pub fn ask(&mut self, call: &Call) -> Said {
         ask(&mut self.0, call)
@@ -304,6 +304,11 @@ pub struct History {
 }
 
 impl History {
+    /// What its client takes it for.
+    pub fn now(&self) -> &State {
+        self.changes.last().map_or(&self.before, |it| &it.to)
+    }
+
     /// What there may have been at some moment between these two.
     pub fn between(&self, from: Instant, to: Instant) -> Vec<State> {
         let all = &self.changes;

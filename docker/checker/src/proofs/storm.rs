@@ -1,0 +1,139 @@
+//! Several clients that create and remove volumes all the time, and remember
+//! what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+
+use super::world::{
+    Allowed, Change, Client, History, Said, State, create, get, list, mount,
+    options, remove, unmount,
+};
+use crate::lab::{Fault, wrong};
+use crate::plugin::Place;
+
+/// What became of each volume; no two clients have one in common.
+pub type Histories = BTreeMap<String, History>;
+
+/// How many names each client has.
+const NAMES: usize = 6;
+
+/// Lets `clients` call the plugin in `place` until `stop`, or until it does not
+/// answer any more. Each goes on from what `before` says.
+///
+/// # Errors
+/// The plugin is wrong if it refuses a call.
+pub fn storm(
+    place: &Place,
+    clients: usize,
+    seed: u64,
+    before: &BTreeMap<String, State>,
+    stop: &AtomicBool,
+) -> Result<Histories, Fault> {
+    thread::scope(|scope| {
+        let clients = (0..clients).map(|number| {
+            scope.spawn(move || {
+                let caller = Caller {
+                    client: Client::new(place),
+                    random: fastrand::Rng::with_seed(seed ^ number as u64),
+                    histories: histories(number, before),
+                };
+                caller.call_until(stop)
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        let mut all = Histories::new();
+        for client in clients {
+            let histories = client
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()));
+            // Nobody waits for the others of a storm that has failed.
+            stop.fetch_or(histories.is_err(), Ordering::Relaxed);
+            all.extend(histories?);
+        }
+        Ok(all)
+    })
+}
+
+fn histories(number: usize, before: &BTreeMap<String, State>) -> Histories {
+    let names = (0..NAMES).map(|name| format!("client-{number}-{name}"));
+    let history = |name: &String| History {
+        before: before.get(name).cloned().flatten(),
+        changes: Vec::new(),
+    };
+    names.map(|name| (name.clone(), history(&name))).collect()
+}
+
+/// What each name may be, if one looked at some moment between these two.
+pub fn allowed(histories: &Histories, from: Instant, to: Instant) -> Allowed {
+    let states = histories
+        .iter()
+        .map(|(name, history)| (name.clone(), history.between(from, to)));
+    states.collect()
+}
+
+/// How many calls that change something were acknowledged.
+pub fn acknowledged(histories: &Histories) -> usize {
+    let changes = histories.values().flat_map(|it| &it.changes);
+    changes.filter(|it| it.acknowledged.is_some()).count()
+}
+
+/// One client.
+struct Caller {
+    client: Client,
+    random: fastrand::Rng,
+    histories: Histories,
+}
+
+impl Caller {
+    fn call_until(mut self, stop: &AtomicBool) -> Result<Histories, Fault> {
+        while !stop.load(Ordering::Relaxed) {
+            let number = self.random.usize(..self.histories.len());
+            let Some(name) = self.histories.keys().nth(number).cloned() else {
+                break;
+            };
+            if !self.call(&name)? {
+                break;
+            }
+        }
+        Ok(self.histories)
+    }
+
+    /// One call about `name`. Returns whether it was answered.
+    fn call(&mut self, name: &str) -> Result<bool, Fault> {
+        let history = self.histories.entry(name.to_owned()).or_default();
+        let there = history.now().clone();
+        let look = match self.random.u8(..8) {
+            0 => Some(list()),
+            1 if there.is_some() => Some(get(name)),
+            2 if there.is_some() => Some(mount(name, "storm")),
+            3 if there.is_some() => Some(unmount(name, "storm")),
+            _ => None,
+        };
+        let (call, to) = match (look, &there) {
+            (Some(look), _) => (look, there.clone()),
+            (None, Some(_)) => (remove(name), None),
+            (None, None) => {
+                let mode = format!("07{:02o}", self.random.u8(..64));
+                let keep = self.random.u8(..4) == 0;
+                let made =
+                    options(&[("mode", &mode), ("keep", &keep.to_string())]);
+                (create(name, &made), Some(made))
+            }
+        };
+        let began = Instant::now();
+        let said = self.client.ask(&call);
+        let acknowledged = match said {
+            Said::Yes(_) => Some(Instant::now()),
+            Said::Nothing(_) => None,
+            said => return Err(wrong(call, "it succeeds", said)),
+        };
+        if to != there {
+            history.changes.push(Change { began, acknowledged, to });
+        }
+        Ok(acknowledged.is_some())
+    }
+}
