@@ -7,13 +7,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::storm::{Histories, acknowledged, allowed, storm};
+use super::storm::{Histories, Reins, acknowledged, allowed, storm};
 use super::world::{Session, tool};
 use super::{Need, Proof, Subject};
 use crate::cleanup;
@@ -89,6 +89,7 @@ fn disk(place: &Place) -> Result<PathBuf> {
     fs::create_dir(place.volumes())?;
     tool(&[&"mount", &device.trim(), &place.volumes()])?;
     fs::remove_dir(place.volumes().join("lost+found"))?;
+    tool(&[&"sync", &"--file-system", &place.volumes()])?;
     Ok(disk)
 }
 
@@ -99,19 +100,25 @@ fn copies(
     disk: &Path,
 ) -> Result<(Vec<Copy>, Histories), Fault> {
     let most = subject.choose(40, 300);
-    let stop = AtomicBool::new(false);
+    let reins = Reins::default();
     let nothing = [].into();
     thread::scope(|scope| {
         let clients =
-            scope.spawn(|| storm(place, 4, subject.seed, &nothing, &stop));
+            scope.spawn(|| storm(place, 4, subject.seed, &nothing, &reins));
         let mut random = fastrand::Rng::with_seed(subject.seed);
         let mut copies = Vec::new();
         let mut copy = || -> Result<()> {
-            while copies.len() < most && !stop.load(Ordering::Relaxed) {
+            while copies.len() < most && !reins.stop.load(Ordering::Relaxed) {
                 // All 40 of them see the journal's own commit, every 5 s, too.
                 let pause = Duration::from_millis(random.u64(50..350));
                 thread::sleep(pause);
-                let file = disk.with_file_name(format!("{}", copies.len()));
+                let file = disk.with_file_name(copies.len().to_string());
+                // While others call, their fsyncs help each other; after the
+                // last call of all, nobody helps.
+                let _quiet = match copies.len() % 2 {
+                    0 => reins.quiet.write().ok(),
+                    _ => None,
+                };
                 let began = Instant::now();
                 tool(&[&"cp", &"--reflink=always", &disk, &file])?;
                 copies.push(Copy { file, began, ended: Instant::now() });
@@ -121,7 +128,7 @@ fn copies(
             Ok(())
         };
         let copied = copy();
-        stop.store(true, Ordering::Relaxed);
+        reins.stop.store(true, Ordering::Relaxed);
         let histories = clients.join().map_err(|_| anyhow!("a bug of ours"))?;
         copied?;
         Ok((copies, histories?))

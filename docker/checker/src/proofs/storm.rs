@@ -2,6 +2,7 @@
 //! what was acknowledged.
 
 use std::collections::BTreeMap;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -21,8 +22,17 @@ pub type Histories = BTreeMap<String, History>;
 /// How many names each client has.
 const NAMES: usize = 6;
 
-/// Lets `clients` call the plugin in `place` until `stop`, or until it does not
-/// answer any more. Each goes on from what `before` says.
+/// What stops clients, for good or for a moment.
+#[derive(Debug, Default)]
+pub struct Reins {
+    /// Set, it ends the storm.
+    pub stop: AtomicBool,
+    /// Held, it keeps every client from calling.
+    pub quiet: RwLock<()>,
+}
+
+/// Lets `clients` call the plugin in `place` until they are stopped, or until it
+/// does not answer any more. Each goes on from what `before` says.
 ///
 /// # Errors
 /// The plugin is wrong if it refuses a call.
@@ -31,7 +41,7 @@ pub fn storm(
     clients: usize,
     seed: u64,
     before: &BTreeMap<String, State>,
-    stop: &AtomicBool,
+    reins: &Reins,
 ) -> Result<Histories, Fault> {
     thread::scope(|scope| {
         let clients = (0..clients).map(|number| {
@@ -41,7 +51,7 @@ pub fn storm(
                     random: fastrand::Rng::with_seed(seed ^ number as u64),
                     histories: histories(number, before),
                 };
-                caller.call_until(stop)
+                caller.call_until(reins)
             })
         });
         let clients: Vec<_> = clients.collect();
@@ -51,7 +61,7 @@ pub fn storm(
                 .join()
                 .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()));
             // Nobody waits for the others of a storm that has failed.
-            stop.fetch_or(histories.is_err(), Ordering::Relaxed);
+            reins.stop.fetch_or(histories.is_err(), Ordering::Relaxed);
             all.extend(histories?);
         }
         Ok(all)
@@ -89,8 +99,9 @@ struct Caller {
 }
 
 impl Caller {
-    fn call_until(mut self, stop: &AtomicBool) -> Result<Histories, Fault> {
-        while !stop.load(Ordering::Relaxed) {
+    fn call_until(mut self, reins: &Reins) -> Result<Histories, Fault> {
+        while !reins.stop.load(Ordering::Relaxed) {
+            let _calling = reins.quiet.read();
             let number = self.random.usize(..self.histories.len());
             let Some(name) = self.histories.keys().nth(number).cloned() else {
                 break;
