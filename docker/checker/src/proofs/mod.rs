@@ -3,6 +3,7 @@
 //! Each kills, starves or cheats a plugin in one way, at many places, and
 //! compares what is there afterwards with what was acknowledged.
 
+mod disk;
 mod power;
 mod storm;
 mod strace;
@@ -41,11 +42,14 @@ pub struct Proof {
 }
 
 /// All of them, the most telling first.
-pub const PROOFS: &[&[Proof]] = &[syscalls::PROOFS, power::PROOFS];
+pub const PROOFS: &[&[Proof]] =
+    &[syscalls::PROOFS, power::PROOFS, disk::PROOFS];
 
 /// What a machine may lack.
 #[derive(Clone, Copy, Debug)]
 enum Need {
+    /// `/proc`, `/dev/full`.
+    Linux,
     /// The right to mount.
     Root,
     /// The right to watch a process that is not a child of the watcher.
