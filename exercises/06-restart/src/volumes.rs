@@ -77,6 +77,7 @@ impl Volumes {
         for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder)
+                .and_then(|()| store::folder(&folder))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
         let path = root.join(".lock");
