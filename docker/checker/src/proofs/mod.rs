@@ -4,6 +4,7 @@
 //! compares what is there afterwards with what was acknowledged.
 
 mod disk;
+mod names;
 mod power;
 mod storm;
 mod strace;
@@ -43,7 +44,7 @@ pub struct Proof {
 
 /// All of them, the most telling first.
 pub const PROOFS: &[&[Proof]] =
-    &[syscalls::PROOFS, power::PROOFS, disk::PROOFS];
+    &[syscalls::PROOFS, power::PROOFS, disk::PROOFS, names::PROOFS];
 
 /// What a machine may lack.
 #[derive(Clone, Copy, Debug)]
