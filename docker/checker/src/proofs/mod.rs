@@ -3,6 +3,7 @@
 //! Each kills, starves or cheats a plugin in one way, at many places, and
 //! compares what is there afterwards with what was acknowledged.
 
+mod clients;
 mod disk;
 mod names;
 mod power;
@@ -43,8 +44,13 @@ pub struct Proof {
 }
 
 /// All of them, the most telling first.
-pub const PROOFS: &[&[Proof]] =
-    &[syscalls::PROOFS, power::PROOFS, disk::PROOFS, names::PROOFS];
+pub const PROOFS: &[&[Proof]] = &[
+    syscalls::PROOFS,
+    power::PROOFS,
+    disk::PROOFS,
+    names::PROOFS,
+    clients::PROOFS,
+];
 
 /// What a machine may lack.
 #[derive(Clone, Copy, Debug)]
