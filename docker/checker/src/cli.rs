@@ -172,16 +172,24 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
             anstream::print!("{lines}");
         }
     })?;
-    let count = report.ran.len();
+    let untried = report.not_tried().count();
+    let count = report.ran.len() - untried;
     let seed = report.seed;
+    let besides = match untried {
+        0 => String::new(),
+        _ => format!(", {untried} not tried"),
+    };
     if report.passed() {
-        println!("\nAll {count} checks passed (SEED={seed}).");
+        println!("\nAll {count} checks passed{besides} (SEED={seed}).");
         if kind == Some(Kind::Exercise) {
             say_next(root, &step);
         }
         return Ok(ExitCode::SUCCESS);
     }
-    println!("\n{} passed, then this one failed (SEED={seed}).", count - 1);
+    println!(
+        "\n{} passed{besides}, then this one failed (SEED={seed}).",
+        count - 1
+    );
     if kind == Some(Kind::Exercise) {
         say_holes(root, &step)?;
     }
@@ -241,19 +249,17 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     }
     println!("The story of step {}, by dockerd {version}:", step.number);
     let name = name();
+    let is_private = private.is_some();
     let (report, transcript) =
-        stories::play(step.number, program, &name, |report| {
+        stories::play(step.number, program, &name, private, |report| {
             if let Some(lines) = report.last() {
                 anstream::print!("{lines}");
             }
         })?;
-    if report.passed()
-        && private.is_some()
-        && kind(what) == Some(Kind::Solution)
-    {
+    if report.passed() && is_private && kind(what) == Some(Kind::Solution) {
         stories::compare(root, step.number, &version, &transcript)?;
     }
-    if private.is_none() && !engine::in_sandbox() {
+    if !is_private && !engine::in_sandbox() {
         println!(
             "\ndockerd remembers {name} until it restarts: while nothing \
              answers for it, each `docker volume ls` takes 15 s."
@@ -266,7 +272,7 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
 fn prove_rescue(root: &Path) -> Result<ExitCode> {
     cleanup::on_signals()?;
     let step = steps::find(root, "4")?;
-    let Some(_private) = engine::Private::start()? else {
+    let Some(private) = engine::Private::start()? else {
         program(root, Kind::Solution.word(), &step)?;
         return exit_like(engine::in_private(&["prove", "rescue"])?);
     };
@@ -276,6 +282,7 @@ fn prove_rescue(root: &Path) -> Result<ExitCode> {
         step.number,
         program,
         run::NAME,
+        Some(private),
         |report| {
             if let Some(lines) = report.last() {
                 anstream::print!("{lines}");

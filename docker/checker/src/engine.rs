@@ -8,7 +8,7 @@ use std::env;
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,9 @@ use crate::plugin::poll;
 /// How long one docker command may take, unless a story says otherwise. It lies
 /// below the 15 seconds after which dockerd gives up on a plugin.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the sandbox's dockerd may take to end and to come back.
+const RESTART: Duration = Duration::from_secs(60);
 
 /// The image that stories run containers from.
 pub const IMAGE: &str = "busybox";
@@ -236,6 +239,7 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
 #[derive(Debug)]
 pub struct Private {
     dockerd: Child,
+    log: PathBuf,
 }
 
 impl Private {
@@ -245,36 +249,39 @@ impl Private {
     /// With the end of its log, when it does not answer in time.
     pub fn start() -> Result<Option<Self>> {
         let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
-        let folder = Path::new(&folder);
         // Sockets of the machine's own daemons are not there any more.
         must("mount -t tmpfs tmpfs /run")?;
         must("ip link set lo up")?;
-        let log = folder.join("dockerd.log");
-        let mut command = Command::new("dockerd");
-        command
-            .args(["--host", "unix:///run/docker.sock"])
-            .arg("--data-root")
-            .arg(folder.join("docker"))
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(&log)?)
-            .stderr(fs::File::options().append(true).open(&log)?);
-        let dockerd = command.spawn().context("starting dockerd")?;
-        let mut private = Self { dockerd };
+        let log = Path::new(&folder).join("dockerd.log");
+        let mut private = Self { dockerd: dockerd(&log)?, log };
+        private.await_answer()?;
+        Ok(Some(private))
+    }
+
+    /// Ends it as an update of Docker does, and starts it again.
+    ///
+    /// # Errors
+    /// With the end of its log, when it does not answer in time.
+    pub fn restart(&mut self) -> Result<()> {
+        self.stop();
+        self.dockerd = dockerd(&self.log)?;
+        self.await_answer()
+    }
+
+    fn await_answer(&mut self) -> Result<()> {
         let up = poll(Duration::from_secs(60), || {
-            let ended = private.dockerd.try_wait().ok().flatten().is_some();
+            let ended = self.dockerd.try_wait().ok().flatten().is_some();
             (ended || version().is_ok()).then_some(!ended)
         });
         if up != Some(true) {
-            let text = fs::read_to_string(&log).unwrap_or_default();
+            let text = fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<_> = text.lines().rev().take(5).collect();
             bail!("a dockerd of our own did not start: {}", lines.join(" | "));
         }
-        Ok(Some(private))
+        Ok(())
     }
-}
 
-impl Drop for Private {
-    fn drop(&mut self) {
+    fn stop(&mut self) {
         // SIGTERM lets it take its containers along; the namespaces would.
         let id = self.dockerd.id();
         let pid =
@@ -289,6 +296,43 @@ impl Drop for Private {
             let _ = self.dockerd.wait();
         }
     }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A dockerd that keeps all that it has beside its log.
+fn dockerd(log: &Path) -> Result<Child> {
+    let mut command = Command::new("dockerd");
+    command
+        .args(["--host", "unix:///run/docker.sock"])
+        .arg("--data-root")
+        .arg(log.with_file_name("docker"))
+        .stdin(Stdio::null())
+        .stdout(fs::File::options().append(true).create(true).open(log)?)
+        .stderr(fs::File::options().append(true).open(log)?);
+    command.spawn().context("starting dockerd")
+}
+
+/// Restarts the dockerd that answers, if it is one that may be restarted: our
+/// own, or that of the sandbox. Returns whether it was.
+///
+/// # Errors
+/// When it does not answer in time.
+pub fn restart(private: Option<&mut Private>) -> Result<bool> {
+    match private {
+        Some(private) => private.restart()?,
+        None if in_sandbox() => {
+            let restarted = play("toolbox-init restart", RESTART)?;
+            let good = restarted.status.is_some_and(|it| it.success());
+            ensure!(good, "toolbox-init restart: {}", restarted.output.trim());
+        }
+        None => return Ok(false),
+    }
+    Ok(true)
 }
 
 fn must(command: &str) -> Result<()> {

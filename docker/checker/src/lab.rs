@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::Result;
@@ -31,6 +31,8 @@ pub struct Finding {
 pub enum Fault {
     /// The plugin is wrong.
     Wrong(Finding),
+    /// This machine, or this plugin, lacks what the check needs.
+    NotTried(String),
     /// The checker cannot work, which is not the plugin's fault.
     Trouble(anyhow::Error),
 }
@@ -132,7 +134,21 @@ impl Lab {
         let plugin = Plugin::spawn(program, &place)?;
         self.log = plugin.log();
         let daemon = Daemon::new(&place.socket(), self.engine);
-        Ok(Desk { daemon, plugin: RefCell::new(plugin), place })
+        let plugin = RefCell::new(plugin);
+        Ok(Desk { daemon, plugin, place, before: String::new() })
+    }
+
+    /// The plugin after `kill -9`, started again in its place. `what` was done
+    /// to it, and reports say so.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not listen.
+    pub fn restart(&mut self, desk: Desk, what: &str) -> Result<Desk, Fault> {
+        let program = self.program.clone();
+        let mut desk = self.spawn(&program, desk.kill())?;
+        desk.await_listening(&format!("{what}, and a new start"))?;
+        desk.before = format!("{what}, a new start, ");
+        Ok(desk)
     }
 
     /// A second process of the same program beside the one on `desk`.
@@ -140,7 +156,19 @@ impl Lab {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn_beside(&mut self, desk: &Desk) -> Result<Plugin, Fault> {
-        let second = Plugin::spawn(&self.program, &desk.place)?;
+        self.spawn_rival(desk, &desk.socket())
+    }
+
+    /// The same on another socket: what they share is ROOT.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_rival(
+        &mut self,
+        desk: &Desk,
+        socket: &Path,
+    ) -> Result<Plugin, Fault> {
+        let second = Plugin::spawn_on(&self.program, &desk.place, socket)?;
         self.log = second.log();
         Ok(second)
     }
@@ -152,6 +180,8 @@ pub struct Desk {
     daemon: Daemon,
     plugin: RefCell<Plugin>,
     place: Place,
+    /// What reports say before each call.
+    before: String,
 }
 
 impl Desk {
@@ -179,6 +209,11 @@ impl Desk {
         self.place.volumes()
     }
 
+    /// The folder that the plugin was started in.
+    pub fn folder(&self) -> &Path {
+        self.place.folder()
+    }
+
     /// Where the plugin was told to listen.
     pub fn socket(&self) -> PathBuf {
         self.place.socket()
@@ -203,7 +238,12 @@ impl Desk {
     /// Makes one of dockerd's calls.
     pub fn call(&mut self, call: &Call) -> Exchange {
         let reply = self.daemon.call(call);
-        self.exchange(call.to_string(), reply)
+        self.exchange(format!("{}{call}", self.before), reply)
+    }
+
+    /// What was done before the calls that follow; reports say so.
+    pub fn say_before(&mut self, what: &str) {
+        self.before = format!("{what}, ");
     }
 
     /// Sends bytes that dockerd would not, and reads one reply. `what` says in

@@ -25,7 +25,7 @@ const LOG: usize = 64 * 1024;
 pub struct Program {
     path: PathBuf,
     first_args: Vec<OsString>,
-    files: Option<u32>,
+    before: Option<String>,
 }
 
 impl Program {
@@ -47,12 +47,19 @@ impl Program {
             .canonicalize()
             .with_context(|| format!("finding {}", path.display()))?;
         let first_args = args.iter().map(OsString::from).collect();
-        Ok(Self { path, first_args, files: None })
+        Ok(Self { path, first_args, before: None })
     }
 
     /// The same, allowed to open at most `files` files.
     pub fn limited_to(&self, files: u32) -> Self {
-        Self { files: Some(files), ..self.clone() }
+        self.after(&format!("ulimit -n {files}"))
+    }
+
+    /// The same, run by a shell that does `this` before. Only a shell can change
+    /// the limits of another program without `unsafe`. In it, `"$@"` is the
+    /// program with its arguments.
+    pub fn after(&self, this: &str) -> Self {
+        Self { before: Some(this.to_owned()), ..self.clone() }
     }
 
     /// The file that is executed.
@@ -61,12 +68,11 @@ impl Program {
     }
 
     fn command(&self) -> Command {
-        let Some(files) = self.files else {
+        let Some(before) = &self.before else {
             return Command::new(&self.path);
         };
-        // Only a shell can lower a limit for another program without `unsafe`.
         let mut command = Command::new("sh");
-        let script = format!("ulimit -n {files} && exec \"$@\"");
+        let script = format!("{before} && exec \"$@\"");
         command.args(["-c", &script, "sh"]).arg(&self.path);
         command
     }
@@ -115,6 +121,11 @@ impl Place {
     pub fn volumes(&self) -> PathBuf {
         self.folder.path().join("volumes")
     }
+
+    /// The folder that the plugin is started in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 /// A process that was started, and is killed with all of its group when this
@@ -134,12 +145,24 @@ impl Plugin {
     /// # Errors
     /// When there is no such program.
     pub fn spawn(program: &Program, place: &Place) -> Result<Self> {
+        Self::spawn_on(program, place, &place.socket())
+    }
+
+    /// The same with another socket than that of the place.
+    ///
+    /// # Errors
+    /// When there is no such program.
+    pub fn spawn_on(
+        program: &Program,
+        place: &Place,
+        socket: &Path,
+    ) -> Result<Self> {
         let folder = place.folder.path().to_owned();
         let (reader, writer) = io::pipe()?;
         let mut command = program.command();
         command
             .args(&program.first_args)
-            .arg(place.socket())
+            .arg(socket)
             .arg(place.volumes())
             .env(cleanup::MARK, &folder)
             .env("RUST_BACKTRACE", "0")

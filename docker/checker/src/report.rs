@@ -26,6 +26,8 @@ pub enum Verdict {
         /// The last lines that the plugin printed.
         log: Vec<String>,
     },
+    /// Not at all, and why.
+    NotTried(String),
 }
 
 impl Verdict {
@@ -45,6 +47,7 @@ impl Verdict {
                 };
                 Ok(Self::Failed { finding, log: log.last_lines(LINES) })
             }
+            Err(Fault::NotTried(why)) => Ok(Self::NotTried(why)),
             Err(Fault::Trouble(err)) => Err(err),
         }
     }
@@ -111,8 +114,16 @@ impl Report {
 
     /// What failed, in order.
     pub fn failed(&self) -> impl Iterator<Item = &Ran> {
-        let failed = |ran: &&Ran| !matches!(ran.verdict, Verdict::Passed);
+        let failed = |ran: &&Ran| matches!(ran.verdict, Verdict::Failed { .. });
         self.ran.iter().filter(failed)
+    }
+
+    /// What was not tried, in order, and why not.
+    pub fn not_tried(&self) -> impl Iterator<Item = (&Ran, &str)> {
+        self.ran.iter().filter_map(|ran| match &ran.verdict {
+            Verdict::NotTried(why) => Some((ran, why.as_str())),
+            _ => None,
+        })
     }
 
     /// The lines about the check that was run last.
@@ -122,8 +133,15 @@ impl Report {
 
     fn write_one(&self, f: &mut fmt::Formatter, ran: &Ran) -> fmt::Result {
         let About { step, name, why, .. } = ran.check;
-        let Verdict::Failed { finding, log } = &ran.verdict else {
-            return writeln!(f, "{GOOD}ok{GOOD:#}    step {step}: {name}");
+        let (finding, log) = match &ran.verdict {
+            Verdict::Passed => {
+                return writeln!(f, "{GOOD}ok{GOOD:#}    step {step}: {name}");
+            }
+            Verdict::NotTried(missing) => {
+                writeln!(f, "{LABEL}skip{LABEL:#}  step {step}: {name}")?;
+                return line(f, "because", missing);
+            }
+            Verdict::Failed { finding, log } => (finding, log),
         };
         writeln!(f, "{BAD}FAIL{BAD:#}  step {step}: {name}")?;
         line(f, "sent", &finding.sent)?;

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use checker::checks::{self, Plan};
+use checker::checks::{self, Check, Plan};
 use checker::cleanup::Folder;
 use checker::starters::{self, Sources};
 use checker::steps::{self, Kind, Step};
-use common::{Workspace, cargo, differs_from_record, failures, root};
+use common::{Outcome, Workspace, cargo, differs_from_record, outcome, root};
 
 /// The starters as learners first get them, whatever stands in `exercises/`.
 static STARTERS: LazyLock<Workspace> = LazyLock::new(|| {
@@ -77,15 +77,24 @@ fn each_starter_fails_at_its_own_first_hole_and_reads_as_recorded() {
     for step in all_steps() {
         let name = package(&step);
         let plan = Plan::new(step.number);
-        let failed = failures(&programs.join(&name), plan);
+        let Outcome { failed, not_tried } =
+            outcome(&programs.join(&name), plan);
         let first = failed.first();
         let first = first.unwrap_or_else(|| panic!("{name} has no hole"));
         let check = checks::all().find(|it| it.id == first.id).unwrap();
         let lines = &first.lines;
         assert_eq!(check.step, step.number, "{name} fails too early:\n{lines}");
         let hole = format!("TODO {}.1", step.number);
-        let there = check.place.split(", ").any(|place| place == hole);
-        assert!(there, "{name} does not fail at {hole}:\n{lines}");
+        let is_there =
+            |check: &Check| check.place.split(", ").any(|place| place == hole);
+        let skipped = checks::all()
+            .filter(|it| is_there(it))
+            .find_map(|it| not_tried.get(it.id));
+        if let Some(why) = skipped {
+            println!("skipped: that {name} fails at {hole}: {why}");
+            continue;
+        }
+        assert!(is_there(check), "{name} does not fail at {hole}:\n{lines}");
         if let Some(text) = differs_from_record(&format!("{name}.txt"), lines) {
             panic!("{text}");
         }

@@ -9,6 +9,8 @@ mod step_02;
 mod step_03;
 mod step_04;
 mod step_05;
+mod step_06;
+mod strace;
 
 use anyhow::Context;
 
@@ -46,6 +48,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         step_03::CHECKS,
         step_04::CHECKS,
         step_05::CHECKS,
+        step_06::CHECKS,
     ]
     .into_iter()
     .flatten()

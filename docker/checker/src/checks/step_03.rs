@@ -132,7 +132,7 @@ fn list_call() -> Call {
 }
 
 /// The names that List has, sorted.
-fn names(desk: &mut Desk) -> Result<(Exchange, Vec<String>), Fault> {
+pub(super) fn names(desk: &mut Desk) -> Result<(Exchange, Vec<String>), Fault> {
     let exchange = desk.call(&list_call());
     let expected = "200 and a list \"Volumes\" of objects with a \"Name\"";
     let value = exchange.success(expected)?;

@@ -156,14 +156,18 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-const DONE: &str = "200 and {}, or an empty \"Err\"";
+pub(super) const DONE: &str = "200 and {}, or an empty \"Err\"";
 
-fn create_with(desk: &mut Desk, name: &str, options: Value) -> Exchange {
+pub(super) fn create_with(
+    desk: &mut Desk,
+    name: &str,
+    options: Value,
+) -> Exchange {
     desk.call(&create_call(name, options))
 }
 
 /// Refused, in words of which all of `words` are some.
-fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
+pub(super) fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
     let expected = match words {
         [] => "an \"Err\"".to_owned(),
         _ => format!("an \"Err\" that says {}", words.join(" and ")),
@@ -440,7 +444,7 @@ fn numbers<const N: usize>(
 }
 
 /// A volume that is to keep its files, with one file in its directory.
-fn kept(lab: &mut Lab) -> Result<(Desk, String), Fault> {
+pub(super) fn kept(lab: &mut Lab) -> Result<(Desk, String), Fault> {
     let mut desk = activated(lab)?;
     let name = lab.name();
     let options = json!({ "keep": "true" });
@@ -462,7 +466,7 @@ fn keep(lab: &mut Lab) -> Outcome {
 }
 
 /// Whether some file in `folder`, or below it, has this text.
-fn holds(folder: &Path, text: &str) -> anyhow::Result<bool> {
+pub(super) fn holds(folder: &Path, text: &str) -> anyhow::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let found = match entry.file_type()?.is_dir() {

@@ -628,7 +628,7 @@ fn package(installer: Option<Installer>, thing: &str) -> &str {
     }
 }
 
-/// `1.88.0` as numbers that compare; what is no number is 0.
+/// `1.89.0` as numbers that compare; what is no number is 0.
 fn number(version: &str) -> (u32, u32) {
     let mut parts = version.split('.').map(|it| it.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))

@@ -110,7 +110,7 @@ fn machines() -> Vec<(&'static str, Machine)> {
         ),
         (
             "old-rust-of-rustup",
-            Machine { rustc: Some("1.87.0".into()), ..everything() },
+            Machine { rustc: Some("1.88.0".into()), ..everything() },
         ),
         ("no-rust", Machine { rustc: None, cargo: None, ..user() }),
         ("user", user()),
@@ -346,7 +346,7 @@ fn the_place_of_the_daemon_is_recognised() {
 #[test]
 fn versions_compare_as_numbers() {
     let cases = [
-        ("1.88.0", (1, 88)),
+        ("1.89.0", (1, 89)),
         ("1.100.0", (1, 100)),
         ("1.90.0-nightly", (1, 90)),
         ("2", (2, 0)),

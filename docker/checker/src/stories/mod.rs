@@ -10,6 +10,7 @@ mod step_02;
 mod step_03;
 mod step_04;
 mod step_05;
+mod step_06;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,9 +19,9 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail};
 
 use crate::checks::Check;
-use crate::engine::{self, PATIENCE, Played};
+use crate::engine::{self, PATIENCE, Played, Private};
 use crate::lab::{Fault, Outcome, wrong};
-use crate::plugin::{Log, Place, Plugin, Program};
+use crate::plugin::{Log, Place, Plugin, Program, poll};
 use crate::report::{Report, Verdict};
 use crate::run::{NAME, PLUGINS};
 
@@ -39,6 +40,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
         3 => step_03::SCENES,
         4 => step_04::SCENES,
         5 => step_05::SCENES,
+        6 => step_06::SCENES,
         _ => &[],
     }
 }
@@ -54,10 +56,16 @@ pub struct Stage {
     log: Log,
     transcript: String,
     brought_image: bool,
+    /// The dockerd, if it is our own.
+    private: Option<Private>,
 }
 
 impl Stage {
-    fn new(program: Program, name: &str) -> Result<Self> {
+    fn new(
+        program: Program,
+        name: &str,
+        private: Option<Private>,
+    ) -> Result<Self> {
         let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
         if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
             bail!(
@@ -74,6 +82,7 @@ impl Stage {
             log: Log::default(),
             transcript: String::new(),
             brought_image: false,
+            private,
         })
     }
 
@@ -106,20 +115,51 @@ impl Stage {
         self.plugin = None;
     }
 
+    /// Restarts dockerd, which then answers.
+    ///
+    /// # Errors
+    /// [`Fault::NotTried`] for a machine's own: others may work with it.
+    pub fn restart_docker(&mut self) -> Outcome {
+        match engine::restart(self.private.as_mut())? {
+            true => Ok(()),
+            false => Err(Fault::NotTried(
+                "nobody restarts a machine's own dockerd here; the sandbox's \
+                 is, and that of ENGINE=private"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// Types a docker command, in which `workshop` is the plugin's name.
     ///
     /// # Errors
     /// When there is no shell.
     pub fn types(&mut self, command: &str) -> Result<Seen, Fault> {
-        let typed = if self.name == NAME {
-            command.to_owned()
-        } else {
-            command.replace(NAME, &self.name)
-        };
+        let typed = self.typed(command);
         let played = engine::play(&typed, PATIENCE)?;
         let output = &played.output;
         self.transcript.push_str(&format!("$ {command}\n{output}"));
         Ok(Seen { played })
+    }
+
+    /// The same for what takes a moment: awaits that it prints all of `words`.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not in time.
+    pub fn awaits(&mut self, command: &str, words: &[&str]) -> Outcome {
+        let typed = self.typed(command);
+        poll(PATIENCE, || {
+            let output = engine::play(&typed, PATIENCE).ok()?.output;
+            words.iter().all(|it| output.contains(it)).then_some(())
+        });
+        self.types(command)?.works(words)
+    }
+
+    fn typed(&self, command: &str) -> String {
+        match self.name.as_str() {
+            NAME => command.to_owned(),
+            other => command.replace(NAME, other),
+        }
     }
 
     /// Tidies up behind the story, without a word about what is not there.
@@ -234,9 +274,10 @@ pub fn play(
     step: u32,
     program: Program,
     name: &str,
+    private: Option<Private>,
     seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
-    play_scenes(scenes(step), step, program, name, seen)
+    play_scenes(scenes(step), step, program, name, private, seen)
 }
 
 /// The same with scenes that are no step's story.
@@ -248,10 +289,11 @@ pub fn play_scenes(
     step: u32,
     program: Program,
     name: &str,
+    private: Option<Private>,
     mut seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
     let mut report = Report::new(step, program.path(), 0);
-    let mut stage = Stage::new(program, name)?;
+    let mut stage = Stage::new(program, name, private)?;
     for scene in scenes {
         let outcome = (scene.run)(&mut stage);
         let verdict = Verdict::of(outcome, &stage.log)

@@ -1,6 +1,7 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each of them needs another part")]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -123,13 +124,26 @@ pub struct Failed {
     pub lines: String,
 }
 
+/// What came of a run.
+pub struct Outcome {
+    pub failed: Vec<Failed>,
+    /// The ids of checks that were not tried, and why.
+    pub not_tried: BTreeMap<&'static str, String>,
+}
+
 /// Runs all checks of `plan`, whatever fails, with the seed of the records.
 #[track_caller]
 pub fn failures(program: &Path, plan: Plan) -> Vec<Failed> {
+    outcome(program, plan).failed
+}
+
+/// The same, and what was not tried.
+#[track_caller]
+pub fn outcome(program: &Path, plan: Plan) -> Outcome {
     let plan = Plan { seed: Some(SEED), ..plan };
     let lab = Lab::new(Program::new(program).unwrap());
     let mut failed = Vec::new();
-    checks::run(lab, plan, |report| {
+    let report = checks::run(lab, plan, |report| {
         let ran = report.ran.last().unwrap();
         if report.failed().last().is_some_and(|it| std::ptr::eq(it, ran)) {
             let lines = report.last().unwrap().to_string();
@@ -138,7 +152,11 @@ pub fn failures(program: &Path, plan: Plan) -> Vec<Failed> {
         }
     })
     .unwrap_or_else(|err| panic!("grading {}: {err:#}", program.display()));
-    failed
+    let not_tried = report
+        .not_tried()
+        .map(|(ran, why)| (ran.check.id, why.to_owned()))
+        .collect();
+    Outcome { failed, not_tried }
 }
 
 /// The one place that hides what differs from run to run, or from machine to

@@ -1,0 +1,99 @@
+//! Step 6 in a real Docker: the plugin is killed, dockerd is restarted, and
+//! everything goes on.
+
+use super::{Scene, Stage};
+use crate::lab::Outcome;
+
+pub const SCENES: &[Scene] = &[
+    Scene {
+        id: "6.docker-killed",
+        step: 6,
+        name: "a container runs on while the plugin is dead",
+        why: "its files are mounted, and nobody has to be asked for them",
+        file: "src/volumes.rs",
+        place: "TODO 6.2",
+        source: "vol-restart-kill 3",
+        run: killed,
+    },
+    Scene {
+        id: "6.docker-back",
+        step: 6,
+        name: "after kill -9 and a new start, Docker has its volume again",
+        why: "Docker asks as if nothing had happened: no handshake, no Create",
+        file: "src/volumes.rs",
+        place: "TODO 6.2",
+        source: "vol-restart-kill 4",
+        run: back,
+    },
+    Scene {
+        id: "6.docker-restart",
+        step: 6,
+        name: "dockerd restarts, and volume and container carry on",
+        why: "it mounts the volumes of its containers before anybody asks",
+        file: "src/volumes.rs",
+        place: "`mount`",
+        source: "vol-dockerd-restart 1-4",
+        run: restart,
+    },
+    Scene {
+        id: "6.docker-gone",
+        step: 6,
+        name: "what was removed stays away after kill -9",
+        why: "`docker volume ls` shows what List says",
+        file: "src/volumes.rs",
+        place: "TODO 6.4",
+        source: "vol-restart-kill 4",
+        run: gone,
+    },
+];
+
+const LIST: &str = "docker volume ls -q -f driver=workshop";
+
+fn killed(stage: &mut Stage) -> Outcome {
+    stage.bring_image()?;
+    stage.start()?;
+    stage
+        .types("docker volume create -d workshop -o mode=750 demo")?
+        .works(&["demo"])?;
+    stage
+        .types(
+            "docker run -d --restart always --stop-signal KILL \
+             --name workshop-one -v demo:/data busybox \
+             sh -c 'date >> /data/starts; sleep 1000'",
+        )?
+        .works(&[])?;
+    stage
+        .types(
+            "docker run --rm -v demo:/data busybox \
+             sh -c 'echo hi > /data/f'",
+        )?
+        .works(&[])?;
+    stage.kill();
+    stage.types("docker exec workshop-one cat /data/f")?.works(&["hi"])
+}
+
+fn back(stage: &mut Stage) -> Outcome {
+    stage.start()?;
+    stage.types(LIST)?.works(&["demo"])?;
+    stage
+        .types("docker volume inspect -f '{{json .Status}}' demo")?
+        .works(&["\"mode\":\"0750\""])?;
+    stage
+        .types("docker run --rm -v demo:/data busybox cat /data/f")?
+        .works(&["hi"])
+}
+
+fn restart(stage: &mut Stage) -> Outcome {
+    stage.restart_docker()?;
+    stage.types(LIST)?.works(&["demo"])?;
+    let starts = "docker exec workshop-one wc -l /data/starts";
+    stage.awaits(starts, &["2 /data/starts"])
+}
+
+fn gone(stage: &mut Stage) -> Outcome {
+    stage.types("docker rm -f workshop-one")?.works(&[])?;
+    stage.types("docker volume rm demo")?.works(&["demo"])?;
+    stage.kill();
+    stage.start()?;
+    stage.types(LIST)?.works_without(&["demo"])
+}
