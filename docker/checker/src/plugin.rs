@@ -112,11 +112,6 @@ impl Place {
         self.socket.clone()
     }
 
-    /// The folder that goes with this place, and all that is mounted in it.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Where the plugin may keep its volumes.
     pub fn volumes(&self) -> PathBuf {
         self.folder.path().join("volumes")

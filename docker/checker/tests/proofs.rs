@@ -133,6 +133,7 @@ fn tried(proof: &Proof, package: &str) -> Result<String, String> {
     Ok(match proof.run(&Subject::new(program, 6)) {
         Ok(tried) => format!("ok: {tried}"),
         Err(Fault::Wrong(finding)) => format!("wrong: {finding:?}"),
+        Err(Fault::NotTried(why)) => return Err(why),
         Err(Fault::Trouble(err)) => panic!("{package}: {err:#}"),
     })
 }

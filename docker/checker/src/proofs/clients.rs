@@ -124,7 +124,7 @@ fn head(method: &str) -> String {
 
 /// Whatever comes back to `what`, it is no success.
 fn refused(client: &mut UnixStream, what: &str) -> Result<String, Fault> {
-    match read_reply(client, PATIENCE) {
+    match read_reply(client, Duration::from_secs(2)) {
         Ok(reply) if reply.judge().is_ok() => {
             Err(wrong(what, "an Err, or an end", reply))
         }
@@ -149,7 +149,8 @@ const MIB: usize = 1 << 20;
 fn long_body(place: &Place) -> Result<String, Fault> {
     let mut client = connect(place)?;
     let head = format!("{}Content-Length: {}\r\n\r\n", head("POST"), 100 * MIB);
-    // Whoever refuses it may close before it has read all.
+    // Whoever refuses it reads no further, and may close, or not.
+    client.set_write_timeout(Some(Duration::from_secs(1)))?;
     let _ = client.write_all(head.as_bytes()).and_then(|()| {
         (0..100).try_for_each(|_| client.write_all(&vec![b'['; MIB]))
     });

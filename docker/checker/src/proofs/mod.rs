@@ -223,6 +223,10 @@ pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
                     "  {GOOD}ok{GOOD:#}    {title}: {tried} ({took:.1} s)"
                 );
             }
+            Verdict::NotTried(why) => {
+                println!("  skip  {title}: {why}");
+                counts.skipped.push(format!("{title}: {why}"));
+            }
             Verdict::Failed { finding, log } => {
                 counts.failed += 1;
                 anstream::println!("  {BAD}FAIL{BAD:#}  {title}");
