@@ -5,6 +5,7 @@
 
 mod clients;
 mod disk;
+mod kill;
 mod names;
 mod power;
 mod storm;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::cargo;
 use crate::engine;
@@ -50,6 +51,7 @@ pub const PROOFS: &[&[Proof]] = &[
     disk::PROOFS,
     names::PROOFS,
     clients::PROOFS,
+    kill::PROOFS,
 ];
 
 /// What a machine may lack.
@@ -255,20 +257,22 @@ pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
 /// # Errors
 /// When it cannot be built, or is not there.
 pub fn subject(root: &Path, what: &str, step: Option<&str>) -> Result<Subject> {
-    let step = match step {
-        Some(step) => steps::find(root, step)?,
-        None => match steps::all(root)?.pop() {
-            Some(last) => last,
-            None => bail!("there is no step"),
-        },
-    };
-    let kind = [Kind::Exercise, Kind::Solution]
-        .into_iter()
-        .find(|it| it.word() == what);
-    let path = match kind {
-        Some(kind) => cargo::build(root, &step, kind)?,
-        None => what.into(),
+    let kinds = [Kind::Exercise, Kind::Solution];
+    let kind = kinds.into_iter().find(|it| it.word() == what);
+    let (path, step) = match (kind, step) {
+        (Some(kind), step) => {
+            let step = match step {
+                Some(step) => Some(steps::find(root, step)?),
+                None => steps::all(root)?.pop(),
+            };
+            let step = step.context("there is no step")?;
+            (cargo::build(root, &step, kind)?, step.number)
+        }
+        (None, step) => {
+            let number = step.and_then(|it| it.parse().ok());
+            (what.into(), number.context("which step, as a number?")?)
+        }
     };
     let program = Program::new(&path)?;
-    Ok(Subject { full: full()?, ..Subject::new(program, step.number) })
+    Ok(Subject { full: full()?, ..Subject::new(program, step) })
 }

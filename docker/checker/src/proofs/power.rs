@@ -13,7 +13,7 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::storm::{Histories, Reins, acknowledged, allowed, storm};
+use super::storm::{Histories, Reins, Volumes, acknowledged, allowed, storm};
 use super::world::{Session, tool};
 use super::{Need, Proof, Subject};
 use crate::cleanup;
@@ -103,8 +103,9 @@ fn copies(
     let reins = Reins::default();
     let nothing = [].into();
     thread::scope(|scope| {
-        let clients =
-            scope.spawn(|| storm(place, 4, subject.seed, &nothing, &reins));
+        let clients = scope.spawn(|| {
+            storm(place, 4, subject.seed, Volumes::Dir, &nothing, &reins)
+        });
         let mut random = fastrand::Rng::with_seed(subject.seed);
         let mut copies = Vec::new();
         let mut copy = || -> Result<()> {

@@ -31,6 +31,15 @@ pub struct Reins {
     pub quiet: RwLock<()>,
 }
 
+/// What kind of volumes clients ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volumes {
+    /// `type=dir`
+    Dir,
+    /// Filesystems of their own among them.
+    All,
+}
+
 /// Lets `clients` call the plugin in `place` until they are stopped, or until it
 /// does not answer any more. Each goes on from what `before` says.
 ///
@@ -40,6 +49,7 @@ pub fn storm(
     place: &Place,
     clients: usize,
     seed: u64,
+    volumes: Volumes,
     before: &BTreeMap<String, State>,
     reins: &Reins,
 ) -> Result<Histories, Fault> {
@@ -48,6 +58,7 @@ pub fn storm(
             scope.spawn(move || {
                 let caller = Caller {
                     client: Client::new(place),
+                    volumes,
                     random: fastrand::Rng::with_seed(seed ^ number as u64),
                     histories: histories(number, before),
                 };
@@ -94,6 +105,7 @@ pub fn acknowledged(histories: &Histories) -> usize {
 /// One client.
 struct Caller {
     client: Client,
+    volumes: Volumes,
     random: fastrand::Rng,
     histories: Histories,
 }
@@ -129,10 +141,23 @@ impl Caller {
             (None, Some(_)) => (remove(name), None),
             (None, None) => {
                 let mode = format!("07{:02o}", self.random.u8(..64));
-                let keep = self.random.u8(..4) == 0;
-                let made =
-                    options(&[("mode", &mode), ("keep", &keep.to_string())]);
-                (create(name, &made), Some(made))
+                let mut made = options(&[("mode", &mode)]);
+                let kind = match (self.volumes, self.random.u8(..3)) {
+                    (Volumes::Dir, _) | (_, 0) => "dir",
+                    (_, 1) => "ext4",
+                    _ => "tmpfs",
+                };
+                made.insert("type".to_owned(), kind.to_owned());
+                // What is kept has to be of one kind for ever.
+                let keep = kind == "dir"
+                    && self.volumes == Volumes::Dir
+                    && self.random.u8(..4) == 0;
+                made.insert("keep".to_owned(), keep.to_string());
+                let mut sent = made.clone();
+                if kind != "dir" {
+                    sent.insert("size".to_owned(), "8m".to_owned());
+                }
+                (create(name, &sent), Some(made))
             }
         };
         let began = Instant::now();

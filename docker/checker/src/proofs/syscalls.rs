@@ -22,6 +22,13 @@ use crate::plugin::Place;
 
 const NEEDS: &[Need] = &[Need::Program("strace", "strace"), Need::Watching];
 
+const LOOPS: &[Need] = &[
+    Need::Program("strace", "strace"),
+    Need::Root,
+    Need::Loops,
+    Need::Program("mkfs.ext4", "e2fsprogs"),
+];
+
 const fn proof(
     what: &'static str,
     from: u32,
@@ -32,22 +39,47 @@ const fn proof(
 }
 
 pub(super) const PROOFS: &[Proof] = &[
-    proof("killed in Create", 6, NEEDS, |it| {
-        each_call(it, &Scenario { what: What::Create, options: DIR })
+    proof("killed in Create, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Create, DIR)
     }),
-    proof("killed in Create of kept files", 6, NEEDS, |it| {
-        each_call(it, &Scenario { what: What::Create, options: KEEP })
+    proof("killed in Create of kept files, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Create, KEEP)
     }),
-    proof("killed in Remove", 6, NEEDS, |it| {
-        each_call(it, &Scenario { what: What::Remove, options: DIR })
+    proof("killed in Remove, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Remove, DIR)
     }),
-    proof("killed in Remove that keeps files", 6, NEEDS, |it| {
-        each_call(it, &Scenario { what: What::Remove, options: KEEP })
+    proof("killed in Remove that keeps files, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Remove, KEEP)
+    }),
+    proof("killed in Mount, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Mount, DIR)
+    }),
+    proof("killed in Unmount, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Unmount, DIR)
+    }),
+    proof("killed in Create, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Create, EXT4)
+    }),
+    proof("killed in Create of kept files, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Create, KEPT_EXT4)
+    }),
+    proof("killed in Remove, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Remove, EXT4)
+    }),
+    proof("killed in Mount, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Mount, EXT4)
+    }),
+    proof("killed in Unmount, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Unmount, EXT4)
     }),
 ];
 
-const DIR: &[(&str, &str)] = &[("type", "dir"), ("mode", "0750")];
-const KEEP: &[(&str, &str)] = &[("keep", "true"), ("mode", "0750")];
+type Pairs = &'static [(&'static str, &'static str)];
+
+const DIR: Pairs = &[("type", "dir"), ("mode", "0750")];
+const KEEP: Pairs = &[("keep", "true"), ("mode", "0750")];
+const EXT4: Pairs = &[("type", "ext4"), ("size", "8m"), ("mode", "0750")];
+const KEPT_EXT4: Pairs = &[("type", "ext4"), ("size", "8m"), ("keep", "true")];
 
 /// Which call is served when the plugin dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +93,7 @@ enum What {
 /// One kind of volume, and one call.
 struct Scenario {
     what: What,
-    options: &'static [(&'static str, &'static str)],
+    options: Pairs,
 }
 
 /// The volume that is created, removed, mounted or unmounted.
@@ -78,6 +110,13 @@ const FILES: [&str; 3] = ["a", "b/c", "b/d/e"];
 impl Scenario {
     fn options(&self) -> Options {
         options(self.options)
+    }
+
+    /// As `docker volume inspect` shows them; a size it may spell otherwise.
+    fn shown(&self) -> Options {
+        let mut shown = self.options();
+        shown.remove("size");
+        shown
     }
 
     fn keeps(&self) -> bool {
@@ -114,7 +153,7 @@ impl Scenario {
 
     /// What there may be after a call that was answered in this way.
     fn allowed(&self, said: &Said) -> Allowed {
-        let there: State = Some(self.options());
+        let there: State = Some(self.shown());
         let states = match (self.what, said) {
             (What::Create, Said::Yes(_)) => vec![there.clone()],
             // Nobody is told that there is a volume, so there is none.
@@ -189,7 +228,12 @@ fn mounts_of(root: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 /// Records one run, then kills at each place of it.
-fn each_call(subject: &Subject, scenario: &Scenario) -> Result<String, Fault> {
+fn each_call(
+    subject: &Subject,
+    what: What,
+    options: Pairs,
+) -> Result<String, Fault> {
+    let scenario = &Scenario { what, options };
     let (_, recording) = attempt(subject, scenario, None)?;
     let all = recording.entries.len();
     let places: Vec<_> = recording
@@ -199,8 +243,7 @@ fn each_call(subject: &Subject, scenario: &Scenario) -> Result<String, Fault> {
         .collect();
     if places.is_empty() {
         let got = format!("none among {all} calls");
-        let call = scenario.call();
-        return Err(wrong(call, "system calls that change something", got));
+        return Err(wrong(scenario.call(), "at least its answer", got));
     }
 
     let next = AtomicUsize::new(0);
@@ -395,7 +438,7 @@ fn live_on(
     let allowed = scenario.allowed(&Said::Yes(().into()));
     let there_now: Allowed = allowed
         .into_keys()
-        .map(|name| (name, vec![Some(scenario.options())]))
+        .map(|name| (name, vec![Some(scenario.shown())]))
         .collect();
     session.compare(&there_now)?;
     let at = mounted(session, NAME, "again")?;
