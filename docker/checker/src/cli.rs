@@ -302,6 +302,9 @@ fn prove(
     let proofs = proofs::choose(name)?;
     cleanup::on_signals()?;
     cleanup::sweep();
+    if let Some(status) = proofs::apart()? {
+        return exit_like(status);
+    }
     let mut subject = proofs::subject(root, what, step)?;
     if let Some(seed) = seed()? {
         subject.seed = seed;

@@ -15,13 +15,16 @@ mod world;
 
 use std::env;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::cargo;
+use crate::cleanup::Guard;
 use crate::engine;
 use crate::lab::{Fault, Outcome};
 use crate::plugin::{Log, Program};
@@ -168,6 +171,39 @@ pub fn choose(name: Option<&str>) -> Result<Vec<Proof>> {
         bail!("no proof {name}; there are {}", names.join(", "));
     }
     Ok(chosen)
+}
+
+/// Runs this very command again where nobody else sees what it mounts, if that
+/// can be had and is not so yet.
+///
+/// A program that starts namespaces of its own meanwhile would take our mounts
+/// with it, and keep them. And however we end, they end with us.
+///
+/// # Errors
+/// When that program does not start.
+pub fn apart() -> Result<Option<ExitStatus>> {
+    const APART: &str = "WORKSHOP_APART";
+    let can = || {
+        let mut probe = Command::new("unshare");
+        probe.args(["--mount", "true"]);
+        probe.stdout(Stdio::null()).stderr(Stdio::null());
+        probe.status().is_ok_and(|it| it.success())
+    };
+    if env::var_os(APART).is_some() || !can() {
+        return Ok(None);
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "--"])
+        .args([cargo::target()?.join("debug/checker")])
+        .args(env::args_os().skip(1))
+        .env(APART, "yes")
+        .process_group(0);
+    let (mut child, group) =
+        Guard::polite_group(|| command.spawn()).context("starting unshare")?;
+    let status = child.wait()?;
+    group.release();
+    Ok(Some(status))
 }
 
 /// Whether `PROOFS` asks for all that there is.

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cleanup::Guard;
 use crate::daemon::PATIENCE;
@@ -79,6 +80,27 @@ impl Recording {
             });
         }
         recording
+    }
+
+    /// Where to kill: everywhere, or where it can make a difference.
+    pub fn places(&self, everywhere: bool) -> Vec<Entry> {
+        let places = self.entries.iter().filter(|it| {
+            everywhere || (changes(it) && !self.is_one_of_many(it))
+        });
+        places.cloned().collect()
+    }
+
+    /// Whether it is neither the first, the middle nor the last of many such
+    /// calls of a program that the plugin runs: mkfs writes block after block.
+    fn is_one_of_many(&self, entry: &Entry) -> bool {
+        const MANY: usize = 8;
+        let theirs = self.entries.iter().filter(|it| it.thread == entry.thread);
+        if !theirs.clone().any(|it| it.name == "execve") {
+            return false;
+        }
+        let alike: Vec<_> = theirs.filter(|it| it.name == entry.name).collect();
+        let some = [0, alike.len() / 2, alike.len() - 1].map(|at| alike[at]);
+        alike.len() > MANY && !some.contains(&entry)
     }
 
     /// Whether a thread was killed at its `place.count`-th call of that name,
@@ -175,6 +197,23 @@ impl Strace {
     /// # Errors
     /// When that cannot be read.
     pub fn ends(mut self, folder: &Path) -> Result<Option<Recording>> {
+        self.read(folder)
+    }
+
+    /// Lets go of what it watches, which goes on.
+    ///
+    /// # Errors
+    /// When it does not, or what it wrote cannot be read.
+    pub fn lets_go(mut self, folder: &Path) -> Result<Recording> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(id) = id {
+            // It may have ended with what it watched.
+            let _ = kill_process(id, Signal::TERM);
+        }
+        self.read(folder)?.context("strace does not let go")
+    }
+
+    fn read(&mut self, folder: &Path) -> Result<Option<Recording>> {
         let ended = || self.child.try_wait().ok().flatten();
         if poll(PATIENCE, ended).is_none() {
             return Ok(None);
@@ -198,7 +237,7 @@ fn watched_by(pid: u32, tracer: &str) -> bool {
 /// Whether a call can change what is on a disk or mounted, or what others get
 /// to know: killed before any other one, a process leaves what it leaves at the
 /// next of these.
-pub fn changes(entry: &Entry) -> bool {
+fn changes(entry: &Entry) -> bool {
     const BEGIN: [&str; 30] = [
         "clone",
         "fork",
