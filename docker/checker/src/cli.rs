@@ -120,6 +120,11 @@ pub fn main() -> Result<ExitCode> {
             checker::bench::docker::inside(&root, Path::new(file))?;
             Ok(ExitCode::SUCCESS)
         }
+        [proofs::DOCKERD, ref words @ ..] => {
+            cleanup::on_signals()?;
+            let good = proofs::beside_dockerd(words)?;
+            Ok(ExitCode::from(u8::from(!good)))
+        }
         ["prove", "rescue"] => prove_rescue(&root),
         ["prove"] => prove(&root, None, Kind::Solution.word(), None),
         ["prove", name] => {

@@ -128,8 +128,8 @@ fn refused(client: &mut UnixStream, what: &str) -> Result<String, Fault> {
         Ok(reply) if reply.judge().is_ok() => {
             Err(wrong(what, "an Err, or an end", reply))
         }
-        Ok(reply) => Ok(format!("{what}: {}", reply.status)),
-        Err(_) => Ok(format!("{what}: no answer")),
+        Ok(reply) => Ok(format!("answered {}", reply.status)),
+        Err(_) => Ok("no whole answer".to_owned()),
     }
 }
 

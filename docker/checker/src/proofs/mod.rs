@@ -5,6 +5,7 @@
 
 mod clients;
 mod disk;
+mod dockerd;
 mod kill;
 mod names;
 mod power;
@@ -12,6 +13,8 @@ mod storm;
 mod strace;
 mod syscalls;
 mod world;
+
+pub use dockerd::{COMMAND as DOCKERD, inside as beside_dockerd};
 
 use std::env;
 use std::fs::File;
@@ -55,6 +58,7 @@ pub const PROOFS: &[&[Proof]] = &[
     names::PROOFS,
     clients::PROOFS,
     kill::PROOFS,
+    dockerd::PROOFS,
 ];
 
 /// What a machine may lack.
@@ -66,6 +70,8 @@ enum Need {
     Root,
     /// The right to watch a process that is not a child of the watcher.
     Watching,
+    /// A dockerd of our own.
+    Dockerd,
     /// Loop devices.
     Loops,
     /// A program, and the package that brings it.
@@ -78,6 +84,7 @@ impl Need {
         let root = rustix::process::geteuid().is_root();
         match self {
             _ if !cfg!(target_os = "linux") => Some("it needs Linux".into()),
+            Self::Dockerd => engine::no_private(),
             Self::Root if !root => Some("it needs root (sudo)".into()),
             Self::Watching if !root && !watching() => {
                 Some("strace may not attach here: it needs root (sudo)".into())

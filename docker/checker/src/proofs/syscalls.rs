@@ -285,6 +285,11 @@ fn each_call(
         })
     })?;
     let reached = reached.into_inner();
+    if 2 * reached < places.len() {
+        let most = places.len();
+        let why = format!("strace reached only {reached} of {most} places");
+        return Err(anyhow!(why).into());
+    }
     Ok(format!("{reached} of {} places", places.len()))
 }
 

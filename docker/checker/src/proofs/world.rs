@@ -253,10 +253,17 @@ impl Client {
 }
 
 fn ask(daemon: &mut Daemon, call: &Call) -> Said {
-    match daemon.call(call).map(|it| it.judge()) {
-        Ok(Ok(value)) => Said::Yes(value),
-        Ok(Err(text)) => Said::No(text),
-        Err(no_reply) => Said::Nothing(no_reply),
+    let reply = match daemon.call(call) {
+        Ok(reply) => reply,
+        Err(no_reply) => return Said::Nothing(no_reply),
+    };
+    // Whoever is killed may have sent a head, and nothing or half of a body.
+    if serde_json::from_slice::<Value>(&reply.body).is_err() {
+        return Said::Nothing(NoReply::Dropped);
+    }
+    match reply.judge() {
+        Ok(value) => Said::Yes(value),
+        Err(text) => Said::No(text),
     }
 }
 
