@@ -300,7 +300,7 @@ impl MoreFiles {
 
 impl Drop for MoreFiles {
     fn drop(&mut self) {
-        let _ = setrlimit(Resource::Nofile, self.0.clone());
+        let _ = setrlimit(Resource::Nofile, self.0);
     }
 }
 
