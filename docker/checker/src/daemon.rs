@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -286,12 +287,30 @@ impl Daemon {
 /// dockerd has no limit that was met, but 50 MB went through (plugin-huge 2).
 const LONGEST: usize = 64 << 20;
 
+/// What a plugin can be talked to on.
+pub trait Connection: Read + Write {
+    /// Bounds the reads that follow.
+    fn read_within(&self, time: Duration) -> io::Result<()>;
+}
+
+impl Connection for UnixStream {
+    fn read_within(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))
+    }
+}
+
+impl Connection for TcpStream {
+    fn read_within(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))
+    }
+}
+
 /// Reads one reply to its end, within `patience`.
 ///
 /// # Errors
 /// When it does not arrive whole, see [`NoReply`].
 pub fn read_reply(
-    connection: &mut UnixStream,
+    connection: &mut dyn Connection,
     patience: Duration,
 ) -> Result<Reply, NoReply> {
     let mut wire = Wire {
@@ -374,7 +393,7 @@ impl Framing {
 
 /// A connection that is being read, up to a deadline.
 struct Wire<'a> {
-    connection: &'a mut UnixStream,
+    connection: &'a mut dyn Connection,
     deadline: Instant,
     patience: Duration,
     bytes: Vec<u8>,
@@ -391,7 +410,7 @@ impl Wire<'_> {
             return Err(NoReply::TooLong);
         }
         // A zero time-out would mean none, and `left` is not zero.
-        let _ = self.connection.set_read_timeout(Some(left));
+        let _ = self.connection.read_within(left);
         let mut some = [0; 16 * 1024];
         match self.connection.read(&mut some) {
             Ok(count) => {

@@ -6,8 +6,10 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Result;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::daemon::{
@@ -90,6 +92,11 @@ impl Lab {
     /// The end of the log of the plugin that was started last.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// What many calls at once have logged has no order worth showing.
+    pub fn forget_log(&mut self) {
+        self.log = Log::default();
     }
 
     /// Names are the same for the same seed and check, whatever ran before.
@@ -230,6 +237,16 @@ impl Desk {
         self.plugin.borrow_mut().ends_within(PATIENCE)
     }
 
+    /// How the plugin ended, if it does so within `patience`.
+    pub fn ends_within(&self, patience: Duration) -> Option<ExitStatus> {
+        self.plugin.borrow_mut().ends_within(patience)
+    }
+
+    /// Asks the plugin to stop.
+    pub fn signal(&self, signal: Signal) {
+        self.plugin.borrow().signal(signal);
+    }
+
     /// How the plugin ended, if it has.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.plugin.borrow_mut().ended()
@@ -288,7 +305,8 @@ impl Desk {
             .map(|_| ())
     }
 
-    fn exchange(
+    /// What came of a request that was sent by the caller.
+    pub fn exchange(
         &self,
         sent: String,
         reply: Result<Reply, NoReply>,
@@ -300,7 +318,7 @@ impl Desk {
     /// A missing reply in words; the plugin's end if that explains it.
     fn tell(&self, no_reply: &NoReply) -> String {
         // A process that dies closes its connections a moment earlier.
-        let moment = std::time::Duration::from_millis(200);
+        let moment = Duration::from_millis(200);
         let ended = match no_reply {
             NoReply::Silent(_) => self.ended(),
             _ => self.plugin.borrow_mut().ends_within(moment),

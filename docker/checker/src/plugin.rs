@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cleanup::{self, Folder, Guard};
 use crate::daemon::PATIENCE;
@@ -25,6 +26,7 @@ const LOG: usize = 64 * 1024;
 pub struct Program {
     path: PathBuf,
     first_args: Vec<OsString>,
+    options: Vec<OsString>,
     before: Option<String>,
 }
 
@@ -47,7 +49,16 @@ impl Program {
             .canonicalize()
             .with_context(|| format!("finding {}", path.display()))?;
         let first_args = args.iter().map(OsString::from).collect();
-        Ok(Self { path, first_args, before: None })
+        Ok(Self { path, first_args, options: Vec::new(), before: None })
+    }
+
+    /// The same, with options behind SOCKET and ROOT.
+    pub fn with_options<S: Into<OsString>>(
+        &self,
+        options: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let options = options.into_iter().map(Into::into).collect();
+        Self { options, ..self.clone() }
     }
 
     /// The same, allowed to open at most `files` files.
@@ -159,6 +170,7 @@ impl Plugin {
             .args(&program.first_args)
             .arg(socket)
             .arg(place.volumes())
+            .args(&program.options)
             .env(cleanup::MARK, &folder)
             .env("RUST_BACKTRACE", "0")
             .env("RUST_LOG", "info")
@@ -186,6 +198,15 @@ impl Plugin {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to stop, in one of the ways in which a process is asked to.
+    pub fn signal(&self, signal: Signal) {
+        // The child is not yet waited for, so the number is still its own.
+        if let Some(id) = i32::try_from(self.id()).ok().and_then(Pid::from_raw)
+        {
+            let _ = kill_process(id, signal);
+        }
     }
 
     /// How it ended, if it has.

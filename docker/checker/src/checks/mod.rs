@@ -10,6 +10,7 @@ mod step_03;
 mod step_04;
 mod step_05;
 mod step_06;
+mod step_07;
 mod strace;
 
 use anyhow::Context;
@@ -49,6 +50,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         step_04::CHECKS,
         step_05::CHECKS,
         step_06::CHECKS,
+        step_07::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -127,7 +127,7 @@ pub(super) fn remove_it(desk: &mut Desk, name: &str) -> Outcome {
         .map(|_| ())
 }
 
-fn list_call() -> Call {
+pub(super) fn list_call() -> Call {
     Call::new("VolumeDriver.List", &[])
 }
 

@@ -11,14 +11,19 @@ mod step_03;
 mod step_04;
 mod step_05;
 mod step_06;
+mod step_07;
 
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 
 use crate::checks::Check;
+use crate::cleanup::Guard;
 use crate::engine::{self, PATIENCE, Played, Private};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program, poll};
@@ -41,6 +46,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
         4 => step_04::SCENES,
         5 => step_05::SCENES,
         6 => step_06::SCENES,
+        7 => step_07::SCENES,
         _ => &[],
     }
 }
@@ -58,7 +64,53 @@ pub struct Stage {
     brought_image: bool,
     /// The dockerd, if it is our own.
     private: Option<Private>,
+    second: Option<Second>,
 }
+
+/// A second name for a plugin, by a file that names a TCP port.
+#[derive(Debug)]
+struct Second {
+    file: PathBuf,
+    /// The same at each start, since dockerd remembers where a name led.
+    address: SocketAddr,
+    /// None once it is dropped.
+    file_guard: Option<Guard>,
+    /// The file's folder was there before us.
+    has_folder: bool,
+}
+
+impl Second {
+    fn new(name: &str) -> Result<Self> {
+        let file = Path::new(SPECS).join(format!("{name}-two.spec"));
+        if file.symlink_metadata().is_ok() {
+            bail!("{} is there already: remove it first", file.display());
+        }
+        // Free a moment ago, which is as much as anybody can know.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let file_guard = Some(Guard::file(&file));
+        let has_folder = Path::new(SPECS).exists();
+        Ok(Self { file, address, file_guard, has_folder })
+    }
+
+    fn options(&self) -> [OsString; 4] {
+        let address = self.address.to_string().into();
+        let file = self.file.clone().into_os_string();
+        ["--tcp".into(), address, "--spec".into(), file]
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        self.file_guard = None;
+        if !self.has_folder {
+            // The plugin has made it.
+            let _ = fs::remove_dir(SPECS);
+        }
+    }
+}
+
+/// Where dockerd looks for a file that names an address.
+const SPECS: &str = "/etc/docker/plugins";
 
 impl Stage {
     fn new(
@@ -83,6 +135,7 @@ impl Stage {
             transcript: String::new(),
             brought_image: false,
             private,
+            second: None,
         })
     }
 
@@ -92,7 +145,11 @@ impl Stage {
     /// The plugin is wrong if it does not.
     pub fn start(&mut self) -> Outcome {
         let place = self.place.as_ref().context("the place of the plugin")?;
-        let mut plugin = Plugin::spawn(&self.program, place)?;
+        let program = match &self.second {
+            Some(second) => &self.program.with_options(second.options()),
+            None => &self.program,
+        };
+        let mut plugin = Plugin::spawn(program, place)?;
         self.log = plugin.log();
         let listens = plugin.listens_on(&place.socket());
         self.plugin = Some(plugin);
@@ -108,6 +165,36 @@ impl Stage {
     pub fn bring_image(&mut self) -> Outcome {
         self.brought_image |= engine::bring_image()?;
         Ok(())
+    }
+
+    /// From the next start on, `workshop-two` names the plugin as well: it
+    /// listens on TCP, too, and writes the file that says so.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn give_second_name(&mut self) -> Outcome {
+        self.second = Some(Second::new(&self.name)?);
+        Ok(())
+    }
+
+    /// SIGTERM: it ends by itself, with 0.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not.
+    pub fn stop(&mut self) -> Outcome {
+        let mut plugin = self.plugin.take().context("a plugin that runs")?;
+        plugin.signal(Signal::TERM);
+        match plugin.ends_within(PATIENCE) {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(wrong(
+                "SIGTERM",
+                "it ends with status 0",
+                format!("it ended ({status})"),
+            )),
+            None => {
+                Err(wrong("SIGTERM", "it ends with status 0", "it runs on"))
+            }
+        }
     }
 
     /// `kill -9`: the socket stays.
@@ -167,7 +254,10 @@ impl Stage {
         let containers =
             format!("{} | xargs -r docker rm -f", containers(&self.name));
         let _ = engine::play(&containers, PATIENCE);
-        let volumes = format!("docker volume ls -q -f driver={}", self.name);
+        let volumes = format!(
+            "docker volume ls -q -f driver={0} -f driver={0}-two",
+            self.name
+        );
         let volumes = engine::play(&volumes, PATIENCE).map(|it| it.output);
         for volume in volumes.unwrap_or_default().lines() {
             let _ = engine::play(
@@ -177,6 +267,7 @@ impl Stage {
         }
         self.plugin = None;
         self.place = None;
+        self.second = None;
         if self.brought_image {
             let remove = format!("docker image rm {}", engine::IMAGE);
             let _ = engine::play(&remove, Duration::from_secs(30));

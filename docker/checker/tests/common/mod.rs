@@ -166,6 +166,7 @@ pub fn masked(text: &str) -> String {
     for line in without_times(text).lines() {
         let line = without_positions(line);
         let line = without_thread_ids(&line);
+        let line = without_ports(&line);
         // Whether a crash leaves a core file is the machine's affair.
         lines.push(line.replace(" (core dumped)", "") + "\n");
     }
@@ -205,6 +206,17 @@ fn without_thread_ids(line: &str) -> String {
         }
         _ => line.to_owned(),
     }
+}
+
+/// `127.0.0.1:40123` becomes `127.0.0.1:PORT`.
+fn without_ports(line: &str) -> String {
+    let mut parts = line.split(".0.0.1:");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        masked.push_str(&format!(".0.0.1:PORT{rest}"));
+    }
+    masked
 }
 
 /// Compares with the file of that name in `tests/reports/`, which `RECORD=1`
