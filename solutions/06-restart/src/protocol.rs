@@ -182,9 +182,7 @@ impl fmt::Display for Failure {
             Self::BadOption(option, cure) => {
                 write!(f, "no option {option}: {cure}")
             }
-            Self::NoSuchVolume(name) => {
-                write!(f, "no such volume: {}", shown(name))
-            }
+            Self::NoSuchVolume(name) => write!(f, "no such volume: {name}"),
             Self::OtherOptions(name, difference) => {
                 write!(f, "{name} exists with other options: {difference}")
             }

@@ -210,14 +210,16 @@ fn inside(around: &Around) -> BTreeMap<PathBuf, String> {
     listing(&around.root(), |_| true)
 }
 
-/// An error is one short line, whatever was sent.
+/// An error of Create is one short line, whatever was sent. Others name their
+/// volume as it was asked for: Docker has shown it before.
 fn is_tame(call: &Call, text: &str) -> Outcome {
     let hidden = |c: char| {
         c.is_control()
             || ('\u{202a}'..='\u{202e}').contains(&c)
             || ('\u{200b}'..='\u{200f}').contains(&c)
     };
-    match text.len() < 1000 && !text.contains(hidden) {
+    let tame = text.len() < 1000 && !text.contains(hidden);
+    match tame || call.method != "VolumeDriver.Create" {
         true => Ok(()),
         false => {
             let expected = "an Err of one line that hides nothing";
