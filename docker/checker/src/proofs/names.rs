@@ -1,7 +1,7 @@
 //! Names, ids, options and links that lead out of ROOT.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 
 use super::world::{
     Options, Said, Session, create, difference, get, list, listing, mount,
-    options, remove, unmount,
+    options, remove, tool, unmount,
 };
-use super::{Proof, Subject};
+use super::{Need, Proof, Subject};
 use crate::daemon::{Call, field};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Place, Plugin};
@@ -27,11 +27,27 @@ pub(super) const PROOFS: &[Proof] = &[
     proof("names that lead elsewhere", names),
     proof("ids that lead elsewhere", ids),
     proof("options without end, sense or shame", hostile_options),
-    proof("links in ROOT that lead out of it", links),
+    proof("links in ROOT that lead out of it, type=dir", |it| links(it, DIR)),
+    Proof {
+        from: 8,
+        needs: &[
+            Need::Root,
+            Need::Loops,
+            Need::Program("mkfs.ext4", "e2fsprogs"),
+        ],
+        ..proof("links in ROOT that lead out of it, type=ext4", |it| {
+            links(it, EXT4)
+        })
+    },
     proof("what is in ROOT and is no volume", no_volumes),
 ];
 
 const NAME: &str = "amber-1";
+
+type Pairs = &'static [(&'static str, &'static str)];
+
+const DIR: Pairs = &[("mode", "0777")];
+const EXT4: Pairs = &[("mode", "0777"), ("type", "ext4"), ("size", "8m")];
 
 /// Everything around ROOT as it shall stay, and a folder to lead to.
 struct Around {
@@ -40,7 +56,7 @@ struct Around {
 }
 
 impl Around {
-    fn new() -> Result<Self> {
+    fn new(kind: Pairs) -> Result<Self> {
         let place = Place::new()?;
         let outside = place.folder().join("outside");
         // It looks like a volume of ours.
@@ -49,6 +65,11 @@ impl Around {
         fs::write(outside.join("volume.json"), state)?;
         fs::write(outside.join("files/deep/secret"), "of nobody's concern")?;
         fs::write(outside.join("plain"), "a file")?;
+        if kind == EXT4 {
+            let image = outside.join("image");
+            File::create(&image)?.set_len(8 << 20)?;
+            tool(&[&"mkfs.ext4", &"-q", &image])?;
+        }
         let before = Self::look(&place);
         Ok(Self { place, before })
     }
@@ -161,7 +182,7 @@ fn elsewhere(around: &Around) -> Vec<String> {
 }
 
 /// Every call that there is about a name.
-fn calls(name: &str, id: &str) -> Vec<Call> {
+fn calls(name: &str, id: &str, kind: Pairs) -> Vec<Call> {
     let path = Call::new("VolumeDriver.Path", &[("Name", name.into())]);
     vec![
         get(name),
@@ -170,7 +191,7 @@ fn calls(name: &str, id: &str) -> Vec<Call> {
         unmount(name, id),
         remove(name),
         create(name, &options(&[])),
-        create(name, &options(&[("keep", "true"), ("mode", "0777")])),
+        create(name, &kept(kind, "true")),
         get(name),
         mount(name, id),
         unmount(name, id),
@@ -178,8 +199,14 @@ fn calls(name: &str, id: &str) -> Vec<Call> {
     ]
 }
 
+fn kept(kind: Pairs, keep: &str) -> Options {
+    let mut made = options(kind);
+    made.insert("keep".to_owned(), keep.to_owned());
+    made
+}
+
 fn names(subject: &Subject) -> Result<String, Fault> {
-    let around = Around::new()?;
+    let around = Around::new(DIR)?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     session.must(&create(NAME, &options(&[])))?;
@@ -187,7 +214,7 @@ fn names(subject: &Subject) -> Result<String, Fault> {
     let words = elsewhere(&around);
     let mut sent = 0;
     for name in &words {
-        for call in calls(name, "id") {
+        for call in calls(name, "id", DIR) {
             let text = session.must_not(&call)?;
             is_tame(&call, &text)?;
             sent += 1;
@@ -229,7 +256,7 @@ fn is_tame(call: &Call, text: &str) -> Outcome {
 }
 
 fn ids(subject: &Subject) -> Result<String, Fault> {
-    let around = Around::new()?;
+    let around = Around::new(DIR)?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     session.must(&create(NAME, &options(&[])))?;
@@ -256,7 +283,7 @@ fn answered(session: &mut Session, call: &Call) -> Outcome {
 }
 
 fn hostile_options(subject: &Subject) -> Result<String, Fault> {
-    let around = Around::new()?;
+    let around = Around::new(DIR)?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     let many = (0..10_000).map(|it| (format!("option-{it}"), "x".to_owned()));
@@ -292,7 +319,7 @@ fn hostile_options(subject: &Subject) -> Result<String, Fault> {
     Ok(format!("{} sets of options refused", sets.len()))
 }
 
-fn links(subject: &Subject) -> Result<String, Fault> {
+fn links(subject: &Subject, kind: Pairs) -> Result<String, Fault> {
     let places = [
         "NAME",
         "NAME/files",
@@ -306,18 +333,19 @@ fn links(subject: &Subject) -> Result<String, Fault> {
         ".kept/NAME/image",
         ".removed/NAME",
     ];
-    let targets = ["", "files", "plain", "volume.json", "is-not-there"];
+    let targets =
+        ["", "files", "plain", "image", "volume.json", "is-not-there"];
     let mut tried = 0;
     for place in places {
         for target in targets {
-            planted(subject, place, target)?;
+            planted(subject, kind, place, target)?;
             tried += 1;
             subject.progress(|| format!("{tried} links"));
         }
     }
     for folder in [".new", ".kept", ".removed", ".unreadable"] {
         for target in targets {
-            led_away(subject, folder, target)?;
+            led_away(subject, kind, folder, target)?;
             tried += 1;
         }
     }
@@ -325,11 +353,16 @@ fn links(subject: &Subject) -> Result<String, Fault> {
 }
 
 /// A link in place of one of the folders that every ROOT has.
-fn led_away(subject: &Subject, folder: &str, target: &str) -> Outcome {
-    let around = Around::new()?;
+fn led_away(
+    subject: &Subject,
+    kind: Pairs,
+    folder: &str,
+    target: &str,
+) -> Outcome {
+    let around = Around::new(kind)?;
     let what = format!("ROOT/{folder} is a link to outside/{target}");
     let mut session = Session::start(&subject.program, &around.place)?;
-    session.must(&create(NAME, &options(&[])))?;
+    session.must(&create(NAME, &kept(kind, "false")))?;
     drop(session);
     fs::write(around.root().join(NAME).join("volume.json"), "{")?;
     plant(&around.root().join(folder), &around.outside().join(target))?;
@@ -350,25 +383,24 @@ fn led_away(subject: &Subject, folder: &str, target: &str) -> Outcome {
     }
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
-    used(&mut session, &around)?;
+    used(&mut session, &around, kind)?;
     around.is_untouched(&format!("{what}, a start, and calls"))
 }
 
 /// A link in ROOT, before and after a start, and calls about its name.
-fn planted(subject: &Subject, at: &str, target: &str) -> Outcome {
-    let around = Around::new()?;
+fn planted(subject: &Subject, kind: Pairs, at: &str, target: &str) -> Outcome {
+    let around = Around::new(kind)?;
     let what = format!("a link at ROOT/{at} to outside/{target}, and calls");
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     let keep = if at.starts_with(".kept") { "true" } else { "false" };
-    let made = options(&[("keep", keep)]);
-    session.must(&create(NAME, &made))?;
+    session.must(&create(NAME, &kept(kind, keep)))?;
     if !at.starts_with("NAME") {
         session.must(&remove(NAME))?;
     }
     let link = around.root().join(at.replace("NAME", NAME));
     plant(&link, &around.outside().join(target))?;
-    used(&mut session, &around)?;
+    used(&mut session, &around, kind)?;
     around.is_untouched(&what)?;
 
     // Whatever is left of it by now, it is there when a plugin starts.
@@ -377,7 +409,7 @@ fn planted(subject: &Subject, at: &str, target: &str) -> Outcome {
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     around.is_untouched(&format!("{what}, and a start"))?;
-    used(&mut session, &around)?;
+    used(&mut session, &around, kind)?;
     around.is_untouched(&format!("{what}, a start, and calls again"))?;
     drop(session);
     Session::start(&subject.program, &around.place)?;
@@ -399,9 +431,9 @@ fn plant(link: &Path, target: &Path) -> Result<()> {
 }
 
 /// All calls; whatever they answer, no container gets files from outside.
-fn used(session: &mut Session, around: &Around) -> Outcome {
+fn used(session: &mut Session, around: &Around, kind: Pairs) -> Outcome {
     let root = fs::canonicalize(around.root())?;
-    for call in calls(NAME, "id") {
+    for call in calls(NAME, "id", kind) {
         let said = session.ask(&call);
         if let Said::Nothing(why) = said {
             return Err(wrong(call, "an answer", why));
@@ -422,7 +454,7 @@ fn used(session: &mut Session, around: &Around) -> Outcome {
 
 /// What a disk, an admin or an editor leaves in ROOT is not listed, and stays.
 fn no_volumes(subject: &Subject) -> Result<String, Fault> {
-    let around = Around::new()?;
+    let around = Around::new(DIR)?;
     let names = ["lost+found", ".Trash-0", "notes~", "ü", "a b"];
     for name in names {
         fs::create_dir_all(around.root().join(name).join("files"))?;
