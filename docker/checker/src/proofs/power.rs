@@ -88,6 +88,8 @@ fn disk(place: &Place) -> Result<PathBuf> {
         tool(&[&"losetup", &"--find", &"--show", &"--direct-io=on", &disk])?;
     fs::create_dir(place.volumes())?;
     tool(&[&"mount", &device.trim(), &place.volumes()])?;
+    // It is in use, so it goes with the mount, even if we are killed before.
+    tool(&[&"losetup", &"--detach", &device.trim()])?;
     fs::remove_dir(place.volumes().join("lost+found"))?;
     tool(&[&"sync", &"--file-system", &place.volumes()])?;
     Ok(disk)
