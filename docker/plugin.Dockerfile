@@ -1,7 +1,9 @@
 # A plugin as an image that holds one static program: --build-arg STEP=04.
+# With --target driver, beside what step 8 runs: mount, umount, losetup, mkfs.ext4.
 # Needs BuildKit: Docker 23 or newer, or DOCKER_BUILDKIT=1 before that.
 
 ARG BASE=rust:1.95-slim-trixie
+ARG DEBIAN=debian:trixie-slim
 FROM ${BASE} AS build
 
 # Small rather than fast: a plugin waits for Docker and for disks. Panics must
@@ -25,6 +27,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cargo build --locked --release --package solution-${STEP} --target ${target} \
     && cp target/${target}/release/solution-${STEP} /plugin
 
+FROM ${DEBIAN} AS driver
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends e2fsprogs mount \
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /plugin /plugin
+ENTRYPOINT ["/plugin"]
+
+# The last one is what is built unless another is asked for.
 FROM scratch
 COPY --from=build /plugin /plugin
 ENTRYPOINT ["/plugin"]

@@ -23,6 +23,7 @@ use rustix::process::{
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::mounts;
 use crate::plugin::poll;
 
 /// Names the folder in the environment of every program that we start, so that
@@ -323,6 +324,16 @@ fn run(program: &str, words: &[&OsStr]) -> bool {
 
 /// Removes a folder, or says why it stays.
 fn remove(folder: &Path) {
+    // What is in a mount may be somebody else's, and is never removed.
+    let freed = poll(Duration::from_secs(1), || {
+        mounts::free(folder, |_| true);
+        mounts::below(folder).is_empty().then_some(())
+    });
+    if freed.is_none() {
+        let folder = folder.display();
+        anstream::eprintln!("checker: {folder} stays, it is mounted upon");
+        return;
+    }
     // Who is being killed may still put a file into it.
     let outcome =
         poll(Duration::from_secs(1), || match fs::remove_dir_all(folder) {

@@ -17,6 +17,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::cargo;
 use crate::cleanup::{self, Folder, Guard};
+use crate::mounts;
 use crate::plugin::poll;
 
 /// How long one docker command may take, unless a story says otherwise. It lies
@@ -250,6 +251,8 @@ impl Private {
     /// With the end of its log, when it does not answer in time.
     pub fn start() -> Result<Option<Self>> {
         let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
+        // A copy of what other checkers have mounted would keep it in use.
+        mounts::drop_others(Path::new(&folder));
         // Sockets of the machine's own daemons are not there any more.
         must("mount -t tmpfs tmpfs /run")?;
         must("ip link set lo up")?;

@@ -118,6 +118,11 @@ impl Lab {
         format!("{word}-{}", self.random.u32(100..1000))
     }
 
+    /// A number that no plugin can have expected.
+    pub fn number(&mut self, range: std::ops::Range<u32>) -> u32 {
+        self.random.u32(range)
+    }
+
     /// A fresh plugin that listens, in a place of its own.
     ///
     /// # Errors
@@ -151,8 +156,20 @@ impl Lab {
     /// # Errors
     /// The plugin is wrong if it does not listen.
     pub fn restart(&mut self, desk: Desk, what: &str) -> Result<Desk, Fault> {
+        self.start_again(desk.kill(), what)
+    }
+
+    /// The same for one that was killed before.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not listen.
+    pub fn start_again(
+        &mut self,
+        place: Place,
+        what: &str,
+    ) -> Result<Desk, Fault> {
         let program = self.program.clone();
-        let mut desk = self.spawn(&program, desk.kill())?;
+        let mut desk = self.spawn(&program, place)?;
         desk.await_listening(&format!("{what}, and a new start"))?;
         desk.before = format!("{what}, a new start, ");
         Ok(desk)

@@ -17,6 +17,7 @@
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
 //! - [`doctor`]: what this machine has, and what that allows.
 //! - [`bench`]: figures, as ratios.
+//! - [`mounts`]: what plugins of step 8 mount.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
 //!
 //! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
@@ -32,6 +33,7 @@ pub mod engine;
 pub mod hints;
 pub mod lab;
 pub mod lint;
+pub mod mounts;
 pub mod plugin;
 pub mod proofs;
 pub mod report;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -16,8 +17,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::cargo;
 use crate::cleanup::{self, Guard};
 use crate::engine::{self, Played};
+use crate::mounts::{self, Mount};
 use crate::plugin::poll;
-use crate::run::{PLUGINS, RUNNER};
+use crate::run::{PLUGINS, RUNNER, SPECS};
 use crate::steps::{self, Kind};
 use crate::stories;
 
@@ -38,9 +40,14 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
     for socket in sockets {
         found |= remove_dead(&socket)?;
     }
+    found |= remove_dead_specs(Path::new(SPECS), name)?;
     match engine::version() {
         Ok(_) => found |= docker(name)?,
         Err(err) => println!("Docker was not asked: {err:#}"),
+    }
+    // Containers of stories are gone by now.
+    for volumes in roots(root)? {
+        found |= free(&volumes);
     }
     if !found {
         println!("there was nothing to remove");
@@ -97,6 +104,79 @@ fn own_sockets(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
     Ok(sockets)
 }
 
+/// Where `make run-…` lets plugins keep their volumes.
+fn roots(root: &Path) -> Result<Vec<PathBuf>> {
+    let run = cargo::target()?.join("run");
+    let mut roots = Vec::new();
+    for step in steps::all(root)? {
+        for kind in [Kind::Exercise, Kind::Solution] {
+            let package = step.package(kind);
+            roots.push(Path::new("/var/lib/workshop").join(&package));
+            roots.push(run.join(package).join("volumes"));
+        }
+    }
+    Ok(roots)
+}
+
+/// Unmounts what a killed plugin has left in its ROOT, and frees its loop
+/// devices. Where a container runs on, they stay: they count it.
+fn free(root: &Path) -> bool {
+    let Ok(root) = root.canonicalize() else { return false };
+    let mut left = mounts::below(&root);
+    left.retain(|it| is_ours(&root, &it.path));
+    if left.is_empty() && mounts::loops(&root).is_empty() {
+        return false;
+    }
+    let path = root.display();
+    // A plugin of step 6 or later holds this for as long as it lives.
+    let Ok(lock) = fs::File::open(root.join(".lock")) else { return false };
+    if lock.try_lock().is_err() {
+        println!("{path}: its plugin runs, so its mounts stay");
+        return false;
+    }
+    if let Some(who) = in_a_container(&root, &left) {
+        println!("{path}: {who} uses it, so its mounts stay");
+        return false;
+    }
+    let mut found = false;
+    for told in mounts::free(&root, |it| is_ours(&root, it)) {
+        found |= told.is_ok();
+        println!("{}", told.unwrap_or_else(|why| why));
+    }
+    found
+}
+
+/// Whether a plugin of ours mounts something in this place: the files of a
+/// volume, or a use of it. What an administrator has mounted stays.
+fn is_ours(root: &Path, path: &Path) -> bool {
+    let within = path.strip_prefix(root).unwrap_or(path);
+    let names: Vec<_> = within.iter().filter_map(|it| it.to_str()).collect();
+    match names[..] {
+        [name, "files"] => root.join(name).join("uses").exists(),
+        [_, "uses", _] => true,
+        [dotted, _, "files"] => dotted.starts_with('.'),
+        _ => false,
+    }
+}
+
+/// A process that sees one of these filesystems in another place, as those of a
+/// container do.
+fn in_a_container(root: &Path, left: &[Mount]) -> Option<String> {
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let id = entry.file_name().to_string_lossy().into_owned();
+        let uses = mounts::of(&id).into_iter().any(|it| {
+            !it.path.starts_with(root)
+                && left.iter().any(|ours| ours.device == it.device)
+        });
+        if uses {
+            let name = fs::read_to_string(entry.path().join("comm"));
+            let name = name.unwrap_or_default();
+            return Some(format!("{} (process {id})", name.trim()));
+        }
+    }
+    None
+}
+
 /// Removes a socket on which nobody listens.
 fn remove_dead(socket: &Path) -> Result<bool> {
     let path = socket.display();
@@ -124,6 +204,39 @@ fn remove_dead(socket: &Path) -> Result<bool> {
         }
         Err(err) => Err(err).with_context(|| format!("asking who has {path}")),
     }
+}
+
+/// Removes the files that step 7 writes for `name`, or for `name-…`, and that
+/// lead to a port of this machine on which nobody listens.
+fn remove_dead_specs(folder: &Path, name: &str) -> Result<bool> {
+    let mut found = false;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let stem = file.strip_suffix(".spec").or(file.strip_suffix(".json"));
+        let rest = stem.and_then(|it| it.strip_prefix(name));
+        if !rest.is_some_and(|it| it.is_empty() || it.starts_with('-')) {
+            continue;
+        }
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let address = text.split_once("://").and_then(|(_, rest)| {
+            rest.trim().trim_end_matches("\"}").parse::<SocketAddr>().ok()
+        });
+        let Some(address) = address.filter(|it| it.ip().is_loopback()) else {
+            continue;
+        };
+        let path = entry.path();
+        let path = path.display();
+        match TcpStream::connect(address) {
+            Ok(_) => println!("{path}: {address} answers, so it stays"),
+            Err(_) => {
+                fs::remove_file(entry.path())
+                    .with_context(|| format!("removing {path}"))?;
+                println!("removed {path}, which a killed plugin left behind");
+                found = true;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a plugin ends a connection instead of answering.
@@ -260,6 +373,66 @@ fn answer(mut connection: UnixStream) {
         );
         if connection.write_all(reply.as_bytes()).is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_file_goes_if_it_is_ours_and_leads_to_nobody() {
+        let folder = cleanup::Folder::new().unwrap();
+        let write = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).unwrap();
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = listener.local_addr().unwrap();
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let dead = dead.unwrap();
+        write("workshop.spec", &format!("tcp://{dead}\n"));
+        write("workshop-two.json", &format!(r#"{{"Addr":"http://{dead}"}}"#));
+        let stay = [
+            ("workshop-alive.spec", format!("tcp://{alive}\n")),
+            ("workshop-far.spec", "tcp://192.0.2.1:9\n".to_owned()),
+            ("workshop.txt", format!("tcp://{dead}\n")),
+            ("workshops.spec", format!("tcp://{dead}\n")),
+        ];
+        for (name, text) in &stay {
+            write(name, text);
+        }
+        assert!(remove_dead_specs(folder.path(), "workshop").unwrap());
+        assert!(!remove_dead_specs(folder.path(), "workshop").unwrap());
+        drop(listener);
+        let left = fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<_> = left
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, stay.map(|it| it.0));
+    }
+
+    #[test]
+    fn what_an_administrator_has_mounted_is_not_ours() {
+        let folder = cleanup::Folder::new().unwrap();
+        let root = folder.path();
+        for made in ["ext4/files", "ext4/uses/93de", "dir/files/nfs"] {
+            fs::create_dir_all(root.join(made)).unwrap();
+        }
+        for (path, ours) in [
+            ("ext4/files", true),
+            ("ext4/uses/93de", true),
+            (".new/ext4/files", true),
+            ("dir/files", false),
+            ("dir/files/nfs", false),
+            ("ext4/files/nfs", false),
+            ("ext4", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(root, &root.join(path)), ours, "{path:?}");
         }
     }
 }

@@ -25,6 +25,9 @@ pub const NAME: &str = "workshop";
 /// Where dockerd looks first.
 pub const PLUGINS: &str = "/run/docker/plugins";
 
+/// Where dockerd looks for a file that names a plugin's address.
+pub const SPECS: &str = "/etc/docker/plugins";
+
 /// Tells every plugin which process it was started by, for `make rescue`.
 pub const RUNNER: &str = "WORKSHOP_RUNNER";
 

@@ -864,7 +864,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it ends at once, whatever runs",
         step: 7,
         file: "src/stop.rs",
-        right: "    drop(traces);\n    slots.at_work(deadline);\n",
+        right: "    drop(traces);\n    slots.at_work(deadline - PATIENCE / 2);\n",
         wrong: "    drop(traces);\n",
         more: &[(
             "src/stop.rs",
@@ -933,6 +933,229 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         file: "src/listener.rs",
         right: "Ok(had) if had == text || is_stale(&had) =>",
         wrong: "Ok(had) if had == text || is_stale(&had) || true =>",
+        more: &[],
+    },
+    Wrong {
+        check: "8.ext4",
+        what: "it opens an image that is not there yet",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        .create_new(true)\n",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "8.bad-size",
+        what: "it takes no size for a size",
+        step: 8,
+        file: "src/size.rs",
+        right: "(1..=i64::MAX.cast_unsigned())",
+        wrong: "(0..=i64::MAX.cast_unsigned())",
+        more: &[],
+    },
+    Wrong {
+        check: "8.bad-size",
+        what: "it counts past the end of its numbers",
+        step: 8,
+        file: "src/size.rs",
+        right: "count.parse::<u64>().ok()?.checked_mul(1 << (10 * power))?;",
+        wrong: "count.parse::<u64>().ok()?.wrapping_mul(1 << (10 * power));",
+        more: &[],
+    },
+    Wrong {
+        check: "8.size-and-type",
+        what: "it takes a size that a directory does not have",
+        step: 8,
+        file: "src/options.rs",
+        right: "if self.kind == Kind::Dir => refuse(",
+        wrong: "if name.is_empty() => refuse(",
+        more: &[],
+    },
+    Wrong {
+        check: "8.bad-owner",
+        what: "it takes a name for the number 0",
+        step: 8,
+        file: "src/options.rs",
+        right: "    id.ok_or_else(|| {",
+        wrong: "    id.or(Some(0)).filter(|_| digits || value == \"root\").ok_or_else(|| {",
+        more: &[],
+    },
+    Wrong {
+        check: "8.same-size",
+        what: "it compares all but the size",
+        step: 8,
+        file: "src/options.rs",
+        right: "            (\"size\", self.size.map(size::spell)),\n",
+        wrong: "            (\"size\", self.size.map(|it| size::spell(it.min(16 << 20)))),\n",
+        more: &[],
+    },
+    Wrong {
+        check: "8.full-disk",
+        what: "it leaves what it could not finish",
+        step: 8,
+        file: "src/volumes.rs",
+        right: "                let _ = remove(&making);\n",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "8.size-holds",
+        what: "its files are larger than was asked for",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "run(&mkfs, options, &[image]).map(drop)",
+        wrong: "File::options().append(true).open(image)
+        .and_then(|file| file.set_len(4 * settings.size.unwrap_or_default()))
+        .map_err(Failure::system(\"making\", image))?;
+    run(&mkfs, options, &[image]).map(drop)",
+        more: &[],
+    },
+    Wrong {
+        check: "8.empty",
+        what: "it leaves what mkfs has made",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "    let _ = fs::remove_dir(files.join(\"lost+found\"));\n",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "8.owner",
+        what: "it changes the directory below the filesystem",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "    let owned = own(&files, settings);
+    umount(&files)?;
+    owned?;
+",
+        wrong: "    umount(&files)?;
+    own(&files, settings)?;
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.failed-mount",
+        what: "it goes on without a filesystem",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "            false => attach(folder, settings),\n",
+        wrong: "            false => Ok(drop(attach(folder, settings))),\n",
+        more: &[],
+    },
+    Wrong {
+        check: "8.shared",
+        what: "it unmounts when any container ends",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        let _ = fs::remove_dir(&place);
+    }
+    settle(folder)
+",
+        wrong: "        if fs::remove_dir(&place).is_ok() {
+            return umount(&folder.join(FILES));
+        }
+    }
+    Ok(())
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.same-id",
+        what: "it keeps a set of IDs",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        .and_then(|()| run(\"mount\", &[\"--bind\"], &[&files, &place]));
+",
+        wrong: "        .and_then(|()| match SET.lock().unwrap().insert(place.clone()) {
+            true => run(\"mount\", &[\"--bind\"], &[&files, &place]),
+            false => Ok(String::new()),
+        });
+",
+        more: &[(
+            "src/filesystem.rs",
+            "/// Counts one more use",
+            "static SET: std::sync::Mutex<BTreeSet<PathBuf>> =
+    std::sync::Mutex::new(BTreeSet::new());
+/// Counts one more use",
+        )],
+    },
+    Wrong {
+        check: "8.unknown-id",
+        what: "it takes an ID that it does not know for a mistake",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "    if mounted(&place)?.contains(&place) {
+        umount(&place)?;
+",
+        wrong: "    {
+        umount(&place)?;
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.last-use",
+        what: "it never unmounts",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        let _ = fs::remove_dir(&place);
+    }
+    settle(folder)
+",
+        wrong: "        let _ = fs::remove_dir(&place);
+    }
+    Ok(())
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.crash",
+        what: "it starts with nothing in use",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "            volumes.insert(folder);\n",
+        wrong: "            log(umount(&path));\n            volumes.insert(folder);\n",
+        more: &[],
+    },
+    Wrong {
+        check: "8.tmpfs",
+        what: "it forgets the size of a tmpfs",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "\"nodev,size={size},mode",
+        wrong: "\"nodev,nr_inodes={size},mode",
+        more: &[],
+    },
+    Wrong {
+        check: "8.stale",
+        what: "it waits for uses that nobody gives back",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        umount(&stale)?;\n",
+        wrong: "        let who = \"somebody mounted it\".to_owned();
+        return Err(Failure::InUse(name.to_owned(), who));
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.elsewhere",
+        what: "it believes that unmounting is enough",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "    match lives_on(folder, settings)? {
+        None => Ok(()),
+        Some(source) => Err(in_use(name, &source)),
+    }
+",
+        wrong: "    lives_on(folder, settings).map(|_| ())\n",
+        more: &[],
+    },
+    Wrong {
+        check: "8.keep",
+        what: "it takes kept files for whatever is asked for",
+        step: 8,
+        file: "src/volumes.rs",
+        right: "            same_files(&kept, settings)?;\n",
+        wrong: "            let _ = same_files(&kept, settings);\n",
         more: &[],
     },
 ];

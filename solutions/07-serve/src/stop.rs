@@ -46,10 +46,10 @@ pub fn finish(
     ended: &Receiver<Result<()>>,
 ) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    // Nobody finds us any more. Who has a connection is served until all calls
-    // are done, then what has arrived by that moment, too.
+    // Nobody finds us any more. Who has a connection is served until there is
+    // a moment without a call, then nobody else is.
     drop(traces);
-    slots.at_work(deadline);
+    slots.at_work(deadline - PATIENCE / 2);
     for listener in listeners {
         listener.close();
         let left = deadline.saturating_duration_since(Instant::now());

@@ -11,6 +11,7 @@ mod step_04;
 mod step_05;
 mod step_06;
 mod step_07;
+mod step_08;
 mod strace;
 
 use anyhow::Context;
@@ -51,6 +52,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
         step_05::CHECKS,
         step_06::CHECKS,
         step_07::CHECKS,
+        step_08::CHECKS,
     ]
     .into_iter()
     .flatten()

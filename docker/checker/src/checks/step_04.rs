@@ -132,7 +132,7 @@ pub const CHECKS: &[Check] = &[
 const WHERE: &str = "an absolute \"Mountpoint\" that is a directory";
 
 /// Docker's Mount or Unmount, with the ID of one use of the volume.
-fn use_call(method: &'static str, name: &str, id: &str) -> Call {
+pub(super) fn use_call(method: &'static str, name: &str, id: &str) -> Call {
     let id = id.repeat(64 / id.len());
     Call::new(method, &[("Name", json!(name)), ("ID", json!(id))])
 }

@@ -13,7 +13,7 @@ use super::step_03::{found, names, remove_it};
 use super::step_04::path_in;
 use super::step_05::{DONE, create_with, holds, kept, refused};
 use super::{Check, strace};
-use crate::daemon::{PATIENCE, Reply, field, read_reply};
+use crate::daemon::{Call, Daemon, PATIENCE, field, read_reply};
 use crate::lab::{Desk, Fault, Lab, Outcome, wrong};
 use crate::plugin::{Place, poll};
 
@@ -489,7 +489,7 @@ fn half_removed(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-/// Returns whether the plugin was killed before it answered.
+/// Returns whether the plugin was killed while there was something to remove.
 fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
     // It gets less of a processor than we do, so that we see it begin.
     let program = lab.program().after("set -- nice -n 19 \"$@\"");
@@ -501,13 +501,12 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
     for file in 1..=count {
         File::create(directory.join(format!("{mark}{file}")))?;
     }
-    let left = |desk: &Desk| {
+    let left = |root: &Path| {
         let named = |it: &PathBuf| {
             let name = it.file_name().unwrap_or_default();
             name.to_string_lossy().starts_with(&mark)
         };
-        files_under(&desk.volumes())
-            .map(|it| it.iter().filter(|it| named(it)).count())
+        files_under(root).map(|it| it.iter().filter(|it| named(it)).count())
     };
     let first = fs::read_dir(directory)?.flatten().next();
     let first = first.map_or(directory.clone(), |it| it.path());
@@ -518,17 +517,20 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
     let deadline = Instant::now() + PATIENCE;
     // Without a pause: it may be over within milliseconds.
     while fs::symlink_metadata(&first).is_ok() && Instant::now() < deadline {}
+    let place = desk.kill();
+    let root = place.volumes();
+    let was_crash = left(&root)? > 0;
     let what = "a Remove of many files, kill -9 while they go";
-    let mut desk = lab.restart(desk, what)?;
-    let reply = read_reply(&mut client, PATIENCE).ok();
-    let done = reply.as_ref().is_some_and(|it| Reply::judge(it).is_ok());
+    let mut desk = lab.start_again(place, what)?;
+    let reply = read_reply(&mut client, PATIENCE);
+    let done = reply.is_ok_and(|it| it.judge().is_ok());
 
     let (exchange, listed) = names(&mut desk)?;
     let listed = listed.contains(name);
     if listed && done {
         return Err(exchange.wrong(format!("no {name}: it was removed")));
     }
-    if listed && left(&desk)? != count {
+    if listed && left(&root)? != count {
         return Err(exchange
             .wrong(format!("no {name}, or all of its files: some are gone")));
     }
@@ -536,7 +538,7 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
         volume.is_as_before(&mut desk)?;
     } else {
         not_found(&mut desk, name)?;
-        let gone = || left(&desk).is_ok_and(|it| it == 0).then_some(());
+        let gone = || left(&root).is_ok_and(|it| it == 0).then_some(());
         if poll(PATIENCE, gone).is_none() {
             return Err(exchange.wrong(
                 "no file of the removed volume under ROOT: nobody will ask \
@@ -544,7 +546,7 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
             ));
         }
     }
-    Ok(reply.is_none())
+    Ok(was_crash)
 }
 
 fn alone(lab: &mut Lab) -> Outcome {
@@ -553,9 +555,11 @@ fn alone(lab: &mut Lab) -> Outcome {
     let expected = "the second one ends with an error that says why";
     let socket = first.folder().join("run/other.sock");
     let mut second = lab.spawn_rival(&first, &socket)?;
+    let mut docker = Daemon::new(&socket, lab.engine);
     let ended = poll(PATIENCE, || match second.ended() {
         Some(status) => Some(Some(status)),
-        None => socket.exists().then_some(None),
+        // It would serve Docker, too.
+        None => docker.call(&Call::bare("Plugin.Activate")).ok().map(|_| None),
     });
     match ended.flatten() {
         Some(status) if !status.success() => first.still_answers(sent),

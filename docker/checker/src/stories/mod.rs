@@ -12,6 +12,7 @@ mod step_04;
 mod step_05;
 mod step_06;
 mod step_07;
+mod step_08;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
@@ -28,7 +29,7 @@ use crate::engine::{self, PATIENCE, Played, Private};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program, poll};
 use crate::report::{Report, Verdict};
-use crate::run::{NAME, PLUGINS};
+use crate::run::{NAME, PLUGINS, SPECS};
 
 /// What was left behind, and the rescue from it. Played on no other dockerd
 /// than one of our own: see [`crate::rescue`].
@@ -47,6 +48,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
         5 => step_05::SCENES,
         6 => step_06::SCENES,
         7 => step_07::SCENES,
+        8 => step_08::SCENES,
         _ => &[],
     }
 }
@@ -108,9 +110,6 @@ impl Drop for Second {
         }
     }
 }
-
-/// Where dockerd looks for a file that names an address.
-const SPECS: &str = "/etc/docker/plugins";
 
 impl Stage {
     fn new(
@@ -436,9 +435,9 @@ pub fn compare(
 }
 
 /// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits,
-/// and times.
+/// numbers of loop devices, and times.
 pub fn mask(text: &str) -> String {
-    let text = without_times(text);
+    let text = without_loops(&without_times(text));
     let mut masked = String::new();
     let mut word = String::new();
     for c in text.chars().chain(std::iter::once('\0')) {
@@ -457,6 +456,18 @@ pub fn mask(text: &str) -> String {
         if c != '\0' {
             masked.push(c);
         }
+    }
+    masked
+}
+
+/// Writes every loop device as the first one.
+fn without_loops(text: &str) -> String {
+    const DEVICE: &str = "/dev/loop";
+    let mut parts = text.split(DEVICE);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        masked += &format!("{DEVICE}0{rest}");
     }
     masked
 }
@@ -500,6 +511,7 @@ mod tests {
             ("at 2026-11-24T17:34:02.5Z ü", "at 0000-00-00T00:00:00.5Z ü"),
             ("2026-11-24 17:34:02", "0000-00-00 00:00:00"),
             ("2026-11-24", "2026-11-24"),
+            ("/dev/loop12  54.7M", "/dev/loop0  54.7M"),
         ] {
             assert_eq!(mask(text), masked, "{text}");
         }

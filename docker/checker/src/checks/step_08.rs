@@ -1,0 +1,737 @@
+//! Step 8: filesystems with a size.
+//!
+//! Most of it needs root and loop devices; what does not runs everywhere.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Check;
+use super::step_02::{about, activated, not_found};
+use super::step_03::{found, remove_it};
+use super::step_04::{mount, path_in, unmount, use_call};
+use super::step_05::{DONE, create_with, refused};
+use crate::cleanup::{self, Guard};
+use crate::daemon::field;
+use crate::lab::{Desk, Exchange, Fault, Lab, Outcome};
+use crate::mounts;
+use crate::plugin::{Place, poll};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "8.ext4",
+        step: 8,
+        name: "Create makes a filesystem, or says why it cannot",
+        why: "a container that starts is too late to learn that mkfs or mount \
+              is missing, or needs root",
+        file: "src/filesystem.rs",
+        place: "TODO 8.1",
+        source: "our rule; Docker shows the Err of a Create",
+        run: ext4,
+    },
+    Check {
+        id: "8.bad-size",
+        step: 8,
+        name: "a size that means nothing is refused",
+        why: "a guess would be a volume of no size, or of no limit",
+        file: "src/options.rs",
+        place: "`size`",
+        source: "our rule; docker/go-units RAMInBytes reads -o size of others",
+        run: bad_size,
+    },
+    Check {
+        id: "8.size-and-type",
+        step: 8,
+        name: "a size that is missing, or without effect, is refused",
+        why: "a directory has no size: whoever asks for one would believe that \
+              it holds",
+        file: "src/options.rs",
+        place: "`agree`",
+        source: "our rule: ext4, xfs and btrfs need a size, dir has none",
+        run: size_and_type,
+    },
+    Check {
+        id: "8.bad-owner",
+        step: 8,
+        name: "an owner that is no number is refused",
+        why: "names of users mean other numbers in each container",
+        file: "src/options.rs",
+        place: "`id`",
+        source: "our rule: uid and gid are numbers, as for mount",
+        run: bad_owner,
+    },
+    Check {
+        id: "8.same-size",
+        step: 8,
+        name: "a size is the same in every spelling, and another one is not",
+        why: "whoever asks twice gets what they asked for, and nobody gets \
+              another size without a word",
+        file: "src/options.rs",
+        place: "`spelled`",
+        source: "our rule: dockerd asks Get, and never creates twice",
+        run: same_size,
+    },
+    Check {
+        id: "8.full-disk",
+        step: 8,
+        name: "a Create that fails leaves nothing",
+        why: "a half-made image fills the disk that is full already",
+        file: "src/volumes.rs",
+        place: "`create`",
+        source: "our rule: Docker sends no Remove for a Create that failed",
+        run: full_disk,
+    },
+    Check {
+        id: "8.size-holds",
+        step: 8,
+        name: "a volume takes what its size allows, and no more",
+        why: "that is what a size is for: one container must not fill the disk \
+              of all",
+        file: "src/filesystem.rs",
+        place: "TODO 8.1, TODO 8.2",
+        source: "our rule; write(2): ENOSPC",
+        run: size_holds,
+    },
+    Check {
+        id: "8.empty",
+        step: 8,
+        name: "a new filesystem is empty",
+        why: "Docker copies what an image has in that place, but into an empty \
+              volume only; mkfs.ext4 leaves lost+found",
+        file: "src/filesystem.rs",
+        place: "`make`",
+        source: "vol-copy-up 1, 4",
+        run: empty,
+    },
+    Check {
+        id: "8.owner",
+        step: 8,
+        name: "its root has the owner and the mode that were asked for",
+        why: "what is set before the filesystem is mounted lies hidden below it",
+        file: "src/volumes.rs",
+        place: "`own`",
+        source: "our rule: uid, gid and mode are those of the directory",
+        run: owner,
+    },
+    Check {
+        id: "8.failed-mount",
+        step: 8,
+        name: "a Mount that fails says so, and leaves nothing mounted",
+        why: "the container would write into a bare directory, without a limit \
+              and where nobody looks; Docker sends no Unmount then",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2",
+        source: "vol-errors-mount 2, 3, 11",
+        run: failed_mount,
+    },
+    Check {
+        id: "8.shared",
+        step: 8,
+        name: "the first of two uses that ends leaves the filesystem mounted",
+        why: "the other container goes on, and Docker looks its files up in \
+              this place",
+        file: "src/filesystem.rs",
+        place: "TODO 8.3",
+        source: "vol-two-containers",
+        run: shared,
+    },
+    Check {
+        id: "8.same-id",
+        step: 8,
+        name: "uses with one ID are counted",
+        why: "`docker cp` mounts and unmounts with the ID of a running \
+              container: a set of IDs loses that container's use",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2, TODO 8.3",
+        source: "vol-cp 1-3",
+        run: same_id,
+    },
+    Check {
+        id: "8.unknown-id",
+        step: 8,
+        name: "an Unmount of an ID that is not known succeeds",
+        why: "after a reboot no use is known, and Docker never asks twice",
+        file: "src/filesystem.rs",
+        place: "TODO 8.3",
+        source: "vol-errors-mount 15, 18",
+        run: unknown_id,
+    },
+    Check {
+        id: "8.last-use",
+        step: 8,
+        name: "the last Unmount unmounts the filesystem",
+        why: "it would hold a loop device, and what is not written yet, for \
+              ever",
+        file: "src/filesystem.rs",
+        place: "TODO 8.3",
+        source: "vol-run-named 1",
+        run: last_use,
+    },
+    Check {
+        id: "8.crash",
+        step: 8,
+        name: "uses are counted through kill -9",
+        why: "containers run on while the plugin is away, and end later",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2, TODO 8.3",
+        source: "plugin-dies 3-10",
+        run: crash,
+    },
+    Check {
+        id: "8.tmpfs",
+        step: 8,
+        name: "a tmpfs has its size, and is never kept",
+        why: "it is the memory of all; and what is in it ends with its last \
+              use, whatever was promised",
+        file: "src/filesystem.rs",
+        place: "`attach`",
+        source: "our rule; tmpfs(5)",
+        run: tmpfs,
+    },
+    Check {
+        id: "8.stale",
+        step: 8,
+        name: "Remove succeeds whatever uses are still counted",
+        why: "Docker asks for it once no container has the volume; a killed \
+              dockerd never gives its uses back",
+        file: "src/filesystem.rs",
+        place: "TODO 8.4",
+        source: "vol-dockerd-restart 13-17",
+        run: stale,
+    },
+    Check {
+        id: "8.elsewhere",
+        step: 8,
+        name: "Remove is refused while somebody still has the filesystem",
+        why: "a container's mounts are its own: they outlive ours, and the \
+              files would be removed under it",
+        file: "src/filesystem.rs",
+        place: "TODO 8.4",
+        source: "mount_namespaces(7)",
+        run: elsewhere,
+    },
+    Check {
+        id: "8.keep",
+        step: 8,
+        name: "kept files come back with their filesystem, or not at all",
+        why: "a volume that is made anew over them destroys what was to be \
+              kept; one that is not what it says breaks its limit",
+        file: "src/volumes.rs",
+        place: "`same_files`",
+        source: "our rule: keep=true",
+        run: keep,
+    },
+];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// Ends a check that this machine cannot try.
+fn may_mount() -> Outcome {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    match MISSING.get_or_init(mounts::missing) {
+        None => Ok(()),
+        Some(why) => Err(Fault::NotTried(why.clone())),
+    }
+}
+
+/// A plugin with a volume of such options, if there can be one.
+fn with_volume(
+    lab: &mut Lab,
+    options: &Value,
+) -> Result<(Desk, String), Fault> {
+    may_mount()?;
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, options.clone());
+    match exchange.success(DONE) {
+        Ok(_) => Ok((desk, name)),
+        // One report is enough.
+        Err(_) => Err(Fault::NotTried("no such volume could be made".into())),
+    }
+}
+
+/// The options of a small ext4 volume.
+fn small() -> Value {
+    json!({ "type": "ext4", "size": "16m" })
+}
+
+/// What is mounted in the plugin's ROOT, and which loop devices hold files of
+/// it. What nobody uses any more may need a moment to go.
+fn left(desk: &Desk) -> Option<String> {
+    let root = desk.volumes();
+    let settled = poll(Duration::from_secs(2), || {
+        let none =
+            mounts::below(&root).is_empty() && mounts::loops(&root).is_empty();
+        none.then_some(())
+    });
+    if settled.is_some() {
+        return None;
+    }
+    let mounts = mounts::below(&root).into_iter().map(|it| it.path);
+    let left = mounts.chain(mounts::loops(&root)).next();
+    left.map(|it| it.display().to_string())
+}
+
+/// Whether something is mounted in exactly this place.
+fn is_mounted(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    mounts::below(&path).iter().any(|it| it.path == path)
+}
+
+/// Some files in a folder, or below it, that have this size.
+fn of_size(folder: &Path, size: u64) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            found.extend(of_size(&entry.path(), size)?);
+        } else if kind.is_file() && entry.metadata()?.len() == size {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Writes until the filesystem is full, `most` bytes at most. Returns how many
+/// it took, and whether it was full then.
+fn fill(directory: &Path, most: u64) -> anyhow::Result<(u64, bool)> {
+    let mut file = File::create(directory.join("fill"))?;
+    let some = vec![7; 64 * 1024];
+    let mut taken = 0;
+    let full = loop {
+        if taken >= most {
+            break false;
+        }
+        match file.write(&some) {
+            Ok(count) => taken += count as u64,
+            Err(err) if err.kind() == ErrorKind::StorageFull => break true,
+            Err(err) => return Err(err.into()),
+        }
+    };
+    drop(file);
+    fs::remove_file(directory.join("fill"))?;
+    Ok((taken, full))
+}
+
+fn ext4(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, small());
+    if exchange.success("").is_ok() {
+        found(&mut desk, &name)?;
+        return Ok(());
+    }
+    let expected = "200 and {}; or, where nobody may mount, an \"Err\" that \
+                    says which of mkfs.ext4 and mount failed";
+    if may_mount().is_ok() {
+        return Err(exchange.wrong(expected));
+    }
+    let said = exchange.failure(expected)?;
+    let said = said.replace("apt-get install mount", "");
+    if !["mkfs.ext4 ", "mount "].iter().any(|it| said.contains(it)) {
+        return Err(exchange.wrong(expected));
+    }
+    not_found(&mut desk, &name)?;
+    if of_size(&desk.volumes(), 16 * MIB)?.is_empty() {
+        return Ok(());
+    }
+    Err(exchange.wrong("nothing of it stays in ROOT"))
+}
+
+fn bad_size(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for value in [
+        "",
+        "0",
+        "0m",
+        "-1",
+        "-64m",
+        "m",
+        "64x",
+        "64mm",
+        "many",
+        "64m 64m",
+        "18446744073709551617",
+        "18014398509481985k",
+        "99999999999999999999t",
+    ] {
+        for kind in ["tmpfs", "ext4"] {
+            let name = lab.name();
+            let options = json!({ "type": kind, "size": value });
+            let exchange = create_with(&mut desk, &name, options);
+            refused(&exchange, &["size"])?;
+            not_found(&mut desk, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn size_and_type(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for options in [
+        json!({ "type": "ext4" }),
+        json!({ "type": "dir", "size": "64m" }),
+        json!({ "size": "64m" }),
+    ] {
+        let name = lab.name();
+        let exchange = create_with(&mut desk, &name, options);
+        refused(&exchange, &["size", "type"])?;
+        not_found(&mut desk, &name)?;
+    }
+    Ok(())
+}
+
+fn bad_owner(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for value in ["root", "", "-1", "0x10", "4294967296", "1 2"] {
+        for key in ["uid", "gid"] {
+            let name = lab.name();
+            let options = json!({ key: value });
+            refused(&create_with(&mut desk, &name, options), &[key])?;
+            not_found(&mut desk, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn same_size(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    for size in ["16m", "16M", "16mb", "16384k", "16777216", "16MiB"] {
+        let options = json!({ "type": "ext4", "size": size });
+        let exchange = create_with(&mut desk, &name, options);
+        exchange.success("200 and {}: it means the same")?;
+    }
+    let options = json!({ "type": "ext4", "size": "17m" });
+    refused(&create_with(&mut desk, &name, options), &["size"])?;
+    let (exchange, volume) = found(&mut desk, &name)?;
+    let status = field(&volume, "Status");
+    let says = |key| status.and_then(|it| field(it, key)).is_some();
+    match says("size") && says("type") {
+        true => Ok(()),
+        false => Err(exchange.wrong("a \"Status\" with type and size")),
+    }
+}
+
+fn size_holds(lab: &mut Lab) -> Outcome {
+    let size = lab.number(12..24);
+    let options = json!({ "type": "ext4", "size": format!("{size}m") });
+    let (mut desk, name) = with_volume(lab, &options)?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    let size = u64::from(size) * MIB;
+    let (taken, full) = fill(&directory, 3 * size)?;
+    // A filesystem needs some of its size for itself.
+    if full && (size / 2..=size).contains(&taken) {
+        return Ok(());
+    }
+    Err(exchange.wrong(format!(
+        "a volume of {} MiB takes at least half of them, and not more; this \
+         one took {} MiB{}",
+        size / MIB,
+        taken / MIB,
+        if full { "" } else { ", and was not full" }
+    )))
+}
+
+fn empty(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    let first = fs::read_dir(&directory)?.flatten().next();
+    match first {
+        None => Ok(()),
+        Some(entry) => Err(exchange.wrong(format!(
+            "an empty directory, and {} is in it",
+            entry.file_name().display()
+        ))),
+    }
+}
+
+fn owner(lab: &mut Lab) -> Outcome {
+    for (kind, mode) in [("ext4", 0o2775), ("tmpfs", 0o1750)] {
+        let (uid, gid) = (lab.number(1000..9999), lab.number(1000..9999));
+        let options = json!({
+            "type": kind, "size": "16m", "uid": uid.to_string(),
+            "gid": gid.to_string(), "mode": format!("{mode:o}"),
+        });
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let call = use_call("VolumeDriver.Mount", &name, "93de");
+        let exchange = desk.call(&call);
+        let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+        let has = fs::metadata(&directory)?;
+        let bits = has.permissions().mode() & 0o7777;
+        if (has.uid(), has.gid(), bits) != (uid, gid, mode) {
+            return Err(exchange.wrong(format!(
+                "a directory of uid, gid and mode as asked for; it has the \
+                 mode {bits:04o}, and the owner {}",
+                match (has.uid(), has.gid()) == (uid, gid) {
+                    true => "that was asked for",
+                    false => "is another one",
+                }
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// After an Unmount, the filesystem is still there, with its file.
+fn still_there(exchange: &Exchange, directory: &Path) -> Outcome {
+    exchange.success(DONE)?;
+    match is_mounted(directory) && directory.join("file").exists() {
+        true => Ok(()),
+        false => Err(exchange.wrong("the filesystem is still mounted")),
+    }
+}
+
+/// A mounted volume with a file in it.
+fn in_use(lab: &mut Lab, id: &str) -> Result<(Desk, String, PathBuf), Fault> {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    let call = use_call("VolumeDriver.Mount", &name, id);
+    let exchange = desk.call(&call);
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    if !is_mounted(&directory) {
+        return Err(exchange.wrong("a filesystem is mounted on \"Mountpoint\""));
+    }
+    fs::write(directory.join("file"), &name)?;
+    Ok((desk, name, directory))
+}
+
+fn shared(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    let two = mount(&mut desk, &name, "a1b2")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    still_there(&exchange, &directory)?;
+    still_there(&exchange, &two)
+}
+
+fn same_id(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    // Two of `docker cp`, while the container runs.
+    for _ in 0..2 {
+        mount(&mut desk, &name, "93de")?;
+        let call = use_call("VolumeDriver.Unmount", &name, "93de");
+        still_there(&desk.call(&call), &directory)?;
+    }
+    mount(&mut desk, &name, "93de")?;
+    mount(&mut desk, &name, "93de")?;
+    for _ in 0..2 {
+        let call = use_call("VolumeDriver.Unmount", &name, "93de");
+        still_there(&desk.call(&call), &directory)?;
+    }
+    Ok(())
+}
+
+fn unknown_id(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "a1b2"));
+    still_there(&exchange, &directory)
+}
+
+fn last_use(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    exchange.success(DONE)?;
+    if is_mounted(&directory) || left(&desk).is_some() {
+        return Err(exchange.wrong(
+            "the filesystem is unmounted, and its loop device is free",
+        ));
+    }
+    // What was written is there at the next use.
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    match directory.join("file").exists() {
+        true => unmount(&mut desk, &name, "a1b2"),
+        false => Err(exchange.wrong("the files of the use before")),
+    }
+}
+
+fn failed_mount(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    let images = of_size(&desk.volumes(), 16 * MIB)?;
+    if images.is_empty() {
+        let why = "no file of the volume's size is in ROOT";
+        return Err(Fault::NotTried(why.to_owned()));
+    }
+    // What a broken disk leaves: nothing that could be mounted.
+    for image in images {
+        let file = File::options().write(true).open(image)?;
+        file.set_len(0)?;
+        file.set_len(16 * MIB)?;
+    }
+    desk.say_before("the image of the volume overwritten");
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    exchange.failure("an \"Err\": it cannot be mounted")?;
+    match left(&desk) {
+        None => Ok(()),
+        Some(_) => Err(exchange.wrong("an \"Err\", and nothing stays mounted")),
+    }
+}
+
+fn full_disk(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    // For volumes there are 256 KiB: directories fit in, no image does.
+    let place = Place::new()?;
+    let root = place.volumes();
+    fs::create_dir(&root)?;
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&root);
+    if !mount.status()?.success() {
+        return Err(anyhow::anyhow!("a tmpfs could not be mounted").into());
+    }
+    let program = lab.program().clone();
+    let mut desk = lab.spawn(&program, place)?;
+    desk.await_listening("PROGRAM SOCKET ROOT, with 256 KiB free")?;
+    desk.say_before("with 256 KiB free");
+    let name = lab.name();
+    let options = json!({ "type": "ext4", "size": "64m" });
+    let exchange = create_with(&mut desk, &name, options);
+    exchange.failure("an \"Err\": the disk is full")?;
+    not_found(&mut desk, &name)?;
+    let expected = "an \"Err\", and nothing of it stays";
+    let gone = poll(Duration::from_secs(2), || {
+        let free = mounts::loops(&root).is_empty();
+        (free && mounts::below(&root).len() == 1).then_some(())
+    });
+    if gone.is_none() || !of_size(&root, 64 * MIB)?.is_empty() {
+        return Err(exchange.wrong(expected));
+    }
+    // The disk is as it was.
+    create_with(&mut desk, &name, Value::Null).success(DONE).map(|_| ())
+}
+
+fn crash(lab: &mut Lab) -> Outcome {
+    let (desk, name, directory) = in_use(lab, "93de")?;
+    let mut desk = lab.restart(desk, "a Mount, kill -9")?;
+    // `docker cp`, while the container of before runs on.
+    mount(&mut desk, &name, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    still_there(&exchange, &directory)
+}
+
+fn tmpfs(lab: &mut Lab) -> Outcome {
+    let size = lab.number(2..8);
+    let options = json!({ "type": "tmpfs", "size": format!("{size}m") });
+    let (mut desk, name) = with_volume(lab, &options)?;
+    let call = use_call("VolumeDriver.Mount", &name, "93de");
+    let exchange = desk.call(&call);
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    let size = u64::from(size) * MIB;
+    let (taken, full) = fill(&directory, 2 * size)?;
+    if !full || taken > size || taken + 64 * KIB < size {
+        return Err(exchange.wrong(format!(
+            "a filesystem of {} MiB; it took {} MiB",
+            size / MIB,
+            taken / MIB
+        )));
+    }
+    let options = json!({ "type": "tmpfs", "size": "1m", "keep": "true" });
+    let exchange = create_with(&mut desk, &lab.name(), options);
+    refused(&exchange, &["keep"])
+}
+
+fn keep(lab: &mut Lab) -> Outcome {
+    let with =
+        |size: &str| json!({ "type": "ext4", "size": size, "keep": "true" });
+    let (mut desk, name) = with_volume(lab, &with("16m"))?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    fs::write(directory.join("file"), &name)?;
+    unmount(&mut desk, &name, "93de")?;
+    remove_it(&mut desk, &name)?;
+    not_found(&mut desk, &name)?;
+    for options in [with("24m"), json!({ "type": "dir" })] {
+        let exchange = create_with(&mut desk, &name, options);
+        exchange.failure(
+            "an \"Err\": files of another filesystem were kept with this name",
+        )?;
+        not_found(&mut desk, &name)?;
+    }
+    create_with(&mut desk, &name, with("16m")).success(DONE)?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    let text = fs::read_to_string(directory.join("file")).ok();
+    match text == Some(name) {
+        true => Ok(()),
+        false => Err(exchange.wrong("the file that was kept")),
+    }
+}
+
+fn stale(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, _) = in_use(lab, "93de")?;
+    mount(&mut desk, &name, "93de")?;
+    mount(&mut desk, &name, "a1b2")?;
+    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+    exchange.success("200 and {}: no container has it any more")?;
+    match left(&desk).is_none()
+        && of_size(&desk.volumes(), 16 * MIB)?.is_empty()
+    {
+        true => not_found(&mut desk, &name),
+        false => Err(exchange.wrong("nothing of it stays")),
+    }
+}
+
+/// A process that has, as a container does, mounts of its own.
+fn holder(desk: &Desk) -> anyhow::Result<(Child, Guard)> {
+    // It has a copy of everything that is mounted, and of that it gives back
+    // what belongs to other checks.
+    const HOLD: &str = "while read -r _ _ _ _ path _; do
+            case $path in
+            \"$WORKSHOP_FOLDER\"/*) ;;
+            */workshop-*) umount \"$path\" ;;
+            esac
+        done </proc/self/mountinfo
+        exec sleep 60";
+    let mut holder = Command::new("unshare");
+    holder
+        .args(["--mount", "--propagation", "private", "sh", "-c", HOLD])
+        .env(cleanup::MARK, desk.folder().canonicalize()?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let (child, guard) = Guard::group(|| holder.spawn())?;
+    let name = format!("/proc/{}/comm", child.id());
+    let asleep = poll(Duration::from_secs(5), || {
+        let name = fs::read_to_string(&name).unwrap_or_default();
+        (name == "sleep\n").then_some(())
+    });
+    match asleep {
+        Some(()) => Ok((child, guard)),
+        None => anyhow::bail!("unshare made no namespace"),
+    }
+}
+
+fn elsewhere(lab: &mut Lab) -> Outcome {
+    for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let directory = mount(&mut desk, &name, "93de")?;
+        fs::write(directory.join("file"), &name)?;
+        let (mut child, guard) = holder(&desk)?;
+        unmount(&mut desk, &name, "93de")?;
+        desk.say_before("an Unmount, but a process has it mounted for itself");
+        let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+        let id = child.id().to_string();
+        let expected = "an \"Err\" that names the process which has it mounted";
+        if !exchange.failure(expected)?.contains(&id) {
+            return Err(exchange.wrong(expected));
+        }
+        found(&mut desk, &name)?;
+        drop(guard);
+        let _ = child.wait();
+        desk.say_before("that process ended");
+        let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+        exchange.success("200 and {}: nobody has it any more")?;
+        if left(&desk).is_some() {
+            return Err(exchange.wrong("nothing of it stays"));
+        }
+    }
+    Ok(())
+}

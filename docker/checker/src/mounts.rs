@@ -1,0 +1,176 @@
+//! What plugins of step 8 mount, and the loop devices below it. Only Linux has
+//! both; elsewhere there is nothing to find.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::engine::on_path;
+
+/// One line of a mount table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `7:0`, the same for every mount of one filesystem.
+    pub device: String,
+}
+
+/// What a process has mounted; `self` is ours.
+pub fn of(process: &str) -> Vec<Mount> {
+    let table = fs::read(format!("/proc/{process}/mountinfo"));
+    let table = table.unwrap_or_default();
+    table.split(|it| *it == b'\n').filter_map(parse).collect()
+}
+
+/// What is mounted on `folder` or below it, youngest first.
+pub fn below(folder: &Path) -> Vec<Mount> {
+    // The kernel writes paths without links.
+    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let mut mounts = of("self");
+    mounts.retain(|it| it.path.starts_with(&real));
+    mounts.reverse();
+    mounts
+}
+
+fn parse(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|it| *it == b' ').skip(2);
+    let device = String::from_utf8(fields.next()?.to_owned()).ok()?;
+    let path = plain(fields.nth(1)?);
+    Some(Mount { path, device })
+}
+
+/// A path, in which `\040` stands for a blank, and so on.
+fn plain(field: &[u8]) -> PathBuf {
+    let mut plain = Vec::new();
+    let mut rest = field;
+    while let [first, after @ ..] = rest {
+        let code = after.get(..3).filter(|_| *first == b'\\');
+        let code = code.and_then(|it| std::str::from_utf8(it).ok());
+        let code = code.and_then(|it| u8::from_str_radix(it, 8).ok());
+        plain.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    PathBuf::from(OsString::from_vec(plain))
+}
+
+/// The loop devices whose files are in `folder` or below it.
+pub fn loops(folder: &Path) -> Vec<PathBuf> {
+    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let mut loops = Vec::new();
+    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let Ok(file) = fs::read(entry.path().join("loop/backing_file")) else {
+            continue;
+        };
+        // A line, and a mark if the file has been removed.
+        let file = PathBuf::from(OsString::from_vec(file));
+        let start = [real.as_os_str().as_bytes(), b"/"].concat();
+        if file.as_os_str().as_bytes().starts_with(&start) {
+            loops.push(Path::new("/dev").join(entry.file_name()));
+        }
+    }
+    loops
+}
+
+/// Unmounts what is mounted below `folder` and is `ours`, and frees its loop
+/// devices. Returns what it did, and what it could not do.
+pub fn free(
+    folder: &Path,
+    ours: impl Fn(&Path) -> bool,
+) -> Vec<Result<String, String>> {
+    let mut told = Vec::new();
+    for Mount { path, .. } in below(folder) {
+        if !ours(&path) {
+            continue;
+        }
+        told.push(match run("umount", &path) {
+            Ok(()) => Ok(format!("unmounted {}", path.display())),
+            Err(why) => Err(format!("{} stays mounted: {why}", path.display())),
+        });
+    }
+    for device in loops(folder) {
+        // The kernel frees most of them by itself, now that they are unmounted.
+        match run("losetup --detach", &device) {
+            Ok(()) => told.push(Ok(format!("freed {}", device.display()))),
+            Err(_) if !loops(folder).contains(&device) => {}
+            Err(why) => told.push(Err(why)),
+        }
+    }
+    told
+}
+
+/// Unmounts, in a mount namespace of our own, what belongs to other checkers:
+/// they have it still, and we have a copy.
+pub fn drop_others(folder: &Path) {
+    let is_theirs = |path: &Path| {
+        let mut names = path.iter().filter_map(|it| it.to_str());
+        names.any(|it| it.starts_with("workshop-")) && !path.starts_with(folder)
+    };
+    for mount in of("self").iter().rev().filter(|it| is_theirs(&it.path)) {
+        let _ = run("umount", &mount.path);
+    }
+}
+
+fn run(words: &str, path: &Path) -> Result<(), String> {
+    let mut words = words.split(' ');
+    let program = words.next().unwrap_or_default();
+    let output = Command::new(program)
+        .args(words)
+        .arg(path)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(said.trim().to_owned())
+        }
+        Err(err) => Err(format!("{program}: {err}")),
+    }
+}
+
+/// Why this machine cannot mount a filesystem in a file; none if it can.
+pub fn missing() -> Option<String> {
+    let needs = "needs root and loop devices (make sandbox)";
+    if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
+        return Some(needs.to_owned());
+    }
+    for (program, package) in [
+        ("mount", "mount"),
+        ("mkfs.ext4", "e2fsprogs"),
+        ("losetup", "mount"),
+        ("unshare", "util-linux"),
+    ] {
+        let there = on_path(program)
+            || Path::new("/usr/sbin").join(program).is_file()
+            || Path::new("/sbin").join(program).is_file();
+        if !there {
+            return Some(format!("no {program} here (apt install {package})"));
+        }
+    }
+    let mut probe = Command::new("unshare");
+    probe.args(["--mount", "sh", "-c"]);
+    probe.arg("mount -t tmpfs tmpfs /tmp && losetup --find");
+    let can = probe.stdin(Stdio::null()).output();
+    match can.is_ok_and(|it| it.status.success()) {
+        true => None,
+        false => Some(needs.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_table_is_read() {
+        let line = b"42 27 7:0 / /a\\040b/files rw - ext4 /dev/loop0 rw";
+        let path = PathBuf::from("/a b/files");
+        let device = "7:0".to_owned();
+        assert_eq!(parse(line), Some(Mount { path, device }));
+        assert_eq!(parse(b""), None);
+    }
+}

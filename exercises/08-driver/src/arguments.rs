@@ -1,0 +1,121 @@
+//! What the plugin is told on its command line.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Where a dockerd looks for the plugin that `-d workshop` names.
+const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
+
+/// The folder of all volumes.
+const DEFAULT_ROOT: &str =
+    concat!("/var/lib/workshop/", env!("CARGO_PKG_NAME"));
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+usage: PROGRAM [SOCKET] [ROOT] [--tcp HOST:PORT] [--spec FILE] [--anyone]
+
+A Docker plugin on a Unix socket, by default where Docker looks for a plugin
+named workshop, with a folder for each volume in ROOT. RUST_LOG=debug logs
+what Docker sends, too.
+
+--tcp HOST:PORT  listen there too; port 0 means any that is free
+--spec FILE      write that address to FILE for as long as the plugin runs:
+                 NAME.spec or NAME.json in /etc/docker/plugins makes it the
+                 plugin that `-d NAME` names
+--anyone         HOST may be an address that other machines can reach";
+
+/// What was asked for.
+pub struct Arguments {
+    /// Where to listen.
+    pub socket: PathBuf,
+    /// Where the volumes are.
+    pub root: PathBuf,
+    /// Where else to listen, as `HOST:PORT`.
+    pub tcp: Option<String>,
+    /// The file that tells Docker of `tcp`.
+    pub spec: Option<PathBuf>,
+    /// Whether strangers may reach `tcp`.
+    pub anyone: bool,
+}
+
+impl Arguments {
+    /// What the words after the program's name ask for.
+    pub fn read(mut words: impl Iterator<Item = OsString>) -> Result<Self> {
+        let (mut tcp, mut spec, mut anyone) = (None, None, false);
+        let mut places = Vec::new();
+        while let Some(word) = words.next() {
+            let option = word.to_string_lossy();
+            let mut value = || {
+                words
+                    .next()
+                    .filter(|it| !it.as_encoded_bytes().starts_with(b"-"))
+                    .with_context(|| format!("{option} of what?\n{USAGE}"))
+            };
+            match &*option {
+                "--tcp" => tcp = Some(value()?.to_string_lossy().into_owned()),
+                "--spec" => spec = Some(PathBuf::from(value()?)),
+                "--anyone" => anyone = true,
+                _ if option.starts_with('-') => {
+                    bail!("no option {option}\n{USAGE}")
+                }
+                _ if places.len() == 2 => bail!("why {option}?\n{USAGE}"),
+                _ => places.push(PathBuf::from(word)),
+            }
+        }
+        for (is_set, option) in
+            [(spec.is_some(), "--spec"), (anyone, "--anyone")]
+        {
+            let is_right = tcp.is_some() || !is_set;
+            ensure!(is_right, "{option} without --tcp\n{USAGE}");
+        }
+        let mut places = places.into_iter();
+        Ok(Self {
+            socket: places.next().unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            root: places.next().unwrap_or_else(|| DEFAULT_ROOT.into()),
+            tcp,
+            spec,
+            anyone,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &str) -> Result<Arguments> {
+        Arguments::read(words.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn places_and_options_come_in_any_order() {
+        let words = "--tcp [::1]:0 a.sock --spec b.spec root --anyone";
+        let read = read(words).unwrap();
+        assert_eq!(read.socket, PathBuf::from("a.sock"));
+        assert_eq!(read.root, PathBuf::from("root"));
+        assert_eq!(read.tcp.as_deref(), Some("[::1]:0"));
+        assert_eq!(read.spec, Some(PathBuf::from("b.spec")));
+        assert!(read.anyone);
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_by_name() {
+        for (words, named) in [
+            ("--tpc a:1", "--tpc"),
+            ("-h", "-h"),
+            ("a.sock --tcp", "--tcp"),
+            ("--tcp --anyone", "--tcp"),
+            ("--spec a.spec", "--spec"),
+            ("--anyone", "--anyone"),
+            ("a.sock root more", "more"),
+        ] {
+            let refused = read(words).err().unwrap().to_string();
+            let first = refused.lines().next().unwrap();
+            assert!(first.contains(named), "{words}: {refused}");
+            assert!(refused.contains("usage:"), "{words}: {refused}");
+        }
+    }
+}

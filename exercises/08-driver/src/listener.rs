@@ -1,0 +1,219 @@
+//! Where Docker finds the plugin besides its socket, and what tiny_http 0.12
+//! lacks. No lesson needs a line of it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::net::{
+    Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs,
+};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use log::{info, warn};
+use serde_json::json;
+use tiny_http::{Method, Request, Response, Server};
+
+use crate::arguments::Arguments;
+use crate::server;
+use crate::store;
+
+/// The files that lead to us, until this is dropped: Docker waits 15 seconds
+/// for each one that leads to nobody.
+pub struct Traces {
+    socket: PathBuf,
+    /// A file, and what we wrote to it.
+    spec: Option<(PathBuf, String)>,
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        let spec = self.spec.take();
+        // Somebody may have written another address there since.
+        let spec = spec.filter(|(path, text)| {
+            fs::read_to_string(path).is_ok_and(|now| now == *text)
+        });
+        let socket = Some(self.socket.as_path());
+        for path in socket.into_iter().chain(spec.iter().map(|it| &*it.0)) {
+            if let Err(err) = fs::remove_file(path) {
+                warn!("removing {}: {err}", path.display());
+            }
+        }
+    }
+}
+
+/// Listens where the arguments say, or nowhere.
+pub fn bind(arguments: &Arguments) -> Result<(Vec<&'static Listener>, Traces)> {
+    // First, so that what is refused has not been there for a moment.
+    let tcp = arguments.tcp.as_deref();
+    let tcp = tcp.map(|at| bind_tcp(at, arguments.anyone)).transpose()?;
+
+    let socket = arguments.socket.clone();
+    let server = server::bind(&socket)?;
+    info!("listening on {}", socket.display());
+    let mut traces = Traces { socket: socket.clone(), spec: None };
+    let knock = move || drop(UnixStream::connect(&socket));
+    let mut all = vec![Listener::new(server, knock)?];
+
+    if let Some(tcp) = tcp {
+        let address = tcp.local_addr()?;
+        info!("listening on {address}");
+        let address = home(address);
+        if let Some(path) = &arguments.spec {
+            let text = publish(path, address)
+                .with_context(|| format!("--spec {}", path.display()))?;
+            traces.spec = Some((path.clone(), text));
+        }
+        let server = Server::from_listener(tcp, None)
+            .map_err(anyhow::Error::from_boxed)?;
+        let knock = move || drop(TcpStream::connect(address));
+        all.push(Listener::new(server, knock)?);
+    }
+    Ok((all, traces))
+}
+
+fn bind_tcp(at: &str, anyone: bool) -> Result<TcpListener> {
+    let addresses = at
+        .to_socket_addrs()
+        .with_context(|| format!("--tcp {at}: is it HOST:PORT?"))?;
+    let addresses: Vec<_> = addresses.collect();
+    if !addresses.iter().all(|it| it.ip().is_loopback()) {
+        ensure!(
+            anyone,
+            "--tcp {at}: other machines reach it, and there is no password; \
+             take 127.0.0.1, or add --anyone if that is what you want"
+        );
+        warn!(
+            "--anyone: whoever reaches {at} can remove everybody's volumes and \
+             read where their files are. There is no password and no \
+             encryption: a proxy with TLS in front of 127.0.0.1 has both."
+        );
+    }
+    TcpListener::bind(&addresses[..])
+        .with_context(|| format!("--tcp {at}: binding"))
+}
+
+/// The address at which this machine finds us.
+fn home(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// Writes the file that tells Docker of an address, and returns its text.
+fn publish(path: &Path, address: SocketAddr) -> Result<String> {
+    let text = match path.extension().and_then(OsStr::to_str) {
+        Some("spec") => format!("tcp://{address}\n"),
+        Some("json") => {
+            json!({ "Addr": format!("http://{address}") }).to_string()
+        }
+        _ => bail!("Docker reads only what ends in .spec or in .json"),
+    };
+    match fs::read_to_string(path) {
+        Err(err) if err.kind() == ErrorKind::NotFound => {}
+        Ok(had) if had == text || is_stale(&had) => {
+            info!("replacing {}, which a killed plugin left", path.display());
+        }
+        Ok(had) => bail!("it stays, because it is not ours: {}", had.trim()),
+        Err(err) => bail!("it stays, because it is not ours: {err}"),
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    // Docker may look at any moment, and finds the whole text or none.
+    let aside = path.with_extension("new");
+    store::remove(&aside)?;
+    store::write(&aside, text.as_bytes()).map_err(|err| anyhow!("{err}"))?;
+    fs::rename(&aside, path)?;
+    Ok(text)
+}
+
+/// Whether `publish` can have written this, for a plugin that is gone.
+fn is_stale(text: &str) -> bool {
+    let spec = text.strip_prefix("tcp://").and_then(|it| it.strip_suffix('\n'));
+    let json = text.strip_prefix("{\"Addr\":\"http://");
+    let json = json.and_then(|it| it.strip_suffix("\"}"));
+    let address = spec.or(json).and_then(|it| it.parse::<SocketAddr>().ok());
+    address.is_some_and(|it| {
+        it.ip().is_loopback() && TcpStream::connect(it).is_err()
+    })
+}
+
+/// One place where requests arrive.
+pub struct Listener {
+    server: Server,
+    nudge: SyncSender<()>,
+    closed: AtomicBool,
+}
+
+impl Listener {
+    /// Lives as long as the process: when it is dropped, tiny_http removes its
+    /// socket's path, whoever may have it by then.
+    fn new(
+        server: Server,
+        knock: impl Fn() + Send + 'static,
+    ) -> Result<&'static Self> {
+        // In a burst of connections, tiny_http counts a waiting thread twice
+        // and leaves a connection without one until another closes, and Docker
+        // keeps its connections open. So there is one more, closed at once, as
+        // long as requests come.
+        let (nudge, nudges) = mpsc::sync_channel(1);
+        let knock = move || {
+            for () in nudges {
+                knock();
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        thread::Builder::new().name("nudge".to_owned()).spawn(knock)?;
+        let closed = AtomicBool::new(false);
+        Ok(Box::leak(Box::new(Self { server, nudge, closed })))
+    }
+
+    /// The next request, or none once this is closed.
+    pub fn recv(&self) -> Result<Option<Request>> {
+        match self.server.recv() {
+            Ok(request) => {
+                // Full means that a nudge is under way: that one will do.
+                let _ = self.nudge.try_send(());
+                Ok(Some(request))
+            }
+            Err(_) if self.closed.load(Ordering::Relaxed) => Ok(None),
+            // One error ends tiny_http's accepting for good: from then on the
+            // process would only look alive. Whoever supervises it restarts it.
+            Err(err) => Err(err).context("accepting connections"),
+        }
+    }
+
+    /// What has arrived until now is the last that `recv` returns.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.server.unblock();
+    }
+}
+
+/// Answers a request.
+pub fn respond(request: Request, status: u16, text: String) -> io::Result<()> {
+    let reply = Response::from_string(text).with_status_code(status);
+    if request.remote_addr().is_none() {
+        return request.respond(reply);
+    }
+    // Over TCP, tiny_http writes a long reply in two parts without
+    // TCP_NODELAY, and the second one waits 40 ms until the client's kernel
+    // acknowledges the first. So it is one.
+    let mut whole = Vec::new();
+    let is_head = *request.method() == Method::Head;
+    let version = request.http_version().clone();
+    reply.raw_print(&mut whole, version, request.headers(), is_head, None)?;
+    let mut writer = request.into_writer();
+    writer.write_all(&whole)?;
+    writer.flush()
+}

@@ -1,0 +1,82 @@
+//! Sizes, as Docker's users write them: `64m`.
+
+/// One unit is 1024 of the unit before, as everywhere in Docker.
+const UNITS: [&str; 6] = ["", "k", "m", "g", "t", "p"];
+
+/// The bytes of `64m`, `64M`, `64mb`, `64MiB` or `67108864`.
+pub fn parse(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(end);
+    let unit = unit.to_ascii_lowercase();
+    let power = UNITS.iter().position(|it| {
+        let rest = unit.strip_prefix(it);
+        rest.is_some_and(|it| matches!(it, "" | "b" | "ib"))
+    })?;
+    let bytes = count.parse::<u64>().ok()?.checked_mul(1 << (10 * power))?;
+    // The kernel's sizes of files have a sign.
+    (1..=i64::MAX.cast_unsigned()).contains(&bytes).then_some(bytes)
+}
+
+/// The same bytes in the largest unit that leaves no fraction.
+pub fn spell(bytes: u64) -> String {
+    let power = (bytes.trailing_zeros() as usize / 10).min(UNITS.len() - 1);
+    format!("{}{}", bytes >> (10 * power), UNITS[power])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_docker_reads_them() {
+        for (text, bytes, spelled) in [
+            ("1", 1, "1"),
+            ("512b", 512, "512"),
+            ("1000", 1000, "1000"),
+            ("1024", 1 << 10, "1k"),
+            ("64m", 64 << 20, "64m"),
+            ("64M", 64 << 20, "64m"),
+            ("64mb", 64 << 20, "64m"),
+            ("64MiB", 64 << 20, "64m"),
+            ("65536K", 64 << 20, "64m"),
+            ("1536m", 1536 << 20, "1536m"),
+            ("1GiB", 1 << 30, "1g"),
+            ("3t", 3 << 40, "3t"),
+            ("2048t", 2 << 50, "2p"),
+            ("9223372036854775807", i64::MAX as u64, "9223372036854775807"),
+        ] {
+            assert_eq!(parse(text), Some(bytes), "{text}");
+            assert_eq!(spell(bytes), spelled, "{text}");
+            assert_eq!(parse(spelled), Some(bytes), "{spelled}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_none() {
+        for text in [
+            "",
+            "0",
+            "0m",
+            "-1",
+            "+1",
+            "m",
+            "1.5g",
+            "1,5g",
+            "64 m",
+            " 64m",
+            "64x",
+            "64mm",
+            "64bb",
+            "64mi",
+            "0x40",
+            "6e4",
+            "٦٤m",
+            "8192p",
+            "9223372036854775808",
+            "18446744073709551616",
+            "99999999999999999999p",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The socket and the loop around it. Every step needs them; no lesson does.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::{mem, process, thread};
+
+use anyhow::{Context, Result, bail};
+use log::{debug, error, info, warn};
+use tiny_http::{Method, Request, Response, Server};
+
+use crate::listener::{self, Listener};
+use crate::slots::{Slot, Slots};
+use crate::{Plugin, answer};
+
+/// Docker's longest bodies are a few hundred bytes; more than this is no call.
+const LONGEST_BODY: u64 = 1 << 20;
+/// Above this, tiny_http 0.12 dies of allocating the rest of an unread body.
+const ABSURD_BODY: usize = 64 << 20;
+
+/// Listens on `socket`, which is for the user of this process alone.
+///
+/// Fails if a running plugin answers there, or something else is in the place.
+pub fn bind(socket: &Path) -> Result<Server> {
+    let path = socket.display();
+    if let Some(folder) = socket.parent() {
+        let mut private = DirBuilder::new();
+        let made = private.recursive(true).mode(0o700).create(folder);
+        made.with_context(|| format!("making the folder of {path}{HINT}"))?;
+    }
+    let listener = match UnixListener::bind(socket) {
+        Err(err) if err.kind() == ErrorKind::AddrInUse => {
+            make_way(socket)?;
+            UnixListener::bind(socket)
+        }
+        bound => bound,
+    };
+    let listener = listener.with_context(|| format!("binding {path}{HINT}"))?;
+    fs::set_permissions(socket, Permissions::from_mode(0o600))?;
+    Server::from_listener(listener, None).map_err(anyhow::Error::from_boxed)
+}
+
+/// What helps against both a folder of root's and a path over 107 bytes.
+const HINT: &str = " (as root, or give the path of another, shorter socket)";
+
+/// Removes the socket that a killed plugin left behind, and nothing else.
+///
+/// A socket file outlives its process, and nobody can bind to a path that
+/// exists.
+fn make_way(socket: &Path) -> Result<()> {
+    let path = socket.display();
+    if !fs::symlink_metadata(socket)?.file_type().is_socket() {
+        bail!("{path} is no socket, so it stays: move it away");
+    }
+    match UnixStream::connect(socket) {
+        Ok(_) => bail!("a running plugin answers on {path}: stop it first"),
+        Err(err) if err.kind() == ErrorKind::ConnectionRefused => {
+            info!("removing {path}, which a killed plugin left behind");
+            fs::remove_file(socket).with_context(|| format!("removing {path}"))
+        }
+        Err(err) => Err(err).with_context(|| format!("asking who has {path}")),
+    }
+}
+
+/// Answers the calls that arrive at one place, in a thread of its own, which
+/// sends word when it ends.
+pub fn start(
+    listener: &'static Listener,
+    plugin: &Arc<Plugin>,
+    slots: &Arc<Slots>,
+    ended: Sender<Result<()>>,
+) -> Result<()> {
+    let (plugin, slots) = (Arc::clone(plugin), Arc::clone(slots));
+    let serve = move || {
+        let _ = ended.send(serve(listener, &plugin, &slots));
+    };
+    thread::Builder::new().name("serve".to_owned()).spawn(serve)?;
+    Ok(())
+}
+
+/// Answers calls, many at once, until there are no more.
+fn serve(
+    listener: &Listener,
+    plugin: &Arc<Plugin>,
+    slots: &Arc<Slots>,
+) -> Result<()> {
+    loop {
+        slots.await_free()?;
+        let Some(request) = listener.recv()? else { return Ok(()) };
+        let slot = slots.take(call(&request));
+        let plugin = Arc::clone(plugin);
+        // A call that is slow, or whose body is, holds up its own thread only.
+        thread::Builder::new()
+            .name("call".to_owned())
+            .spawn(move || handle(request, &slot, &plugin))
+            .context("starting a thread for a call")?;
+    }
+}
+
+fn call(request: &Request) -> String {
+    format!("{} {}", request.method(), request.url())
+}
+
+fn handle(mut request: Request, slot: &Slot, plugin: &Plugin) {
+    let call = call(&request);
+    if request.body_length().is_some_and(|length| length > ABSURD_BODY) {
+        warn!("{call} -> 413, and its connection is given up");
+        let refusal = Response::from_string("workshop: an absurd length");
+        // Dropping the request would allocate that length, so it never drops.
+        mem::forget(request.upgrade("", refusal.with_status_code(413)));
+        return;
+    }
+    let (status, text) = match read(&mut request) {
+        Ok(body) => {
+            slot.works();
+            answer_whatever_happens(request.url(), &body, plugin)
+        }
+        Err(refusal) => refusal,
+    };
+    slot.answers();
+    match status {
+        200 => info!("{call} -> 200"),
+        _ => warn!("{call} -> {status} {text}"),
+    }
+    if let Err(err) = listener::respond(request, status, text) {
+        warn!("{call}: the client did not take its answer: {err}");
+    }
+}
+
+/// The whole body of a call, or the refusal that it gets instead.
+fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
+    let refuse = |status, why| Err((status, format!("workshop: {why}")));
+    if request.headers().iter().any(|header| {
+        header.field.equiv("Connection")
+            && header.value.as_str().to_ascii_lowercase().contains("upgrade")
+    }) {
+        // tiny_http gives such a body no end: reading it would wait for ever.
+        return refuse(400, "no call upgrades its connection".to_owned());
+    }
+    let mut body = Vec::new();
+    // Read before the method is judged: an unread body holds up the loop.
+    let mut bounded = request.as_reader().take(LONGEST_BODY + 1);
+    if let Err(err) = bounded.read_to_end(&mut body) {
+        return refuse(400, format!("reading the body: {err}"));
+    }
+    debug!("{}", String::from_utf8_lossy(&body).trim_end());
+    match request.method() {
+        _ if body.len() as u64 > LONGEST_BODY => {
+            refuse(413, format!("over {LONGEST_BODY} bytes are no call"))
+        }
+        Method::Post => Ok(body),
+        other => refuse(405, format!("Docker sends POST, not {other}")),
+    }
+}
+
+/// `answer`, or 500 and the words of its panic: a `todo!` that was reached, or
+/// a bug. A dropped connection would cost Docker 15 seconds and say `EOF`.
+fn answer_whatever_happens(
+    path: &str,
+    body: &[u8],
+    plugin: &Plugin,
+) -> (u16, String) {
+    // A panic leaves every volume whole, as a crash does.
+    let answer = AssertUnwindSafe(|| answer(path, body, plugin));
+    panic::catch_unwind(answer).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        (500, format!("workshop: {}", text.unwrap_or("a bug, see the log")))
+    })
+}
+
+/// Logs every panic, and ends the process where no caller would learn of one.
+///
+/// Our threads have names. tiny_http's have none, and without one of them the
+/// process would live on, deaf.
+pub fn watch_panics() {
+    panic::set_hook(Box::new(|panic| {
+        error!("{panic}");
+        if thread::current().name().is_none() {
+            process::exit(101);
+        }
+    }));
+}

@@ -1,0 +1,416 @@
+//! The volumes, each of them a folder in ROOT. No HTTP here.
+//!
+//! In `ROOT/NAME`, `volume.json` says what the volume is, and `files` is what
+//! containers see; see `filesystem.rs` for what else there may be. No volume's
+//! name starts with a dot, so what does is ours.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use log::{error, info, warn};
+
+use crate::clock::rfc3339;
+use crate::filesystem::{self, IMAGE};
+use crate::mounts;
+use crate::options::{Kind, Settings};
+use crate::protocol::{Failure, Listed, Options, Volume};
+use crate::store::{self, names, remove, rename, sync, write};
+
+/// All volumes that Docker has created and not yet removed.
+///
+/// Their folders are all there is: what is not in memory is not lost with it.
+pub struct Volumes {
+    root: PathBuf,
+    /// For as long as we live, no other plugin gets this ROOT.
+    _lock: File,
+}
+
+/// In a volume's folder: what containers see.
+pub const FILES: &str = "files";
+/// In a volume's folder: its options, as `docker volume inspect` shows them.
+const STATE: &str = "volume.json";
+
+/// In ROOT: volumes in the making. Half of one is none.
+const NEW: &str = ".new";
+/// In ROOT: volumes that are removed, while their files go.
+const REMOVED: &str = ".removed";
+/// In ROOT: volumes that are removed, and whose files stay.
+const KEPT: &str = ".kept";
+/// In ROOT: what was a volume, and cannot be read.
+const UNREADABLE: &str = ".unreadable";
+
+/// What is known of a volume besides its name.
+struct Known {
+    settings: Settings,
+    /// When its file was written.
+    created: SystemTime,
+}
+
+impl Known {
+    /// As the file in a volume's folder says.
+    fn read(folder: &Path) -> io::Result<Self> {
+        let wrong = |err: String| io::Error::new(ErrorKind::InvalidData, err);
+        store::folder(folder)?;
+        let path = folder.join(STATE);
+        let text = store::read(&path)?;
+        let options = serde_json::from_slice(&text)
+            .map_err(|err| wrong(err.to_string()))?;
+        let settings =
+            Settings::read(&options).map_err(|err| wrong(err.to_string()))?;
+        Ok(Self { settings, created: fs::metadata(path)?.modified()? })
+    }
+}
+
+impl Volumes {
+    /// The volumes in `root`, which is made if missing. What a crash has left
+    /// half made or half removed goes.
+    pub fn new(root: &Path) -> Result<Self> {
+        fs::create_dir_all(root)
+            .with_context(|| format!("making {}", root.display()))?;
+        // Docker looks a mountpoint up from another directory than ours, and
+        // the kernel knows mounts by paths without links.
+        let root = root.canonicalize()?;
+        for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("making {}", folder.display()))?;
+        }
+        let lock = File::create(root.join(".lock"))?;
+        lock.try_lock().with_context(|| {
+            format!("another plugin has {}: stop it first", root.display())
+        })?;
+        filesystem::recover(&root);
+        for half in [NEW, REMOVED].map(|it| root.join(it)) {
+            for name in names(&half)? {
+                let path = half.join(name);
+                info!("removing {}, which a crash has left", path.display());
+                match remove(&path) {
+                    // A mount that was begun before the crash, and ended now.
+                    Err(err) if err.kind() == ErrorKind::ResourceBusy => {
+                        warn!("{} stays: {err}", path.display());
+                    }
+                    gone => gone.with_context(|| {
+                        format!("removing {}", path.display())
+                    })?,
+                }
+            }
+        }
+        info!("{} volumes in {}", names(&root)?.len(), root.display());
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// Makes a volume that from here on outlives every crash.
+    ///
+    /// A name that is taken by the same options is no mistake: whoever asks
+    /// twice gets what they asked for. With other options it is one.
+    pub fn create(
+        &self,
+        name: String,
+        options: &Options,
+    ) -> Result<(), Failure> {
+        let Some(folder) = self.folder(&name) else {
+            return Err(Failure::BadName(name));
+        };
+        let settings = Settings::read(options)?;
+        if let Some(had) = self.known(&name)? {
+            let had = had.settings.spelled();
+            return match difference(&had, &settings.spelled()) {
+                Some(what) => Err(Failure::OtherOptions(name, what)),
+                None => Ok(()),
+            };
+        }
+
+        // No call looks there. A crash from here to the rename leaves what the
+        // next start removes, or kept files where they were.
+        let making = self.making(&name, &settings)?;
+        if let Err(failure) = fill(&making, &settings) {
+            if making.starts_with(self.root.join(NEW)) {
+                let _ = remove(&making);
+            }
+            return Err(failure);
+        }
+        rename(&making, &folder)?;
+        sync(&self.root)
+    }
+
+    /// What Docker may know about a volume.
+    pub fn get(&self, name: &str) -> Result<Volume, Failure> {
+        let Some(known) = self.known(name)? else {
+            return Err(Failure::NoSuchVolume(name.to_owned()));
+        };
+        Ok(Volume {
+            name: name.to_owned(),
+            mountpoint: self.files(name),
+            created_at: rfc3339(known.created),
+            status: known.settings.spelled(),
+        })
+    }
+
+    /// All volumes, by name. This reads names only, and no volume's file.
+    pub fn list(&self) -> Result<Vec<Listed>, Failure> {
+        let names = names(&self.root)
+            .map_err(Failure::system("reading", &self.root))?;
+        let listed =
+            |name: String| Listed { mountpoint: self.files(&name), name };
+        Ok(names.into_iter().map(listed).collect())
+    }
+
+    /// Where a container finds the files of a volume. Each use has an ID.
+    pub fn mount(&self, name: &str, id: &str) -> Result<PathBuf, Failure> {
+        let settings = self.settings(name)?;
+        let files = self.files(name);
+        // Docker reports a missing directory with the words of its runtime.
+        store::folder(&files)
+            .map_err(Failure::system("looking for", &files))?;
+        if settings.kind != Kind::Dir {
+            if self.folder(id).is_none() {
+                return Err(Failure::BadName(id.to_owned()));
+            }
+            filesystem::take(&self.root.join(name), &settings, id)?;
+        }
+        Ok(files)
+    }
+
+    /// A container has ended. Others may go on, and the files stay. An ID that
+    /// nobody uses is no mistake: whoever asks twice gets what they asked for.
+    pub fn unmount(&self, name: &str, id: &str) -> Result<(), Failure> {
+        let settings = self.settings(name)?;
+        if settings.kind == Kind::Dir || self.folder(id).is_none() {
+            return Ok(());
+        }
+        filesystem::give_back(&self.root.join(name), id)
+    }
+
+    /// Removes a volume, with its files unless they are to be kept. Docker asks
+    /// for this only if no container has the volume.
+    pub fn remove(&self, name: &str) -> Result<(), Failure> {
+        let settings = self.settings(name)?;
+        let folder = self.root.join(name);
+        if settings.kind != Kind::Dir {
+            filesystem::release(name, &folder, &settings)?;
+        }
+        let mounted = mounts::below(&folder);
+        let mounted =
+            mounted.map_err(Failure::system("asking for", &folder))?;
+        if let Some(path) = mounted.first() {
+            let who = format!("something is mounted on {}", path.display());
+            return Err(Failure::InUse(name.to_owned(), who));
+        }
+        if settings.keep {
+            let kept = self.root.join(KEPT).join(name);
+            rename(&folder, &kept)?;
+            sync(&self.root)?;
+            let files = kept.join(FILES);
+            info!("{name} is gone, its files stay in {}", files.display());
+            return Ok(());
+        }
+
+        // From the rename on there is no such volume, whatever happens to its
+        // files; the next start removes those that a crash leaves.
+        let removed = self.root.join(REMOVED).join(name);
+        remove(&removed).map_err(Failure::system("removing", &removed))?;
+        rename(&folder, &removed)?;
+        sync(&self.root)?;
+        if let Err(err) = remove(&removed) {
+            warn!("{name} is gone, {} is not: {err}", removed.display());
+        }
+        Ok(())
+    }
+
+    /// What all options of a volume come to.
+    fn settings(&self, name: &str) -> Result<Settings, Failure> {
+        match self.known(name)? {
+            Some(known) => Ok(known.settings),
+            None => Err(Failure::NoSuchVolume(name.to_owned())),
+        }
+    }
+
+    /// What is known of a volume, if there is one of this name.
+    ///
+    /// One that cannot be read is set aside: nobody else's has to wait for it.
+    fn known(&self, name: &str) -> Result<Option<Known>, Failure> {
+        let Some(folder) = self.folder(name) else { return Ok(None) };
+        let err = match Known::read(&folder) {
+            Ok(known) => return Ok(Some(known)),
+            Err(_) if fs::symlink_metadata(&folder).is_err() => {
+                return Ok(None);
+            }
+            Err(err) => err,
+        };
+
+        if err.raw_os_error().is_some() && err.kind() != ErrorKind::NotFound {
+            // The next call may have more luck with it.
+            return Err(Failure::system("reading", &folder)(err));
+        }
+        let aside = self.root.join(UNREADABLE).join(rfc3339(SystemTime::now()));
+        fs::create_dir_all(&aside)
+            .map_err(Failure::system("making", &aside))?;
+        rename(&folder, &aside.join(name))?;
+        error!("{name} cannot be read ({err}): it is in {}", aside.display());
+        Ok(None)
+    }
+
+    /// The folder in which a volume is made: an empty one, or the one of a
+    /// volume of this name whose files were kept.
+    fn making(
+        &self,
+        name: &str,
+        settings: &Settings,
+    ) -> Result<PathBuf, Failure> {
+        let kept = self.root.join(KEPT).join(name);
+        if store::folder(&kept).is_ok()
+            && store::folder(&kept.join(FILES)).is_ok()
+        {
+            same_files(&kept, settings)?;
+            info!("{name} has the files of {} again", kept.display());
+            return Ok(kept);
+        }
+        let new = self.root.join(NEW).join(name);
+        remove(&new)
+            .and_then(|()| fs::create_dir(&new))
+            .map_err(Failure::system("making", &new))?;
+        Ok(new)
+    }
+
+    /// The mountpoint of a volume that there is.
+    fn files(&self, name: &str) -> PathBuf {
+        self.root.join(name).join(FILES)
+    }
+
+    /// The folder for a name, if a volume may have that name.
+    ///
+    /// Docker checks none of these names: `..`, `/etc` and `a/../../b` arrive as
+    /// they are typed.
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        let allowed =
+            |byte| u8::is_ascii_alphanumeric(byte) || b"_.-".contains(byte);
+        let plain = match name.as_bytes() {
+            [first, rest @ ..] => {
+                first.is_ascii_alphanumeric()
+                    && !rest.is_empty()
+                    && rest.iter().all(allowed)
+                    && name.len() <= LONGEST_NAME
+            }
+            [] => false,
+        };
+
+        plain.then(|| self.root.join(name))
+    }
+}
+
+/// Fails unless kept files are of the type and the size that are asked for: no
+/// volume is made anew over what somebody wanted to keep.
+fn same_files(kept: &Path, settings: &Settings) -> Result<(), Failure> {
+    let had = match Known::read(kept) {
+        Ok(known) => known.settings,
+        // What is in there, nobody knows any more.
+        Err(err) if kept.join(IMAGE).exists() => {
+            return Err(Failure::system("reading", kept)(err));
+        }
+        Err(_) => Settings::read(&Options::new())?,
+    };
+    if (had.kind, had.size) == (settings.kind, settings.size) {
+        return Ok(());
+    }
+    let spelled = had.spelled();
+    let pairs = ["type", "size"].map(|key| spelled.get_key_value(key));
+    let pairs = pairs.into_iter().flatten().map(|(k, v)| format!("{k}={v}"));
+    let kind = pairs.collect::<Vec<_>>().join(" ");
+    Err(Failure::OtherFiles(kept.to_owned(), kind))
+}
+
+/// Makes of a folder what a volume has.
+fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
+    let files = folder.join(FILES);
+    fs::create_dir_all(&files).map_err(Failure::system("making", &files))?;
+    match settings.kind {
+        Kind::Dir => {
+            own(&files, settings)?;
+            sync(&files)?;
+        }
+        _ => filesystem::make(folder, settings)?,
+    }
+
+    // Never none: what is in kept files could not be told.
+    let (new, state) = (folder.join(".new"), folder.join(STATE));
+    remove(&new).map_err(Failure::system("removing", &new))?;
+    let options = serde_json::to_vec(&settings.spelled());
+    write(&new, &options.expect("keys are strings, so JSON can say it"))?;
+    rename(&new, &state)?;
+    sync(folder)
+}
+
+/// Gives a volume's directory the owner and the mode that were asked for.
+pub fn own(files: &Path, settings: &Settings) -> Result<(), Failure> {
+    // Not while making it: this process's umask would take bits away, and a
+    // directory that was there would keep its mode.
+    let mode = Permissions::from_mode(settings.mode);
+    File::open(files)
+        .and_then(|files| {
+            // In this order: a change of owner may take bits away, too.
+            fchown(&files, settings.uid, settings.gid)?;
+            files.set_permissions(mode)
+        })
+        .map_err(Failure::system("setting the owner and mode of", files))
+}
+
+/// What a directory's name may have on every common filesystem, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The first option that is not the same on both sides, in words.
+fn difference(had: &Options, wanted: &Options) -> Option<String> {
+    let keys = had.keys().chain(wanted.keys());
+    let mut different = keys.filter(|key| had.get(*key) != wanted.get(*key));
+    let key = different.next()?;
+    let show = |options: &Options| match options.get(key) {
+        Some(value) => format!("{key}={value}"),
+        None => format!("no {key}"),
+    };
+    Some(format!("{}, not {}", show(had), show(wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_names_the_option() {
+        let options = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect()
+        };
+        let none: Options = options(&[]);
+        let small = options(&[("size", "1m")]);
+        let large = options(&[("size", "9m")]);
+        assert_eq!(difference(&small, &small), None);
+        for (had, wanted, words) in [
+            (&small, &large, "size=1m, not size=9m"),
+            (&none, &large, "no size, not size=9m"),
+            (&small, &none, "size=1m, not no size"),
+        ] {
+            assert_eq!(difference(had, wanted).as_deref(), Some(words));
+        }
+    }
+
+    #[test]
+    fn names_keep_to_the_rule() {
+        let root = PathBuf::from("/root");
+        let _lock = File::open("/dev/null").unwrap();
+        let volumes = Volumes { root, _lock };
+        let long = "n".repeat(LONGEST_NAME);
+        for name in ["ab", "a.b", "A_9-", "0..", &long] {
+            let expected = Path::new("/root").join(name);
+            assert_eq!(volumes.folder(name), Some(expected), "{name}");
+        }
+        let too_long = "n".repeat(LONGEST_NAME + 1);
+        for name in
+            ["", "a", "..", "/etc", "a/b", "a\0", "a b", "ü-", ".a", &too_long]
+        {
+            assert_eq!(volumes.folder(name), None, "{name:?}");
+        }
+    }
+}

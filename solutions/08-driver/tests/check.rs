@@ -1,0 +1,8 @@
+//! The finished plugin of this step, through the learner's checks.
+
+#[test]
+fn passes_every_check_of_step_8() {
+    let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
+    let report = checker::grade(8, program).unwrap();
+    assert!(report.passed(), "\n{report}");
+}

@@ -1,0 +1,95 @@
+//! What three generations of dockerd sent while it was restarted and killed:
+//! no use is lost, and Remove ends those that are left over.
+
+use std::path::PathBuf;
+
+use checker::daemon::Call;
+use checker::lab::{Desk, Lab};
+use checker::mounts;
+use checker::plugin::Program;
+use serde_json::{Value, json};
+
+/// Where it was captured, and one volume's calls there, in order.
+///
+/// `+A` is a Mount and `-A` an Unmount with the ID that is called A here, `!` is
+/// `kill -9` of the plugin and its new start, which we add wherever dockerd was
+/// restarted. What follows tells how it must be then: `*` mounted, since a
+/// container runs; `.` unmounted; `?` may be either, for nothing runs, but
+/// dockerd has forgotten a use.
+const CAPTURED: &[(&str, &str)] = &[
+    (
+        "20.10, 26.1, 28.5: docker cp, while it runs and after",
+        "+A* +A* -A* +A* -A* +A* -A* +A* -A* -A. +B. -B.",
+    ),
+    (
+        "20.10, 26.1, 28.5: restarted, killed, with restart=always",
+        "+B* -B. !. +D* !? +D* -D?",
+    ),
+    ("20.10, 26.1, 28.5: restarted, killed", "+A* -A. !. +E* !?"),
+    ("20.10, 26.1, 28.5: not running by then", "+C* -C. !. +F* -F. !."),
+    (
+        "20.10: live restore, which forgets uses",
+        "+A* !* +A* -A* +B* -B* +C* !* +C* -C*",
+    ),
+    (
+        "26.1, 28.5: live restore",
+        "+A* !* +A* -A* +A* -A* -A. +B* !* +B* -B* -B.",
+    ),
+];
+
+fn call(desk: &mut Desk, method: &'static str, more: (&str, Value)) {
+    let call = Call::new(method, &[("Name", json!("demo")), more]);
+    desk.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"));
+}
+
+fn files(desk: &Desk) -> PathBuf {
+    desk.volumes().join("demo/files")
+}
+
+fn is_mounted(desk: &Desk) -> bool {
+    !mounts::below(&files(desk)).is_empty()
+}
+
+#[test]
+fn no_use_is_lost_whatever_dockerd_did() {
+    if let Some(why) = mounts::missing() {
+        println!("skipped: uses, as captured: {why}");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
+    for (source, calls) in CAPTURED {
+        let mut lab = Lab::new(Program::new(program).unwrap());
+        let mut desk = lab.start().unwrap();
+        let options = json!({ "type": "ext4", "size": "4m" });
+        call(&mut desk, "VolumeDriver.Create", ("Opts", options));
+        for (count, word) in calls.split(' ').enumerate() {
+            let case = format!("{source}: {word}, call {count}");
+            let (what, expected) = word.split_at(word.len() - 1);
+            desk = match what.split_at(1) {
+                ("!", _) => lab.restart(desk, "kill -9").unwrap(),
+                (sign, id) => {
+                    let method = match sign {
+                        "+" => "VolumeDriver.Mount",
+                        _ => "VolumeDriver.Unmount",
+                    };
+                    let id = json!(id.repeat(64));
+                    call(&mut desk, method, ("ID", id));
+                    desk
+                }
+            };
+            match expected {
+                "*" => assert!(is_mounted(&desk), "{case}: it is unmounted"),
+                "." => {
+                    // While it is copied from, a container need not run.
+                    let copies = what.starts_with('+');
+                    assert_eq!(is_mounted(&desk), copies, "{case}");
+                }
+                _ => {}
+            }
+        }
+        call(&mut desk, "VolumeDriver.Remove", ("Opts", Value::Null));
+        let root = desk.volumes();
+        assert!(mounts::below(&root).is_empty(), "{source}: after Remove");
+        assert!(mounts::loops(&root).is_empty(), "{source}: after Remove");
+    }
+}
