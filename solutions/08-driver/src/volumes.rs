@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use log::{error, info, warn};
 
 use crate::clock::rfc3339;
-use crate::filesystem::{self, IMAGE};
+use crate::filesystem::{self, IMAGE, USES};
 use crate::mounts;
 use crate::options::{Kind, Settings};
 use crate::protocol::{Failure, Listed, Options, Volume};
@@ -55,6 +55,12 @@ impl Known {
     fn read(folder: &Path) -> io::Result<Self> {
         let wrong = |err: String| io::Error::new(ErrorKind::InvalidData, err);
         store::folder(folder)?;
+        // A link in the place of a part would lead out of ROOT.
+        for part in [FILES, IMAGE, USES] {
+            if folder.join(part).is_symlink() {
+                return Err(wrong(format!("{part} is a link")));
+            }
+        }
         let path = folder.join(STATE);
         let text = store::read(&path)?;
         let options = serde_json::from_slice(&text)
@@ -77,9 +83,12 @@ impl Volumes {
         for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder)
+                .and_then(|()| store::folder(&folder))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
-        let lock = File::create(root.join(".lock"))?;
+        let path = root.join(".lock");
+        let lock = File::create(&path)
+            .with_context(|| format!("opening {}", path.display()))?;
         lock.try_lock().with_context(|| {
             format!("another plugin has {}: stop it first", root.display())
         })?;
@@ -154,9 +163,11 @@ impl Volumes {
     pub fn list(&self) -> Result<Vec<Listed>, Failure> {
         let names = names(&self.root)
             .map_err(Failure::system("reading", &self.root))?;
+        // Where ROOT is a disk of its own, it has a `lost+found`.
+        let names = names.into_iter().filter(|it| self.folder(it).is_some());
         let listed =
             |name: String| Listed { mountpoint: self.files(&name), name };
-        Ok(names.into_iter().map(listed).collect())
+        Ok(names.map(listed).collect())
     }
 
     /// Where a container finds the files of a volume. Each use has an ID.
