@@ -156,7 +156,7 @@ pub struct Listener {
 }
 
 /// So often there is one more connection, whatever comes.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(20);
 
 impl Listener {
     /// Lives as long as the process: when it is dropped, tiny_http removes its
