@@ -55,11 +55,8 @@ impl Known {
     fn read(folder: &Path) -> io::Result<Self> {
         let wrong = |err: String| io::Error::new(ErrorKind::InvalidData, err);
         store::folder(folder)?;
-        // A link in the place of a part would lead out of ROOT.
-        for part in [FILES, IMAGE, USES] {
-            if folder.join(part).is_symlink() {
-                return Err(wrong(format!("{part} is a link")));
-            }
+        if [FILES, IMAGE, USES].iter().any(|it| folder.join(it).is_symlink()) {
+            return Err(wrong("a link in it may lead out of ROOT".to_owned()));
         }
         let path = folder.join(STATE);
         let text = store::read(&path)?;
