@@ -201,9 +201,8 @@ impl Volumes {
         if settings.kind != Kind::Dir {
             filesystem::release(name, &folder, &settings)?;
         }
-        let mounted = mounts::below(&folder);
-        let mounted =
-            mounted.map_err(Failure::system("asking for", &folder))?;
+        let mounted = mounts::below(&folder)
+            .map_err(Failure::system("asking for", &folder))?;
         if let Some(path) = mounted.first() {
             let who = format!("something is mounted on {}", path.display());
             return Err(Failure::InUse(name.to_owned(), who));
