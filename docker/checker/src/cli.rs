@@ -12,7 +12,7 @@ use checker::lab::Lab;
 use checker::plugin::Program;
 use checker::starters::{self, Differences};
 use checker::steps::{self, Kind, Step};
-use checker::{bench, cargo, cleanup, doctor, engine, run, stories};
+use checker::{bench, cargo, cleanup, doctor, engine, proofs, run, stories};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
@@ -27,6 +27,8 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker hint N                      the next hint for the first open hole
   checker rescue                      remove what killed plugins left behind
   checker prove rescue                that the latter does, on a dockerd of our own
+  checker prove [NAME [WHAT N]]       one proof or all, of the last solution or of
+                                      WHAT and N as for check
   checker diff N                      what separates exercise N from its solution
   checker reset N                     put starter N back, keep what was there
   checker test                        prove everything that can be proven here
@@ -38,6 +40,7 @@ checker: plays Docker's half of the plugin protocol, and grades the other
 
 Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
   SEED=NUMBER     replay a run with the same names
+  PROOFS=full     prove, test: try far more than with PROOFS=short
   ENGINE=VERSION  play an older dockerd: 20.10, 26.1 or 28.5 (the default)
   AGAINST=docker  check: play the step's story through a real dockerd instead,
                   in the sandbox, or with ENGINE=private (a dockerd of our
@@ -51,6 +54,16 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
 /// One setting; make passes its own variables on in the environment.
 fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The seed that replays a run.
+fn seed() -> Result<Option<u64>> {
+    let parse = |seed: String| {
+        seed.parse().with_context(|| {
+            format!("SEED={seed} is no number from 0 to {}", u64::MAX)
+        })
+    };
+    setting("SEED").map(parse).transpose()
 }
 
 /// Docker's name for the plugin.
@@ -108,7 +121,19 @@ pub fn main() -> Result<ExitCode> {
             bench::docker::inside(Path::new(file), programs)?;
             Ok(ExitCode::SUCCESS)
         }
+        [proofs::DOCKERD, ref words @ ..] => {
+            cleanup::on_signals()?;
+            let good = proofs::beside_dockerd(words)?;
+            Ok(ExitCode::from(u8::from(!good)))
+        }
         ["prove", "rescue"] => prove_rescue(&root),
+        ["prove"] => prove(&root, None, Kind::Solution.word(), None),
+        ["prove", name] => {
+            prove(&root, Some(name), Kind::Solution.word(), None)
+        }
+        ["prove", name, what, step] => {
+            prove(&root, Some(name), what, Some(step))
+        }
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
         ["bench", ref options @ ..] => bench(&root, options),
@@ -135,12 +160,7 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
         Some(other) => bail!("no AGAINST={other}; there is AGAINST=docker"),
     }
     let mut plan = Plan::new(step.number);
-    plan.seed = match setting("SEED") {
-        Some(seed) => Some(seed.parse().with_context(|| {
-            format!("SEED={seed} is no number from 0 to {}", u64::MAX)
-        })?),
-        None => None,
-    };
+    plan.seed = seed()?;
     if let Some(wanted) = setting("ENGINE") {
         plan.engine = Engine::ALL
             .into_iter()
@@ -276,6 +296,34 @@ fn prove_rescue(root: &Path) -> Result<ExitCode> {
         },
     )?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Tries proofs, with a seed that can be given.
+fn prove(
+    root: &Path,
+    name: Option<&str>,
+    what: &str,
+    step: Option<&str>,
+) -> Result<ExitCode> {
+    let proofs = proofs::choose(name)?;
+    cleanup::on_signals()?;
+    cleanup::sweep();
+    if let Some(status) = proofs::apart()? {
+        return exit_like(status);
+    }
+    let mut subject = proofs::subject(root, what, step)?;
+    if let Some(seed) = seed()? {
+        subject.seed = seed;
+    }
+    let counts = proofs::run(&proofs, &subject)?;
+    println!(
+        "\n{} proven, {} failed, {} skipped (SEED={})",
+        counts.passed,
+        counts.failed,
+        counts.skipped.len(),
+        subject.seed
+    );
+    Ok(ExitCode::from(u8::from(counts.failed > 0)))
 }
 
 fn say_next(root: &Path, step: &Step) {

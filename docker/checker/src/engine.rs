@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::cargo;
 use crate::cleanup::{self, Folder, Guard};
@@ -268,6 +269,39 @@ impl Private {
     pub fn restart(&mut self) -> Result<()> {
         self.stop();
         self.dockerd = dockerd(&self.log)?;
+        self.await_answer()
+    }
+
+    /// `kill -9`: its containers live on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        self.dockerd.kill().context("killing dockerd")?;
+        self.dockerd.wait().context("awaiting dockerd's end")?;
+        // Its containerd dies of that. In here we are process 1, which has to
+        // await it: to the next dockerd, a zombie would look alive.
+        let file = "/run/docker/containerd/containerd.pid";
+        let id = fs::read_to_string(file).unwrap_or_default();
+        let id = id.trim().parse().ok().and_then(Pid::from_raw);
+        poll(Duration::from_secs(5), || match id {
+            Some(_) => match waitpid(id, WaitOptions::NOHANG) {
+                Ok(None) => None,
+                Ok(Some(_)) | Err(_) => Some(()),
+            },
+            None => Some(()),
+        });
+        Ok(())
+    }
+
+    /// Starts it again, if it has ended.
+    ///
+    /// # Errors
+    /// With the end of its log, when it does not answer in time.
+    pub fn start_again(&mut self) -> Result<()> {
+        if self.dockerd.try_wait()?.is_some() {
+            self.dockerd = dockerd(&self.log)?;
+        }
         self.await_answer()
     }
 

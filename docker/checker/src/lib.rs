@@ -11,6 +11,7 @@
 //! - [`stories`] and [`engine`]: the same steps played by a real dockerd.
 //! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
+//! - [`proofs`]: what no check can show: every crash, full disks, hostile names.
 //! - [`test`] and [`sandbox`]: what proves this repository, in one run.
 //! - [`lint`]: what needs no run.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
@@ -34,6 +35,7 @@ pub mod lab;
 pub mod lint;
 pub mod mounts;
 pub mod plugin;
+pub mod proofs;
 pub mod report;
 pub mod rescue;
 pub mod run;

@@ -43,6 +43,7 @@ impl Counts {
 /// When a part cannot even be started.
 pub fn run(root: &Path) -> Result<bool> {
     let mut counts = rust(root)?;
+    counts.add(proofs(root)?);
     counts.add(browser(root)?);
     counts.add(docker(root)?);
     println!();
@@ -154,6 +155,35 @@ fn read_line(line: &str) -> Counts {
         failed: count("failed").unwrap_or(0),
         ..Counts::default()
     }
+}
+
+/// What is proven of the last solution: see [`crate::proofs`].
+fn proofs(root: &Path) -> Result<Counts> {
+    println!("\n== Proofs: checker prove (PROOFS=short, or full)");
+    let mut checker =
+        Command::new(crate::cargo::target()?.join("debug/checker"));
+    checker.current_dir(root).arg("prove");
+    let (output, status) = echoed(&mut checker, |_| true)?;
+    let mut counts = Counts::default();
+    output.iter().for_each(|line| counts.add(read_proof(line)));
+    if !status.success() {
+        counts.failed = counts.failed.max(1);
+    }
+    Ok(counts)
+}
+
+/// What one line of `checker prove` says.
+fn read_proof(line: &str) -> Counts {
+    let mut counts = Counts::default();
+    let line = line.trim_start();
+    if line.starts_with("ok ") {
+        counts.passed = 1;
+    } else if line.starts_with("FAIL ") {
+        counts.failed = 1;
+    } else if let Some(skipped) = line.strip_prefix("skip ") {
+        counts.skipped.push(skipped.trim_start().to_owned());
+    }
+    counts
 }
 
 /// The slides in a browser, which only node can drive.
@@ -319,6 +349,26 @@ mod tests {
                       a\n\ntest result: FAILED. 1 passed; 1 failed";
         let apart = complaints_apart(lines(output));
         assert_eq!(apart, (lines(passed), lines(failed)));
+    }
+
+    #[test]
+    fn proofs_are_counted() {
+        let mut counts = Counts::default();
+        for line in [
+            "  ok    power: the disk: 40 of 40 copies (11.3 s)",
+            "        7 of 40 copies made…",
+            "  FAIL  kill: no",
+            "        got       ok",
+            "  skip  power: no mkfs.xfs here",
+            "1 proven, 1 failed, 1 skipped (SEED=7)",
+        ] {
+            counts.add(read_proof(line));
+        }
+        let skipped = vec!["power: no mkfs.xfs here".to_owned()];
+        assert_eq!(
+            counts,
+            Counts { passed: 1, failed: 1, skipped, ..Counts::default() }
+        );
     }
 
     #[test]

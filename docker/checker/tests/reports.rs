@@ -877,8 +877,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it trusts tiny_http with a burst of connections",
         step: 7,
         file: "src/listener.rs",
-        right: "let _ = self.nudge.try_send(());",
-        wrong: "let _ = &self.nudge;",
+        right: "                knock();\n",
+        wrong: "                let _ = &knock;\n",
         more: &[],
     },
     Wrong {

@@ -10,7 +10,7 @@ use std::net::{
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, RecvTimeoutError::Disconnected, SyncSender};
 use std::thread;
 use std::time::Duration;
 
@@ -155,6 +155,9 @@ pub struct Listener {
     closed: AtomicBool,
 }
 
+/// So often there is one more connection, whatever comes.
+const TICK: Duration = Duration::from_millis(20);
+
 impl Listener {
     /// Lives as long as the process: when it is dropped, tiny_http removes its
     /// socket's path, whoever may have it by then.
@@ -164,11 +167,11 @@ impl Listener {
     ) -> Result<&'static Self> {
         // In a burst of connections, tiny_http counts a waiting thread twice
         // and leaves a connection without one until another closes, and Docker
-        // keeps its connections open. So there is one more, closed at once, as
-        // long as requests come.
+        // keeps its connections open. So there is one more, closed at once, for
+        // each request; and some where only halves of requests come.
         let (nudge, nudges) = mpsc::sync_channel(1);
         let knock = move || {
-            for () in nudges {
+            while nudges.recv_timeout(TICK) != Err(Disconnected) {
                 knock();
                 thread::sleep(Duration::from_millis(1));
             }

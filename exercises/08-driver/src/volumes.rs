@@ -14,11 +14,12 @@ use anyhow::{Context, Result};
 use log::{error, info, warn};
 
 use crate::clock::rfc3339;
-use crate::filesystem::{self, IMAGE};
+use crate::filesystem::{self, IMAGE, USES};
 use crate::mounts;
 use crate::options::{Kind, Settings};
 use crate::protocol::{Failure, Listed, Options, Volume};
-use crate::store::{self, names, remove, rename, sync, write};
+use crate::remove::remove;
+use crate::store::{self, names, rename, sync, write};
 
 /// All volumes that Docker has created and not yet removed.
 ///
@@ -55,6 +56,9 @@ impl Known {
     fn read(folder: &Path) -> io::Result<Self> {
         let wrong = |err: String| io::Error::new(ErrorKind::InvalidData, err);
         store::folder(folder)?;
+        if [FILES, IMAGE, USES].iter().any(|it| folder.join(it).is_symlink()) {
+            return Err(wrong("a link in it may lead out of ROOT".to_owned()));
+        }
         let path = folder.join(STATE);
         let text = store::read(&path)?;
         let options = serde_json::from_slice(&text)
@@ -77,9 +81,12 @@ impl Volumes {
         for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder)
+                .and_then(|()| store::folder(&folder))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
-        let lock = File::create(root.join(".lock"))?;
+        let path = root.join(".lock");
+        let lock = File::create(&path)
+            .with_context(|| format!("opening {}", path.display()))?;
         lock.try_lock().with_context(|| {
             format!("another plugin has {}: stop it first", root.display())
         })?;
@@ -88,14 +95,9 @@ impl Volumes {
             for name in names(&half)? {
                 let path = half.join(name);
                 info!("removing {}, which a crash has left", path.display());
-                match remove(&path) {
-                    // A mount that was begun before the crash, and ended now.
-                    Err(err) if err.kind() == ErrorKind::ResourceBusy => {
-                        warn!("{} stays: {err}", path.display());
-                    }
-                    gone => gone.with_context(|| {
-                        format!("removing {}", path.display())
-                    })?,
+                // No other volume has to wait for it.
+                if let Err(err) = remove(&path) {
+                    warn!("{} stays: {err}", path.display());
                 }
             }
         }
@@ -154,9 +156,11 @@ impl Volumes {
     pub fn list(&self) -> Result<Vec<Listed>, Failure> {
         let names = names(&self.root)
             .map_err(Failure::system("reading", &self.root))?;
+        // Where ROOT is a disk of its own, it has a `lost+found`.
+        let names = names.into_iter().filter(|it| self.folder(it).is_some());
         let listed =
             |name: String| Listed { mountpoint: self.files(&name), name };
-        Ok(names.into_iter().map(listed).collect())
+        Ok(names.map(listed).collect())
     }
 
     /// Where a container finds the files of a volume. Each use has an ID.
@@ -193,9 +197,8 @@ impl Volumes {
         if settings.kind != Kind::Dir {
             filesystem::release(name, &folder, &settings)?;
         }
-        let mounted = mounts::below(&folder);
-        let mounted =
-            mounted.map_err(Failure::system("asking for", &folder))?;
+        let mounted = mounts::below(&folder)
+            .map_err(Failure::system("asking for", &folder))?;
         if let Some(path) = mounted.first() {
             let who = format!("something is mounted on {}", path.display());
             return Err(Failure::InUse(name.to_owned(), who));

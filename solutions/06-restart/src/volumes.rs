@@ -72,9 +72,12 @@ impl Volumes {
         for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder)
+                .and_then(|()| store::folder(&folder))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
-        let lock = File::create(root.join(".lock"))?;
+        let path = root.join(".lock");
+        let lock = File::create(&path)
+            .with_context(|| format!("opening {}", path.display()))?;
         lock.try_lock().with_context(|| {
             format!("another plugin has {}: stop it first", root.display())
         })?;
@@ -82,7 +85,7 @@ impl Volumes {
             for name in names(&half)? {
                 let path = half.join(name);
                 info!("removing {}, which a crash has left", path.display());
-                // Nobody else's volume has to wait for it.
+                // No other volume has to wait for it.
                 if let Err(err) = remove(&path) {
                     warn!("{} stays: {err}", path.display());
                 }
@@ -138,9 +141,11 @@ impl Volumes {
     pub fn list(&self) -> Result<Vec<Listed>, Failure> {
         let names = names(&self.root)
             .map_err(Failure::system("reading", &self.root))?;
+        // Where ROOT is a disk of its own, it has a `lost+found`.
+        let names = names.into_iter().filter(|it| self.folder(it).is_some());
         let listed =
             |name: String| Listed { mountpoint: self.files(&name), name };
-        Ok(names.into_iter().map(listed).collect())
+        Ok(names.map(listed).collect())
     }
 
     /// Where a container finds the files of a volume.

@@ -23,7 +23,7 @@ use crate::volumes::{FILES, own};
 /// In a volume's folder: the file that holds its filesystem.
 pub const IMAGE: &str = "image";
 /// In a volume's folder: a mount for each use of it.
-const USES: &str = "uses";
+pub const USES: &str = "uses";
 
 /// How long a device may take to let go of what nobody has mounted any more.
 const PATIENCE: Duration = Duration::from_secs(1);

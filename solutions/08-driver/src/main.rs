@@ -12,6 +12,7 @@ mod names;
 mod options;
 mod programs;
 mod protocol;
+mod remove;
 mod server;
 mod size;
 mod slots;

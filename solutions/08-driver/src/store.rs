@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-use crate::mounts;
 use crate::protocol::Failure;
 
 /// More than this, in bytes, is no file of ours.
@@ -35,31 +34,17 @@ pub fn sync(folder: &Path) -> Result<(), Failure> {
         .map_err(Failure::system("syncing", folder))
 }
 
-/// Removes whatever has this path, if anything does. What is mounted there is
-/// somebody's, and stays.
-pub fn remove(path: &Path) -> io::Result<()> {
-    if let Some(mounted) = mounts::below(path)?.first() {
-        let words = format!("something is mounted on {}", mounted.display());
-        return Err(io::Error::new(ErrorKind::ResourceBusy, words));
-    }
-    let gone = match fs::remove_dir_all(path) {
-        Err(err) if err.kind() == ErrorKind::NotADirectory => {
-            fs::remove_file(path)
-        }
-        gone => gone,
-    };
-    match gone {
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
-        gone => gone,
-    }
-}
-
 /// Fails unless this is a folder, and no link to one that is elsewhere.
 pub fn folder(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path)?.is_dir() {
+    match is_folder(path)? {
         true => Ok(()),
         false => Err(ErrorKind::NotADirectory.into()),
     }
+}
+
+/// Whether this is a folder; a link to one is none.
+pub fn is_folder(path: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(path)?.is_dir())
 }
 
 /// Reads a file that we wrote, whatever it has become.

@@ -1,0 +1,292 @@
+//! Disks that take nothing any more: ROOT's, and the log's.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::world::{
+    Allowed, Said, Session, create, mount, options, remove, tool, unmount,
+};
+use super::{Need, Proof, Subject};
+use crate::cleanup;
+use crate::daemon::Call;
+use crate::lab::{Fault, Outcome, wrong};
+use crate::plugin::{Place, Program};
+
+const EXT4: &[Need] =
+    &[Need::Root, Need::Loops, Need::Program("mkfs.ext4", "e2fsprogs")];
+
+const fn proof(
+    what: &'static str,
+    needs: &'static [Need],
+    run: fn(&Subject) -> Result<String, Fault>,
+) -> Proof {
+    Proof { name: "full-disk", what, from: 6, needs, run }
+}
+
+pub(super) const PROOFS: &[Proof] = &[
+    proof("no block is left in ROOT, an ext4", EXT4, |it| {
+        starve(it, Disk::Ext4, Lack::Blocks)
+    }),
+    proof("no inode is left in ROOT, an ext4", EXT4, |it| {
+        starve(it, Disk::Ext4, Lack::Inodes)
+    }),
+    proof("no page is left in ROOT, a tmpfs", &[Need::Root], |it| {
+        starve(it, Disk::Tmpfs, Lack::Blocks)
+    }),
+    proof("no inode is left in ROOT, a tmpfs", &[Need::Root], |it| {
+        starve(it, Disk::Tmpfs, Lack::Inodes)
+    }),
+    proof("ROOT becomes read-only after an error of the disk", EXT4, read_only),
+    proof("the log's disk is full", &[Need::Linux], |it| {
+        without_log(it, "exec \"$0\" \"$@\" 2>/dev/full")
+    }),
+    proof("nobody reads the log any more", &[Need::Linux], |it| {
+        without_log(it, "\"$0\" \"$@\" 2>&1 | true")
+    }),
+];
+
+#[derive(Clone, Copy)]
+enum Disk {
+    Ext4,
+    Tmpfs,
+}
+
+#[derive(Clone, Copy)]
+enum Lack {
+    Blocks,
+    Inodes,
+}
+
+const NO_SPACE: &str = "No space left on device";
+const READ_ONLY: &str = "Read-only file system";
+
+/// Volumes that are there before the disk takes nothing any more.
+const OLD: [&str; 3] = ["amber-1", "birch-2", "cedar-3"];
+/// One that is to come.
+const NEW: &str = "delta-4";
+
+impl Disk {
+    /// Mounts a small one where ROOT is.
+    fn mount(self, place: &Place) -> Result<()> {
+        let root = place.volumes();
+        fs::create_dir_all(&root)?;
+        match self {
+            Self::Ext4 => {
+                let image = place.folder().join("disk");
+                if !image.exists() {
+                    File::create(&image)?.set_len(8 << 20)?;
+                    let more = ["-q", "-N", "128", "-m", "0"];
+                    let [quiet, n, inodes, m, reserved] = more;
+                    tool(&[
+                        &"mkfs.ext4",
+                        &quiet,
+                        &n,
+                        &inodes,
+                        &m,
+                        &reserved,
+                        &image,
+                    ])?;
+                }
+                let how = "loop,errors=remount-ro";
+                tool(&[&"mount", &"-o", &how, &image, &root])?;
+                let found = root.join("lost+found");
+                fs::remove_dir(found).or_else(|err| match err.kind() {
+                    ErrorKind::NotFound => Ok(()),
+                    _ => Err(err),
+                })?;
+            }
+            Self::Tmpfs => {
+                let how = "size=1m,nr_inodes=128";
+                tool(&[
+                    &"mount", &"-t", &"tmpfs", &"-o", &how, &"tmpfs", &root,
+                ])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes all that is left, under a name that is no volume's.
+fn fill(root: &Path, lack: Lack) -> Result<()> {
+    let filler = root.join(".filler");
+    fs::create_dir(&filler)?;
+    let full = match lack {
+        Lack::Inodes => (0..10_000)
+            .find_map(|it| File::create(filler.join(it.to_string())).err()),
+        Lack::Blocks => {
+            let mut file = File::create(filler.join("0"))?;
+            // Whole blocks, and each on the disk: else it is but promised.
+            (0..100_000).find_map(|_| {
+                let write = file.write_all(&[1; 4096]);
+                write.and_then(|()| file.sync_data()).err()
+            })
+        }
+    };
+    let err = full.context("the disk takes more than it can have")?;
+    ensure!(err.kind() == ErrorKind::StorageFull, "filling ROOT: {err}");
+    tool(&[&"sync", &"--file-system", &root])?;
+    Ok(())
+}
+
+fn starve(subject: &Subject, disk: Disk, lack: Lack) -> Result<String, Fault> {
+    let place = Place::new()?;
+    let root = place.volumes();
+    disk.mount(&place)?;
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    let mut allowed = prepare(&mut session)?;
+
+    fill(&root, lack)?;
+    let refused = refuses(&mut session, &place, &mut allowed, NO_SPACE)?;
+    fs::remove_dir_all(root.join(".filler"))?;
+
+    works_again(&mut session, &mut allowed)?;
+    drop(session);
+    let mut session = Session::start(&subject.program, &place)?;
+    session.compare(&allowed)?;
+    Ok(format!("{refused} calls refused, then it works again"))
+}
+
+fn read_only(subject: &Subject) -> Result<String, Fault> {
+    let place = Place::new()?;
+    let root = place.volumes();
+    Disk::Ext4.mount(&place)?;
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    let mut allowed = prepare(&mut session)?;
+
+    let source = tool(&[&"findmnt", &"-n", &"-o", &"SOURCE", &root])?;
+    let device = Path::new(source.trim()).file_name().context("a device")?;
+    let trigger = Path::new("/sys/fs/ext4").join(device);
+    fs::write(trigger.join("trigger_fs_error"), "a proof")
+        .context("asking ext4 for an error")?;
+    let refused = refuses(&mut session, &place, &mut allowed, READ_ONLY)?;
+    drop(session);
+    starts_not(subject, &place)?;
+
+    cleanup::unmount(&root);
+    Disk::Ext4.mount(&place)?;
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    works_again(&mut session, &mut allowed)?;
+    Ok(format!("{refused} calls and a start refused, then it works again"))
+}
+
+/// Three volumes, of which the last would keep its files.
+fn prepare(session: &mut Session) -> Result<Allowed, Fault> {
+    let mut allowed = Allowed::new();
+    for name in OLD {
+        let keep = if name == OLD[2] { "true" } else { "false" };
+        let made = options(&[("mode", "0750"), ("keep", keep)]);
+        session.must(&create(name, &made))?;
+        allowed.insert(name.to_owned(), vec![Some(made)]);
+    }
+    allowed.insert(NEW.to_owned(), vec![None]);
+    session.compare(&allowed)?;
+    Ok(allowed)
+}
+
+/// Each call does what it shall, or says why it did not and changes nothing.
+/// Returns how many of them did not.
+fn refuses(
+    session: &mut Session,
+    place: &Place,
+    allowed: &mut Allowed,
+    words: &str,
+) -> Result<usize, Fault> {
+    let made = options(&[("mode", "0750")]);
+    let new = create(NEW, &made);
+    let text = session.must_not(&new)?;
+    clear(&new, &text, place, words)?;
+    session.compare(allowed)?;
+    // The same again is what Docker does.
+    let text = session.must_not(&new)?;
+    clear(&new, &text, place, words)?;
+    let mut refused = 2;
+    session.must(&mount(OLD[0], "full"))?;
+    session.must(&unmount(OLD[0], "full"))?;
+    for name in [OLD[1], OLD[2]] {
+        let call = remove(name);
+        match session.ask(&call) {
+            Said::Yes(_) if words == NO_SPACE => {
+                allowed.insert(name.to_owned(), vec![None]);
+            }
+            Said::No(text) => {
+                refused += 1;
+                clear(&call, &text, place, words)?;
+            }
+            said => return Err(wrong(call, format!("Err: …{words}"), said)),
+        }
+        session.compare(allowed)?;
+    }
+    Ok(refused)
+}
+
+/// Whether an error says what could not be done to which path.
+fn clear(call: &Call, text: &str, place: &Place, words: &str) -> Outcome {
+    let root = place.volumes().display().to_string();
+    match text.contains(&root) && text.contains(words) {
+        true => Ok(()),
+        false => {
+            let expected = format!("an Err with a path in ROOT and {words:?}");
+            Err(wrong(call, expected, text))
+        }
+    }
+}
+
+fn works_again(session: &mut Session, allowed: &mut Allowed) -> Outcome {
+    let made = options(&[("mode", "0750")]);
+    session.compare(allowed)?;
+    session.must(&create(NEW, &made))?;
+    allowed.insert(NEW.to_owned(), vec![Some(made)]);
+    session.compare(allowed)?;
+    for name in OLD {
+        if allowed[name] != [None] {
+            session.must(&remove(name))?;
+            allowed.insert(name.to_owned(), vec![None]);
+        }
+    }
+    session.compare(allowed)
+}
+
+/// A plugin that can write nothing says so, and why, and ends.
+fn starts_not(subject: &Subject, place: &Place) -> Outcome {
+    let sent = "started while ROOT is read-only";
+    let expected = "it ends, and its log has a path in ROOT and why";
+    let mut plugin = crate::plugin::Plugin::spawn(&subject.program, place)?;
+    let Some(status) = plugin.ends_within(crate::daemon::PATIENCE) else {
+        return Err(wrong(sent, expected, "it runs"));
+    };
+    let log = plugin.log();
+    // What it has printed may still be on its way.
+    plugin.kill();
+    let text = log.last_lines(20).join(" | ");
+    let named = text.contains("…/volumes") && text.contains(READ_ONLY);
+    match !status.success() && named {
+        true => Ok(()),
+        false => Err(wrong(sent, expected, format!("{status}: {text}"))),
+    }
+}
+
+/// What the plugin prints gets lost, and nothing else does.
+fn without_log(subject: &Subject, script: &str) -> Result<String, Fault> {
+    const CALLS: usize = 50;
+    let path = subject.program.path().display().to_string();
+    let shell = ["/bin/sh", "/usr/bin/sh"].map(Path::new);
+    let shell = shell.into_iter().find(|it| it.exists()).context("a shell")?;
+    let program = Program::with_args(shell, &["-c", script, &path])?;
+    let place = Place::new()?;
+    let mut session = Session::start(&program, &place)?;
+    let made = options(&[]);
+    for count in 0..CALLS {
+        let name = format!("volume-{count}");
+        session.must(&create(&name, &made))?;
+        session.must_not(&create("..", &made))?;
+        session.must(&remove(&name))?;
+    }
+    session.compare(&Allowed::new())?;
+    Ok(format!("{} calls answered", 3 * CALLS))
+}

@@ -1,0 +1,88 @@
+//! Removing what a container may have made. No lesson needs a line of it.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::mounts;
+use crate::store::is_folder;
+
+/// Removes whatever has this path, if anything does. What is mounted there is
+/// somebody's, and stays.
+pub fn remove(path: &Path) -> io::Result<()> {
+    if let Some(mounted) = mounts::below(path)?.first() {
+        let words = format!("something is mounted on {}", mounted.display());
+        return Err(io::Error::new(ErrorKind::ResourceBusy, words));
+    }
+    match fs::symlink_metadata(path) {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
+        Ok(found) if !found.is_dir() => return fs::remove_file(path),
+        _ => {}
+    }
+    // A container may make folders deeper than a stack and longer than a path.
+    // So what is below a folder moves up, until nothing is below any more.
+    let mut count = 0;
+    let mut more = true;
+    while more {
+        more = false;
+        for entry in fs::read_dir(path)? {
+            let folder = entry?.path();
+            if !is_folder(&folder)? {
+                fs::remove_file(folder)?;
+                continue;
+            }
+            for below in fs::read_dir(&folder)? {
+                let below = below?.path();
+                if is_folder(&below)? {
+                    fs::rename(below, free_name(path, &mut count))?;
+                    more = true;
+                } else {
+                    fs::remove_file(below)?;
+                }
+            }
+            fs::remove_dir(folder)?;
+        }
+    }
+    fs::remove_dir(path)
+}
+
+/// A path in `folder` that nothing has.
+fn free_name(folder: &Path, count: &mut u64) -> PathBuf {
+    loop {
+        *count += 1;
+        let path = folder.join(count.to_string());
+        if fs::symlink_metadata(&path).is_err() {
+            return path;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::os::unix::fs::symlink;
+    use std::process;
+
+    use super::*;
+
+    #[test]
+    fn whatever_it_is_it_is_removed() {
+        let folder =
+            env::temp_dir().join(format!("workshop-remove-{}", process::id()));
+        let outside = folder.with_extension("outside");
+        fs::write(&outside, "").unwrap();
+        // The names that `remove` itself gives are taken.
+        fs::create_dir_all(folder.join("a/b/c/1/2")).unwrap();
+        fs::create_dir_all(folder.join("1/2/3")).unwrap();
+        fs::write(folder.join("2"), "").unwrap();
+        fs::write(folder.join("a/b/file"), "").unwrap();
+        symlink(&outside, folder.join("a/b/c/link")).unwrap();
+        symlink("/", folder.join("a/root")).unwrap();
+
+        remove(&folder).unwrap();
+        assert!(fs::symlink_metadata(&folder).is_err());
+        remove(&folder).unwrap();
+        remove(&outside).unwrap();
+        assert!(fs::symlink_metadata(&outside).is_err());
+    }
+}
