@@ -7,7 +7,6 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -58,9 +57,15 @@ impl Scene {
             .replace("SOLUTION", SOLUTION.to_str().unwrap())
             .replace("ROGUE", ROGUE.to_str().unwrap())
             .replace("FOLDER", self.folder.path().to_str().unwrap());
-        fs::write(self.script(), format!("#!/bin/sh\n{script}\n")).unwrap();
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(self.script(), mode).unwrap();
+        // By a process of its own: as long as a child that another test starts
+        // has inherited the file open for writing, nobody can execute it.
+        let write = "printf '%s\\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
+        let written = Command::new("sh")
+            .args(["-c", write, "sh"])
+            .arg(self.script())
+            .arg(format!("#!/bin/sh\n{script}"))
+            .status();
+        assert!(written.unwrap().success());
     }
 
     fn temp(&self) -> PathBuf {

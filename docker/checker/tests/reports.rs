@@ -1257,6 +1257,20 @@ fn each_check_is_unique_and_says_where_to_mend_what() {
     }
 }
 
+/// Wrong plugins that fail another check, too, on some runs: what they do wrong
+/// meets a clock, or the order in which threads run.
+const BY_CHANCE: &[(&str, &str)] = &[
+    // A second passes between two looks at one volume.
+    ("6.outlives", "6.full-disk"),
+    ("6.outlives", "6.spoiled"),
+    // The crash comes when all files are gone, and the folder is not.
+    ("6.removed", "6.half-removed"),
+    // Any connection may be the one that is left without a thread.
+    ("7.stranded", "7.slow-body"),
+    ("7.stranded", "7.slow-call"),
+    ("7.stranded", "7.one-name"),
+];
+
 #[test]
 fn each_wrong_plugin_fails_its_check_alone_and_reads_as_recorded() {
     let complaints = side_by_side(WRONG, |wrong| {
@@ -1269,10 +1283,15 @@ fn each_wrong_plugin_fails_its_check_alone_and_reads_as_recorded() {
             println!("skipped: {case}: {why}");
             return None;
         }
-        let ids: Vec<_> = failed.iter().map(|it| it.id).collect();
+        let by_chance =
+            |id| BY_CHANCE.iter().any(|it| it.0 == wrong.check && it.1 == id);
+        let (failed, others): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|it| it.id == wrong.check);
         let lines: String = failed.iter().map(|it| &*it.lines).collect();
-        if ids != [wrong.check] {
-            return Some(format!("{case}: failed {ids:?}\n{lines}"));
+        if failed.is_empty() || others.iter().any(|it| !by_chance(it.id)) {
+            let ids: Vec<_> = others.iter().map(|it| it.id).collect();
+            let more: String = others.iter().map(|it| &*it.lines).collect();
+            return Some(format!("{case}: others {ids:?}\n{lines}{more}"));
         }
         let file = format!("{}.txt", wrong.name());
         let complaint = differs_from_record(&file, &lines)?;

@@ -106,7 +106,9 @@ pub fn run(
     let mut report = Report::new(plan.step, lab.program().path(), lab.seed);
     for check in all().filter(|check| check.step <= plan.step) {
         lab.prepare_for(check.id);
+        let turn = step_08::Turn::of(check);
         let outcome = (check.run)(&mut lab);
+        drop(turn);
         let verdict = Verdict::of(outcome, lab.log())
             .with_context(|| format!("checking {}", check.id))?;
         report.add(check, verdict);

@@ -566,6 +566,10 @@ fn alone(lab: &mut Lab) -> Outcome {
         Some(status) => {
             Err(wrong(sent, expected, format!("it ended ({status})")))
         }
-        None => Err(wrong(sent, expected, "the second one runs on")),
+        None => {
+            // How often it was asked before it answered depends on the machine.
+            lab.forget_log();
+            Err(wrong(sent, expected, "the second one runs on"))
+        }
     }
 }

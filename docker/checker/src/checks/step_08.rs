@@ -8,7 +8,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -232,6 +234,36 @@ pub const CHECKS: &[Check] = &[
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+
+/// One check makes a process that has a copy of everything mounted, for a
+/// moment what other checks have mounted, too: it runs while no other one does
+/// that mounts.
+static COPIES: RwLock<()> = RwLock::new(());
+
+/// The right to run a check beside those that others run in this process.
+pub enum Turn {
+    WithOthers { _turn: RwLockReadGuard<'static, ()> },
+    Alone { _turn: RwLockWriteGuard<'static, ()> },
+}
+
+impl Turn {
+    /// Waits for the turn of a check, if it needs one.
+    pub fn of(check: &Check) -> Option<Self> {
+        match check.step {
+            8 if check.id == "8.elsewhere" => {
+                let turn = COPIES.write();
+                let _turn = turn.unwrap_or_else(PoisonError::into_inner);
+                Some(Self::Alone { _turn })
+            }
+            8 => {
+                let turn = COPIES.read();
+                let _turn = turn.unwrap_or_else(PoisonError::into_inner);
+                Some(Self::WithOthers { _turn })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// Ends a check that this machine cannot try.
 fn may_mount() -> Outcome {
