@@ -207,8 +207,7 @@ impl Volumes {
             let kept = self.root.join(KEPT).join(name);
             rename(&folder, &kept)?;
             sync(&self.root)?;
-            let files = kept.join(FILES);
-            info!("{name} is gone, its files stay in {}", files.display());
+            info!("{name} is gone, its files stay in {}", kept.display());
             return Ok(());
         }
 

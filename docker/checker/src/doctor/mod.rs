@@ -395,7 +395,7 @@ impl Machine {
             None => lacks(
                 "strace",
                 "none",
-                "proofs that look at every system call (later steps)",
+                "step 6: whether a plugin syncs; proofs of every system call",
                 self.get("strace"),
             ),
         }
