@@ -255,6 +255,8 @@ impl Private {
         mounts::drop_others(Path::new(&folder));
         // Sockets of the machine's own daemons are not there any more.
         must("mount -t tmpfs tmpfs /run")?;
+        // As systemd has it on a real host.
+        must("mount --make-rshared /")?;
         must("ip link set lo up")?;
         let log = Path::new(&folder).join("dockerd.log");
         let mut private = Self { dockerd: dockerd(&log)?, log };

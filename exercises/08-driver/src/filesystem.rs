@@ -32,6 +32,9 @@ use crate::volumes::{FILES, own};
 pub const IMAGE: &str = "image";
 /// In a volume's folder: a mount for each use of it.
 pub const USES: &str = "uses";
+/// How a use is mounted: as a copy that passes nothing on. Where mounts are
+/// shared, as systemd has them, what lies on one copy lies on all.
+const USE: [&str; 2] = ["--bind", "--make-private"];
 
 /// How long a device may take to let go of what nobody has mounted any more.
 const PATIENCE: Duration = Duration::from_secs(1);

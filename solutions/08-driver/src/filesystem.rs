@@ -24,6 +24,9 @@ use crate::volumes::{FILES, own};
 pub const IMAGE: &str = "image";
 /// In a volume's folder: a mount for each use of it.
 pub const USES: &str = "uses";
+/// How a use is mounted: as a copy that passes nothing on. Where mounts are
+/// shared, as systemd has them, what lies on one copy lies on all.
+const USE: [&str; 2] = ["--bind", "--make-private"];
 
 /// How long a device may take to let go of what nobody has mounted any more.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -107,7 +110,7 @@ pub fn take(
             false => attach(folder, settings),
         })
         // Where the same use was counted before, this one lies on top of it.
-        .and_then(|()| run("mount", &["--bind"], &[&files, &place]));
+        .and_then(|()| run("mount", &USE, &[&files, &place]));
     if let Err(failure) = taken {
         // Docker sends no Unmount for a Mount that failed.
         let _ = fs::remove_dir(&place);
