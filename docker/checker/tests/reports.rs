@@ -1064,10 +1064,10 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it keeps a set of IDs",
         step: 8,
         file: "src/filesystem.rs",
-        right: "        .and_then(|()| run(\"mount\", &[\"--bind\"], &[&files, &place]));
+        right: "        .and_then(|()| run(\"mount\", &USE, &[&files, &place]));
 ",
         wrong: "        .and_then(|()| match SET.lock().unwrap().insert(place.clone()) {
-            true => run(\"mount\", &[\"--bind\"], &[&files, &place]),
+            true => run(\"mount\", &USE, &[&files, &place]),
             false => Ok(String::new()),
         });
 ",
