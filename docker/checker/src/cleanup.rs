@@ -5,12 +5,11 @@
 //! checker that was killed leaves a folder whose name tells whose it was, and
 //! the next run sweeps it.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,7 +59,6 @@ impl Kept {
             }
             Self::Folder(folder) => {
                 kill_marked(folder);
-                unmount(folder);
                 remove(folder);
             }
             Self::File(file) => {
@@ -274,74 +272,10 @@ pub fn kill_marked(folder: &Path) {
     }
 }
 
-/// Unmounts whatever is mounted below `folder`, and lets go of the loop devices
-/// whose files lie there. Only Linux tells.
-pub fn unmount(folder: &Path) {
-    // One that is in use goes as soon as it is not any more.
-    let detach = || {
-        for (device, _) in loop_devices(folder) {
-            run("losetup", &["--detach".as_ref(), device.as_ref()]);
-        }
-    };
-    detach();
-    // What was mounted last may lie in what was mounted before.
-    for mount in mounts(folder).iter().rev() {
-        let moment = Duration::from_secs(1);
-        let gone = || run("umount", &[mount.as_ref()]).then_some(());
-        if poll(moment, gone).is_none() {
-            // Who has a file open there keeps it, but under no name.
-            run("umount", &["--lazy".as_ref(), mount.as_ref()]);
-        }
-    }
-    detach();
-}
-
-/// What is mounted below `folder`, in the order in which it was. Twice for two
-/// mounts of one path.
-pub fn mounts(folder: &Path) -> Vec<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let paths = table.lines().filter_map(|it| it.split(' ').nth(4));
-    let paths = paths.map(|it| PathBuf::from(unescaped(it)));
-    paths.filter(|it| it.starts_with(folder)).collect()
-}
-
-/// The loop devices whose files lie below `folder`, with these files.
-pub fn loop_devices(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
-    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    let device = |entry: fs::DirEntry| {
-        let file = entry.path().join("loop/backing_file");
-        // Ends with ` (deleted)` once the file has no name any more.
-        let file = fs::read_to_string(file).ok()?;
-        let file = PathBuf::from(file.trim_end_matches('\n'));
-        let device = Path::new("/dev").join(entry.file_name());
-        file.starts_with(folder).then_some((device, file))
-    };
-    entries.filter_map(device).collect()
-}
-
-/// A path of the kernel's tables: `\040` is a space.
-fn unescaped(path: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(path.to_owned(), |path, (from, to)| path.replace(from, to))
-}
-
-/// Whether a program did what it was asked for; what it says is of no use here.
-fn run(program: &str, words: &[&OsStr]) -> bool {
-    let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|it| it.success())
-}
-
 /// Removes a folder, or says why it stays.
 fn remove(folder: &Path) {
     // What is in a mount may be somebody else's, and is never removed.
-    let freed = poll(Duration::from_secs(1), || {
-        mounts::free(folder, |_| true);
-        mounts::below(folder).is_empty().then_some(())
-    });
-    if freed.is_none() {
+    if !mounts::clear(folder) {
         let folder = folder.display();
         anstream::eprintln!("checker: {folder} stays, it is mounted upon");
         return;

@@ -6,8 +6,10 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::engine::on_path;
+use crate::plugin::poll;
 
 /// One line of a mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,12 +76,36 @@ pub fn loops(folder: &Path) -> Vec<PathBuf> {
     loops
 }
 
+/// One of the mounts and loop devices below `folder`, if there is any.
+pub fn left(folder: &Path) -> Option<PathBuf> {
+    let mounts = below(folder).into_iter().map(|it| it.path);
+    mounts.chain(loops(folder)).next()
+}
+
+/// Unmounts and frees all below `folder`, as soon as whoever works there is
+/// gone. Returns whether nothing is left.
+pub fn clear(folder: &Path) -> bool {
+    let cleared = poll(Duration::from_secs(5), || {
+        free(folder, |_| true);
+        left(folder).is_none().then_some(())
+    });
+    cleared.is_some()
+}
+
 /// Unmounts what is mounted below `folder` and is `ours`, and frees its loop
 /// devices. Returns what it did, and what it could not do.
 pub fn free(
     folder: &Path,
     ours: impl Fn(&Path) -> bool,
 ) -> Vec<Result<String, String>> {
+    let detach = || {
+        let outcomes = loops(folder).into_iter();
+        outcomes.map(|it| run("losetup --detach", &it)).collect::<Vec<_>>()
+    };
+    let held = loops(folder);
+    // One that is in use goes with its last mount, so that what its file lies on
+    // can be unmounted, too.
+    detach();
     let mut told = Vec::new();
     for Mount { path, .. } in below(folder) {
         if !ours(&path) {
@@ -90,14 +116,13 @@ pub fn free(
             Err(why) => Err(format!("{} stays mounted: {why}", path.display())),
         });
     }
-    for device in loops(folder) {
-        // The kernel frees most of them by itself, now that they are unmounted.
-        match run("losetup --detach", &device) {
-            Ok(()) => told.push(Ok(format!("freed {}", device.display()))),
-            Err(_) if !loops(folder).contains(&device) => {}
-            Err(why) => told.push(Err(why)),
-        }
+    let failed = detach().into_iter().filter_map(Result::err);
+    let still = loops(folder);
+    if !still.is_empty() {
+        told.extend(failed.map(Err));
     }
+    let freed = held.iter().filter(|it| !still.contains(it));
+    told.extend(freed.map(|it| Ok(format!("freed {}", it.display()))));
     told
 }
 

@@ -299,17 +299,11 @@ fn small() -> Value {
 /// it. What nobody uses any more may need a moment to go.
 fn left(desk: &Desk) -> Option<String> {
     let root = desk.volumes();
-    let settled = poll(Duration::from_secs(2), || {
-        let none =
-            mounts::below(&root).is_empty() && mounts::loops(&root).is_empty();
-        none.then_some(())
-    });
-    if settled.is_some() {
-        return None;
+    let none = || mounts::left(&root).is_none().then_some(());
+    match poll(Duration::from_secs(2), none) {
+        Some(()) => None,
+        None => mounts::left(&root).map(|it| it.display().to_string()),
     }
-    let mounts = mounts::below(&root).into_iter().map(|it| it.path);
-    let left = mounts.chain(mounts::loops(&root)).next();
-    left.map(|it| it.display().to_string())
 }
 
 /// Whether something is mounted in exactly this place.

@@ -10,9 +10,9 @@ use super::world::{
     Allowed, Said, Session, create, mount, options, remove, tool, unmount,
 };
 use super::{Need, Proof, Subject};
-use crate::cleanup;
 use crate::daemon::Call;
 use crate::lab::{Fault, Outcome, wrong};
+use crate::mounts;
 use crate::plugin::{Place, Program};
 
 const EXT4: &[Need] =
@@ -167,7 +167,7 @@ fn read_only(subject: &Subject) -> Result<String, Fault> {
     drop(session);
     starts_not(subject, &place)?;
 
-    cleanup::unmount(&root);
+    mounts::clear(&root);
     Disk::Ext4.mount(&place)?;
     let mut session = Session::start(&subject.program, &place)?;
     subject.remember(session.log());

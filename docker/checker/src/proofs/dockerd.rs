@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::{Need, Proof, Subject};
-use crate::cleanup::{loop_devices, mounts};
 use crate::engine::{self, PATIENCE, Private};
 use crate::lab::{Fault, Outcome, wrong};
+use crate::mounts;
 use crate::plugin::{Place, Plugin, Program, poll};
 use crate::run::{NAME, PLUGINS};
 
@@ -185,9 +185,7 @@ impl Stage {
     }
 
     fn nothing_is_left(&self) -> Outcome {
-        let root = self.place.volumes();
-        let devices = loop_devices(&root).into_iter().map(|it| it.0);
-        match mounts(&root).into_iter().chain(devices).next() {
+        match mounts::left(&self.place.volumes()) {
             None => Ok(()),
             Some(path) => {
                 let expected = "nothing is mounted or attached any more";

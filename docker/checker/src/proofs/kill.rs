@@ -9,8 +9,8 @@ use anyhow::anyhow;
 use super::storm::{Reins, Volumes, acknowledged, allowed, storm};
 use super::world::{Session, State};
 use super::{Need, Proof, Subject};
-use crate::cleanup::{loop_devices, mounts};
 use crate::lab::{Fault, wrong};
+use crate::mounts;
 use crate::plugin::Place;
 
 const LOOPS: &[Need] =
@@ -73,9 +73,7 @@ fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
             session.must(&super::world::remove(name))?;
         }
     }
-    let left = mounts(&place.volumes()).into_iter();
-    let devices = loop_devices(&place.volumes()).into_iter().map(|it| it.0);
-    if let Some(path) = left.chain(devices).next() {
+    if let Some(path) = mounts::left(&place.volumes()) {
         let expected = "nothing is mounted or attached any more";
         return Err(wrong("Remove of all", expected, path.display()));
     }

@@ -16,8 +16,8 @@ use anyhow::{Context, Result, anyhow};
 use super::storm::{Histories, Reins, Volumes, acknowledged, allowed, storm};
 use super::world::{Session, tool};
 use super::{Need, Proof, Subject};
-use crate::cleanup;
 use crate::lab::{Fault, Outcome};
+use crate::mounts;
 use crate::plugin::Place;
 
 pub(super) const PROOFS: &[Proof] = &[Proof {
@@ -151,7 +151,7 @@ fn compare(subject: &Subject, copy: &Copy, histories: &Histories) -> Outcome {
         subject.remember(session.log());
     }
     drop(session);
-    cleanup::unmount(&place.volumes());
+    mounts::clear(&place.volumes());
     let name = copy.file.file_name().unwrap_or_default().to_owned();
     subject.progress(|| format!("copy {} compared", name.display()));
     outcome

@@ -1,4 +1,4 @@
-//! A plugin that is killed at every system call which serves one of Docker's.
+//! A plugin that is killed at the system calls which serve one of Docker's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use super::world::{
     options, remove, unmount,
 };
 use super::{Need, Proof, Subject};
-use crate::cleanup::mounts;
 use crate::daemon::{Call, field};
 use crate::lab::{Fault, Outcome, wrong};
+use crate::mounts;
 use crate::plugin::{Place, Program};
 
 const NEEDS: &[Need] = &[Need::Program("strace", "strace"), Need::Watching];
@@ -219,11 +219,6 @@ fn behind_the_scenes(root: &Path) -> BTreeMap<PathBuf, String> {
         // What is kept shows as soon as a volume has that name again.
         hidden && first != ".kept"
     })
-}
-
-/// Mountpoints below ROOT that belong to a volume.
-fn mounts_of(root: &Path, name: &str) -> Vec<PathBuf> {
-    mounts(&root.join(name))
 }
 
 /// Records one run, then kills at each place of it.
@@ -431,8 +426,8 @@ fn live_on(
     // Docker ends a use that it has begun, heard of or not.
     if matches!(scenario.what, What::Mount | What::Unmount) {
         session.must(&unmount(NAME, ID))?;
-        if let Some(left) = mounts_of(root, NAME).first() {
-            let got = format!("{} is mounted", left.display());
+        if let Some(left) = mounts::below(&root.join(NAME)).first() {
+            let got = format!("{} is mounted", left.path.display());
             let expected = "nothing of it is mounted: nobody holds it";
             return Err(wrong(unmount(NAME, ID), expected, got));
         }
