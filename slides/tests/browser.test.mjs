@@ -14,6 +14,8 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+import { announced } from './announced.mjs';
+
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
 const schemes = ['light', 'dark'];
@@ -419,15 +421,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     const child = spawn(slidesProgram(), ['serve', '--port', '0', ...args], {
       cwd: root, stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const url = await new Promise((found, failed) => {
-      let said = '';
-      child.stdout.on('data', (part) => {
-        said += part;
-        const url = said.match(/http:\S+/)?.[0];
-        if (url) found(url);
-      });
-      child.on('exit', () => failed(new Error(`slides serve says: ${said}`)));
-    });
+    const url = await announced(child, 'slides serve');
     started.push({ stop: () => child.kill('SIGTERM') });
     return { url };
   }

@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 
+import { announced } from './announced.mjs';
+
 const [executablePath, rounds] = process.argv.slice(2);
 const slides = fileURLToPath(new URL('..', import.meta.url));
 const run = promisify(execFile);
@@ -60,15 +62,7 @@ async function serveOurs() {
   const child = spawn('sh', [join(slides, 'run.sh'), 'serve'], {
     env: { ...process.env, PORT: '0' }, stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const url = await new Promise((found, failed) => {
-    let said = '';
-    child.stdout.on('data', (part) => {
-      said += part;
-      const url = said.match(/http:\S+/)?.[0];
-      if (url) found(url);
-    });
-    child.on('exit', () => failed(new Error(`run.sh says: ${said}`)));
-  });
+  const url = await announced(child, 'run.sh');
   const ended = new Promise((done) => { child.on('exit', done); });
   return { url, stop: () => { child.kill('SIGTERM'); return ended; } };
 }
