@@ -395,7 +395,7 @@ impl Machine {
             None => lacks(
                 "strace",
                 "none",
-                "step 6: whether a plugin syncs; proofs of every system call",
+                "step 6: whether a plugin syncs; proofs that kill one at its system calls",
                 self.get("strace"),
             ),
         }
