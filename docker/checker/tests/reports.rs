@@ -559,8 +559,17 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it has no limit for a mode",
         step: 5,
         file: "src/options.rs",
-        right: ".filter(|it| *it <= 0o7777)",
+        right: " && *mode <= 0o7777",
         wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "5.owner-mode",
+        what: "it takes what YAML makes of a mode",
+        step: 5,
+        file: "src/options.rs",
+        right: "if self.mode & 0o700 == 0o700 {",
+        wrong: "if self.mode & 0o400 == 0o400 {",
         more: &[],
     },
     Wrong {
@@ -623,11 +632,25 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "its Status has what differs from the defaults alone",
         step: 5,
         file: "src/volumes.rs",
-        right: "            status: known.settings.spelled(),\n",
+        right: "            status: known.settings.status(&mountpoint),\n",
         wrong: "            status: match known.settings.mode {
                 0o755 => Options::new(),
-                _ => known.settings.spelled(),
+                _ => known.settings.status(&mountpoint),
             },\n",
+        more: &[],
+    },
+    Wrong {
+        check: "5.status-now",
+        what: "it says what was asked for",
+        step: 5,
+        file: "src/options.rs",
+        right: "        status.extend([
+            (\"mode\".to_owned(), mode),
+",
+        wrong: "        let mode = self.spelled().remove(\"mode\").unwrap_or(mode);
+        status.extend([
+            (\"mode\".to_owned(), mode),
+",
         more: &[],
     },
     Wrong {
@@ -950,8 +973,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it takes no size for a size",
         step: 8,
         file: "src/size.rs",
-        right: "(1..=i64::MAX.cast_unsigned())",
-        wrong: "(0..=i64::MAX.cast_unsigned())",
+        right: ".filter(|it| *it > 0)",
+        wrong: "",
         more: &[],
     },
     Wrong {
@@ -959,8 +982,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it counts past the end of its numbers",
         step: 8,
         file: "src/size.rs",
-        right: "count.parse::<u64>().ok()?.checked_mul(1 << (10 * power))?;",
-        wrong: "count.parse::<u64>().ok()?.wrapping_mul(1 << (10 * power));",
+        right: "    i64::try_from(bytes).ok().filter(|it| *it > 0)",
+        wrong: "    Some(bytes as i64).filter(|it| *it > 0)",
         more: &[],
     },
     Wrong {
@@ -970,6 +993,15 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         file: "src/options.rs",
         right: "if self.kind == Kind::Dir => refuse(",
         wrong: "if name.is_empty() => refuse(",
+        more: &[],
+    },
+    Wrong {
+        check: "8.size-alone",
+        what: "it makes a directory of whatever has no type",
+        step: 8,
+        file: "src/options.rs",
+        right: "            settings.kind = Kind::Ext4;\n",
+        wrong: "            settings.size = None;\n",
         more: &[],
     },
     Wrong {
@@ -991,6 +1023,15 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         more: &[],
     },
     Wrong {
+        check: "8.same-size",
+        what: "it knows no fractions",
+        step: 8,
+        file: "src/size.rs",
+        right: "count.split_once('.')",
+        wrong: "count.split_once(',')",
+        more: &[],
+    },
+    Wrong {
         check: "8.full-disk",
         what: "it leaves what it could not finish",
         step: 8,
@@ -1009,6 +1050,15 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         .and_then(|file| file.set_len(4 * settings.size.unwrap_or_default()))
         .map_err(Failure::system(\"making\", image))?;
     run(&mkfs, options, &[image]).map(drop)",
+        more: &[],
+    },
+    Wrong {
+        check: "8.room",
+        what: "it leaves the inodes to mkfs",
+        step: 8,
+        file: "src/options.rs",
+        right: "\"-i\", \"16384\", ",
+        wrong: "",
         more: &[],
     },
     Wrong {

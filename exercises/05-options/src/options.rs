@@ -6,6 +6,10 @@
     reason = "TODO(5): delete each word that warns"
 )]
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use crate::protocol::{Failure, Options};
 
 /// What all of a volume's options come to.
@@ -18,6 +22,10 @@ pub struct Settings {
 
 /// The options that there are.
 const OPTIONS: [&str; 3] = ["keep", "mode", "type"];
+
+/// Why a mode may arrive as another number: YAML reads 0750 without quotes as
+/// 488. All modes that `agree` accepts are refused when they arrive like this.
+const QUOTES: &str = "in a YAML file, write it in quotes, as in \"0750\"";
 
 impl Settings {
     /// Reads the options of a Create; each that is not there has a default.
@@ -35,6 +43,16 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Refuses a mode that no new volume may have. A volume that exists may have
+    /// it from an earlier version, so `read` does not look.
+    pub fn agree(self) -> Result<Self, Failure> {
+        if self.mode & 0o700 == 0o700 {
+            return Ok(self);
+        }
+        let cure = format!("its owner could not use the directory; {QUOTES}");
+        Err(Failure::BadOption(format!("mode={:o}", self.mode), cure))
+    }
+
     /// Every option as a user could have typed it, defaults included. So two
     /// volumes that mean the same are spelled the same.
     pub fn spelled(&self) -> Options {
@@ -44,13 +62,30 @@ impl Settings {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into()
     }
+
+    /// What `docker volume inspect` shows: the options, but mode and owner as
+    /// `directory` has them now, since Docker's copy-up and every container may
+    /// change them. Without such a directory they are left out.
+    pub fn status(&self, directory: &Path) -> Options {
+        let mut status = self.spelled();
+        status.remove("mode");
+        let Ok(has) = fs::symlink_metadata(directory) else { return status };
+        let mode = format!("{:04o}", has.mode() & 0o7777);
+        status.extend([
+            ("mode".to_owned(), mode),
+            ("uid".to_owned(), has.uid().to_string()),
+            ("gid".to_owned(), has.gid().to_string()),
+        ]);
+        status
+    }
 }
 
 /// The bits of a mode in octal digits, as `chmod` takes them.
 fn mode(value: &str) -> Result<u32, Failure> {
-    let mode = u32::from_str_radix(value, 8).ok().filter(|it| *it <= 0o7777);
-    mode.ok_or_else(|| {
-        let cure = "write octal digits, 7777 at most".to_owned();
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    let mode = u32::from_str_radix(value, 8).ok();
+    mode.filter(|mode| digits && *mode <= 0o7777).ok_or_else(|| {
+        let cure = format!("write octal digits, 7777 at most; {QUOTES}");
         Failure::BadOption(format!("mode={}", shown(value)), cure)
     })
 }
@@ -108,14 +143,40 @@ mod tests {
             (
                 "mode",
                 "rwx",
-                "no option mode=rwx: write octal digits, 7777 at most",
+                "no option mode=rwx: write octal digits, 7777 at most; \
+                 in a YAML file, write it in quotes, as in \"0750\"",
+            ),
+            (
+                "mode",
+                "511",
+                "no option mode=511: its owner could not use the directory; \
+                 in a YAML file, write it in quotes, as in \"0750\"",
             ),
             ("a\n", "", r"no option a\n: there is keep or mode or type"),
         ] {
             let options = Options::from([(key.into(), value.into())]);
-            let failure = Settings::read(&options).err();
+            let settings = Settings::read(&options).and_then(Settings::agree);
+            let failure = settings.err();
             let said = failure.map(|it| it.to_string());
             assert_eq!(said.as_deref(), Some(words), "{key}={value}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_exact_or_refused() {
+        let read = |value: String| {
+            let options = Options::from([("mode".into(), value)]);
+            let settings = Settings::read(&options).and_then(Settings::agree);
+            settings.ok().map(|settings| settings.mode)
+        };
+        for mode in 0..=0o7777 {
+            let good = mode & 0o700 == 0o700;
+            assert_eq!(read(format!("{mode:04o}")), good.then_some(mode));
+            // What Compose sends for it without quotes.
+            assert!(!good || read(mode.to_string()).is_none(), "{mode:o}");
+        }
+        for value in ["", "+750", "-750", "0o750", "10750", "0750 "] {
+            assert_eq!(read(value.to_owned()), None, "{value:?}");
         }
     }
 }

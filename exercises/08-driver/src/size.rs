@@ -1,20 +1,30 @@
-//! Sizes, as Docker's users write them: `64m`.
+//! Sizes, as Docker's users write them: `64m` or `1.5g`.
 
 /// One unit is 1024 of the unit before, as everywhere in Docker.
 const UNITS: [&str; 6] = ["", "k", "m", "g", "t", "p"];
 
-/// The bytes of `64m`, `64M`, `64mb`, `64MiB` or `67108864`.
+/// The bytes of `64m`, `64M`, `64mb`, `64MiB`, `0.0625g` or `67108864`.
 pub fn parse(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    let end = text.find(|c| !number(c)).unwrap_or(text.len());
     let (count, unit) = text.split_at(end);
     let unit = unit.to_ascii_lowercase();
     let power = UNITS.iter().position(|it| {
         let rest = unit.strip_prefix(it);
-        rest.is_some_and(|it| matches!(it, "" | "b" | "ib"))
+        rest.is_some_and(|rest| {
+            matches!(rest, "" | "b") || rest == "ib" && !it.is_empty()
+        })
     })?;
-    let bytes = count.parse::<u64>().ok()?.checked_mul(1 << (10 * power))?;
+
+    // In whole numbers, so that 1.1g is not a byte more or less than it should
+    // be. A part of a byte is dropped, as Docker does.
+    let (whole, fraction) = count.split_once('.').unwrap_or((count, ""));
+    let digits = format!("{whole}{fraction}").parse::<u128>().ok()?;
+    let places = fraction.len().try_into().ok()?;
+    let bytes =
+        digits.checked_mul(1 << (10 * power))? / 10_u128.checked_pow(places)?;
     // The kernel's sizes of files have a sign.
-    (1..=i64::MAX.cast_unsigned()).contains(&bytes).then_some(bytes)
+    i64::try_from(bytes).ok().filter(|it| *it > 0).map(i64::cast_unsigned)
 }
 
 /// The same bytes in the largest unit that leaves no fraction.
@@ -42,6 +52,16 @@ mod tests {
             ("1536m", 1536 << 20, "1536m"),
             ("1GiB", 1 << 30, "1g"),
             ("3t", 3 << 40, "3t"),
+            ("1.5g", 1536 << 20, "1536m"),
+            ("0.5g", 512 << 20, "512m"),
+            (".5GiB", 512 << 20, "512m"),
+            ("5.m", 5 << 20, "5m"),
+            ("00.0625g", 64 << 20, "64m"),
+            // 1.1 GiB are 1181116006.4 bytes.
+            ("1.1g", 1_181_116_006, "1181116006"),
+            ("1.9999999999999999999g", (2 << 30) - 1, "2147483647"),
+            ("1023.9", 1023, "1023"),
+            ("8191.9999999999999999p", i64::MAX as u64, "9223372036854775807"),
             ("2048t", 2 << 50, "2p"),
             ("9223372036854775807", i64::MAX as u64, "9223372036854775807"),
         ] {
@@ -60,8 +80,16 @@ mod tests {
             "-1",
             "+1",
             "m",
-            "1.5g",
             "1,5g",
+            "1.5.0g",
+            ".",
+            ".g",
+            "0.0004k",
+            "0.9",
+            "1e3",
+            "1.5gg",
+            "64ib",
+            "1.00000000000000000000000000000000000000001g",
             "64 m",
             " 64m",
             "64x",

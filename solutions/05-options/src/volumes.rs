@@ -49,7 +49,7 @@ impl Volumes {
         let Some(directory) = self.directory(&name) else {
             return Err(Failure::BadName(name));
         };
-        let settings = Settings::read(options)?;
+        let settings = Settings::read(options)?.agree()?;
         let differs = |had: &Known| {
             difference(&had.settings.spelled(), &settings.spelled())
         };
@@ -126,11 +126,12 @@ impl Volumes {
     }
 
     fn volume(&self, name: &str, known: &Known) -> Volume {
+        let mountpoint = self.root.join(name);
         Volume {
             name: name.to_owned(),
-            mountpoint: self.root.join(name),
             created_at: known.created_at.clone(),
-            status: known.settings.spelled(),
+            status: known.settings.status(&mountpoint),
+            mountpoint,
         }
     }
 

@@ -107,7 +107,7 @@ impl Volumes {
         let Some(folder) = self.folder(&name) else {
             return Err(Failure::BadName(name));
         };
-        let settings = Settings::read(options)?;
+        let settings = Settings::read(options)?.agree()?;
         if let Some(had) = self.known(&name)? {
             let had = had.settings.spelled();
             return match difference(&had, &settings.spelled()) {
@@ -129,11 +129,12 @@ impl Volumes {
         let Some(known) = self.known(name)? else {
             return Err(Failure::NoSuchVolume(name.to_owned()));
         };
+        let mountpoint = self.files(name);
         Ok(Volume {
             name: name.to_owned(),
-            mountpoint: self.files(name),
             created_at: rfc3339(known.created),
-            status: known.settings.spelled(),
+            status: known.settings.status(&mountpoint),
+            mountpoint,
         })
     }
 

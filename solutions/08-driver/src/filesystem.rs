@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// cannot be mounted shall fail here, where Docker's user sees it.
 pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let (image, files) = (folder.join(IMAGE), folder.join(FILES));
-    if let Some(how) = settings.kind.image()
+    if let Some(how) = settings.image()
         && !image.exists()
     {
         make_image(&image, settings, how.mkfs)?;

@@ -60,7 +60,7 @@ fn no_use_is_lost_whatever_dockerd_did() {
     for (source, calls) in CAPTURED {
         let mut lab = Lab::new(Program::new(program).unwrap());
         let mut desk = lab.start().unwrap();
-        let options = json!({ "type": "ext4", "size": "4m" });
+        let options = json!({ "type": "ext4", "size": "8m" });
         call(&mut desk, "VolumeDriver.Create", ("Opts", options));
         for (count, word) in calls.split(' ').enumerate() {
             let case = format!("{source}: {word}, call {count}");

@@ -1,7 +1,7 @@
 //! Step 5: options, names, and what inspect shows.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, Metadata, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -79,6 +79,17 @@ pub const CHECKS: &[Check] = &[
         run: bad_mode,
     },
     Check {
+        id: "5.owner-mode",
+        step: 5,
+        name: "a mode that shuts the owner out is refused",
+        why: "YAML reads 0777 without quotes as 511, and Compose sends that: as \
+              a mode it is a directory in which nobody can write",
+        file: "src/options.rs",
+        place: "`agree`",
+        source: "Compose 1.29, 2.26 and 2.40: 0777 arrives as \"511\"",
+        run: owner_mode,
+    },
+    Check {
         id: "5.short-errors",
         step: 5,
         name: "an error is one short line, whatever was sent",
@@ -121,6 +132,17 @@ pub const CHECKS: &[Check] = &[
         place: "`volume`",
         source: "vol-errors-get 17, 18",
         run: status,
+    },
+    Check {
+        id: "5.status-now",
+        step: 5,
+        name: "Status shows the mode and the owner as they are",
+        why: "Docker's copy-up gives the directory those of the image's: whoever \
+              reads the mode that was asked for looks for the fault elsewhere",
+        file: "src/options.rs",
+        place: "`status`",
+        source: "vol-copy-up 1, 4, 5",
+        run: status_now,
     },
     Check {
         id: "5.created-at",
@@ -281,10 +303,25 @@ fn unknown_value(lab: &mut Lab) -> Outcome {
 fn bad_mode(lab: &mut Lab) -> Outcome {
     let mut desk = activated(lab)?;
     // A directory of whichever mode a plugin makes of these can be removed.
-    for value in ["rwxr-x---", "", "0o755", "-1", "999", "99999", "17777"] {
+    for value in
+        ["rwxr-x---", "", "0o755", "-1", "+755", "999", "99999", "17777"]
+    {
         let name = lab.name();
         let options = json!({ "mode": value });
         refused(&create_with(&mut desk, &name, options), &["mode"])?;
+        not_found(&mut desk, &name)?;
+    }
+    Ok(())
+}
+
+fn owner_mode(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    // 0777, 0770, 01777 and 0700 as Compose sends them, and some more.
+    for value in ["511", "504", "1023", "448", "0", "0577", "677"] {
+        let name = lab.name();
+        let options = json!({ "mode": value });
+        let exchange = create_with(&mut desk, &name, options);
+        refused(&exchange, &["mode", "quotes"])?;
         not_found(&mut desk, &name)?;
     }
     Ok(())
@@ -378,6 +415,50 @@ fn status(lab: &mut Lab) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn status_now(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    create_with(&mut desk, &name, json!({ "mode": "0711" })).success(DONE)?;
+    for mode in [0o711, 0o1750] {
+        // The second one as copy-up sets it.
+        let directory = mount(&mut desk, &name, "93de")?;
+        fs::set_permissions(&directory, Permissions::from_mode(mode))?;
+        let (exchange, volume) = found(&mut desk, &name)?;
+        if let Some(wrong) = misses(&volume, &fs::metadata(&directory)?) {
+            return Err(exchange.wrong(format!(
+                "a \"Status\" with the mode, the uid and the gid that the \
+                 directory has: its {wrong}"
+            )));
+        }
+        unmount(&mut desk, &name, "93de")?;
+        desk.say_before("the directory's mode changed");
+    }
+    // What was asked for is what counts for a second Create.
+    create_with(&mut desk, &name, json!({ "mode": "0711" }))
+        .success("200 and {}: the volume was created with these options")
+        .map(|_| ())
+}
+
+/// What of a directory's mode and owner the Status of its volume does not say,
+/// if there is such a thing.
+pub(super) fn misses(volume: &Value, has: &Metadata) -> Option<String> {
+    let status = field(volume, "Status");
+    let number = |key: &str, radix: u32| {
+        let value = status.and_then(|status| field(status, key))?;
+        match value {
+            Value::String(text) => u32::from_str_radix(text, radix).ok(),
+            _ => value.as_u64().and_then(|it| u32::try_from(it).ok()),
+        }
+    };
+    let mode = has.mode() & 0o7777;
+    if number("mode", 8) != Some(mode) {
+        return Some(format!("mode is {mode:04o}"));
+    }
+    let owner = [("uid", has.uid()), ("gid", has.gid())];
+    let wrong = owner.into_iter().find(|it| number(it.0, 10) != Some(it.1));
+    wrong.map(|(key, _)| format!("{key} is another"))
 }
 
 fn created_at(lab: &mut Lab) -> Outcome {

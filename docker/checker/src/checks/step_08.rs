@@ -51,13 +51,25 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.size-and-type",
         step: 8,
-        name: "a size that is missing, or without effect, is refused",
+        name: "a size that is missing, or that a directory cannot have, is \
+               refused",
         why: "a directory has no size: whoever asks for one would believe that \
               it holds",
         file: "src/options.rs",
         place: "`agree`",
         source: "our rule: ext4, xfs and btrfs need a size, dir has none",
         run: size_and_type,
+    },
+    Check {
+        id: "8.size-alone",
+        step: 8,
+        name: "a size alone makes an ext4 volume",
+        why: "it is the shortest way to say what one wants, and the filesystem \
+              that needs least is the one that all hosts have",
+        file: "src/options.rs",
+        place: "`read`",
+        source: "our rule: a directory has no size",
+        run: size_alone,
     },
     Check {
         id: "8.bad-owner",
@@ -100,6 +112,17 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 8.1, TODO 8.2",
         source: "our rule; write(2): ENOSPC",
         run: size_holds,
+    },
+    Check {
+        id: "8.room",
+        step: 8,
+        name: "a file can fill 80 % of any size that is accepted",
+        why: "journal and inodes take a third of a small volume by default, and \
+              whoever asked for 32m finds out when it is full",
+        file: "src/options.rs",
+        place: "`image`",
+        source: "our rule; mke2fs(8) for its defaults",
+        run: room,
     },
     Check {
         id: "8.empty",
@@ -385,6 +408,9 @@ fn bad_size(lab: &mut Lab) -> Outcome {
         "64x",
         "64mm",
         "many",
+        "1.5.0g",
+        "1,5g",
+        "0.0004k",
         "64m 64m",
         "18446744073709551617",
         "18014398509481985k",
@@ -403,17 +429,36 @@ fn bad_size(lab: &mut Lab) -> Outcome {
 
 fn size_and_type(lab: &mut Lab) -> Outcome {
     let mut desk = activated(lab)?;
-    for options in [
-        json!({ "type": "ext4" }),
-        json!({ "type": "dir", "size": "64m" }),
-        json!({ "size": "64m" }),
-    ] {
+    for options in
+        [json!({ "type": "ext4" }), json!({ "type": "dir", "size": "64m" })]
+    {
         let name = lab.name();
         let exchange = create_with(&mut desk, &name, options);
         refused(&exchange, &["size", "type"])?;
         not_found(&mut desk, &name)?;
     }
     Ok(())
+}
+
+fn size_alone(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, json!({ "size": "16m" }));
+    if exchange.failure("").is_ok() {
+        // One report is enough if there can be no such volume at all.
+        let other = create_with(&mut desk, &lab.name(), small());
+        if other.failure("").is_ok() {
+            let why = "no ext4 volume could be made";
+            return Err(Fault::NotTried(why.to_owned()));
+        }
+    }
+    exchange.success("200 and {}: it means type=ext4")?;
+    let (exchange, volume) = found(&mut desk, &name)?;
+    let kind = field(&volume, "Status").and_then(|it| field(it, "type"));
+    match kind.and_then(Value::as_str) {
+        Some("ext4") => Ok(()),
+        _ => Err(exchange.wrong("a \"Status\" with the type ext4")),
+    }
 }
 
 fn bad_owner(lab: &mut Lab) -> Outcome {
@@ -431,7 +476,9 @@ fn bad_owner(lab: &mut Lab) -> Outcome {
 
 fn same_size(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab, &small())?;
-    for size in ["16m", "16M", "16mb", "16384k", "16777216", "16MiB"] {
+    for size in
+        ["16m", "16M", "16mb", "16384k", "16777216", "16MiB", "0.015625g"]
+    {
         let options = json!({ "type": "ext4", "size": size });
         let exchange = create_with(&mut desk, &name, options);
         exchange.success("200 and {}: it means the same")?;
@@ -466,6 +513,31 @@ fn size_holds(lab: &mut Lab) -> Outcome {
         taken / MIB,
         if full { "" } else { ", and was not full" }
     )))
+}
+
+fn room(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    let mut desk = activated(lab)?;
+    // From 32m on, the journal is four times as large.
+    for size in [4, 8, 32] {
+        let name = lab.name();
+        let options = json!({ "type": "ext4", "size": format!("{size}m") });
+        let exchange = create_with(&mut desk, &name, options);
+        if exchange.failure("").is_ok() {
+            continue;
+        }
+        exchange.success(DONE)?;
+        let directory = mount(&mut desk, &name, "93de")?;
+        let (taken, _) = fill(&directory, size * MIB)?;
+        let share = 100 * taken / (size * MIB);
+        if share < 80 {
+            return Err(exchange.wrong(format!(
+                "an \"Err\", or a volume of which a file can fill 80 % at \
+                 least; of this one it filled {share}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn empty(lab: &mut Lab) -> Outcome {

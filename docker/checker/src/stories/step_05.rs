@@ -66,6 +66,17 @@ pub const SCENES: &[Scene] = &[
         source: "vol-create-inspect-ls-rm 10",
         run: keep,
     },
+    Scene {
+        id: "5.docker-twin",
+        step: 5,
+        name: "of a volume that the plugin forgot, Docker makes a local one",
+        why: "a container starts with an empty volume of the same name, and the \
+              plugin's cannot be created again until that one is removed",
+        file: "src/volumes.rs",
+        place: "`get`",
+        source: "vol-errors-remove-list 17, 19; vol-create-inspect-ls-rm 5",
+        run: twin,
+    },
 ];
 
 fn options(stage: &mut Stage) -> Outcome {
@@ -79,6 +90,7 @@ fn options(stage: &mut Stage) -> Outcome {
     stage.types("docker volume inspect -f '{{json .Status}}' demo")?.works(&[
         "\"keep\":\"true\"",
         "\"mode\":\"0750\"",
+        "\"uid\":\"0\"",
         "\"type\":\"dir\"",
     ])
 }
@@ -93,6 +105,9 @@ fn misspelled(stage: &mut Stage) -> Outcome {
     stage
         .types("docker volume create -d workshop -o mdoe=0750 other")?
         .fails(&["create other: ", "mdoe", "mode"])?;
+    stage
+        .types("docker volume create -d workshop -o mode=511 other")?
+        .fails(&["create other: ", "mode=511", "quotes"])?;
     stage
         .types("docker volume create -d workshop -o keep=yes other")?
         .fails(&["create other: ", "keep"])?;
@@ -128,4 +143,22 @@ fn keep(stage: &mut Stage) -> Outcome {
              cat /data/f",
         )?
         .works(&["still here"])
+}
+
+fn twin(stage: &mut Stage) -> Outcome {
+    stage.kill();
+    stage.start()?;
+    stage
+        .types("docker run --rm -v demo:/data busybox touch /data/g")?
+        .works(&[])?;
+    stage
+        .types("docker volume inspect -f '{{.Driver}}' demo")?
+        .works(&["local"])?;
+    stage.types("docker volume create -d workshop demo")?.fails(&["demo"])?;
+    stage.types("docker volume rm demo")?.works(&["demo"])?;
+    stage.types("docker volume create -d workshop demo")?.works(&["demo"])?;
+    stage
+        .types("docker run --rm -v demo:/data busybox cat /data/f")?
+        .works(&["still here"])?;
+    stage.types("docker volume rm demo")?.works(&["demo"])
 }

@@ -103,7 +103,9 @@ fn full(stage: &mut Stage) -> Outcome {
 
 fn options(stage: &mut Stage) -> Outcome {
     stage
-        .types("docker volume create -d workshop -o size=64m other")?
+        .types(
+            "docker volume create -d workshop -o type=dir -o size=64m other",
+        )?
         .fails(&["create other: ", "size=64m", "type=ext4"])?;
     stage
         .types("docker volume create -d workshop -o type=ext4 other")?

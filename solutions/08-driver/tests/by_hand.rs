@@ -1,0 +1,140 @@
+//! What the README tells to do by hand, done as it stands there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use checker::daemon::{Call, field};
+use checker::lab::{Desk, Lab};
+use checker::mounts;
+use checker::plugin::Program;
+use serde_json::{Value, json};
+
+/// Types, and the size of a volume before and after.
+const TYPES: &[(&str, &str, &str)] =
+    &[("ext4", "64m", "128m"), ("xfs", "512m", "1g"), ("btrfs", "64m", "256m")];
+
+fn call(desk: &mut Desk, method: &'static str, more: (&str, Value)) -> Value {
+    let call = Call::new(method, &[("Name", json!("demo")), more]);
+    desk.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
+}
+
+/// Mounts the volume. Returns where its files are.
+fn mount(desk: &mut Desk) -> PathBuf {
+    let reply = call(desk, "VolumeDriver.Mount", ("ID", json!("93de")));
+    let files = field(&reply, "Mountpoint").and_then(Value::as_str);
+    PathBuf::from(files.expect("a Mountpoint"))
+}
+
+fn unmount(desk: &mut Desk) {
+    call(desk, "VolumeDriver.Unmount", ("ID", json!("93de")));
+}
+
+/// The bytes of the filesystem that holds `files`.
+fn size(files: &Path) -> u64 {
+    let stat = Command::new("stat")
+        .args(["--file-system", "--format", "%b %S"])
+        .arg(files)
+        .output()
+        .expect("stat runs");
+    let text = String::from_utf8_lossy(&stat.stdout).into_owned();
+    let numbers = text.split_whitespace().map(str::parse::<u64>);
+    numbers.map(|it| it.expect("two numbers")).product()
+}
+
+/// The README's commands that have this word among them. What follows a `#` is
+/// the types that a line is for.
+fn commands(word: &str, kind: &str) -> String {
+    let readme = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../exercises/08-driver/README.md"
+    );
+    let readme = fs::read_to_string(readme).expect("the README");
+    let mut blocks = readme.split("```sh\n").skip(1);
+    let block = blocks.find(|it| it.contains(word)).expect("its commands");
+    let lines = block.split("```").next().unwrap_or_default().lines();
+    let meant = lines.filter(|line| match line.split_once(" # ") {
+        Some((_, kinds)) => kinds.split(", ").any(|it| it.trim() == kind),
+        None => true,
+    });
+    meant.map(|line| format!("{line}\n")).collect()
+}
+
+/// Runs them with the paths of this test.
+fn run(commands: &str, desk: &Desk) {
+    let place = desk.folder().join("by-hand");
+    fs::create_dir_all(&place).expect("a folder");
+    let root = desk.volumes().display().to_string();
+    let commands = commands
+        .replace("/var/lib/workshop/exercise-08", &root)
+        .replace("/mnt", &place.display().to_string());
+    let ran =
+        Command::new("sh").args(["-ec", &commands]).output().expect("sh runs");
+    assert!(ran.status.success(), "{commands}\n{ran:?}");
+}
+
+#[test]
+fn a_volume_grows_as_the_readme_says() {
+    if let Some(why) = mounts::missing() {
+        println!("skipped: volumes that grow by hand: {why}");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
+    for (kind, before, after) in TYPES {
+        let mut lab = Lab::new(Program::new(program).unwrap());
+        let mut desk = lab.start().unwrap();
+        let options = |size: &str| json!({ "type": kind, "size": size });
+        let made = [("Name", json!("demo")), ("Opts", options(before))];
+        let exchange = desk.call(&Call::new("VolumeDriver.Create", &made));
+        match exchange.failure("") {
+            Ok(said) if said.contains("apt-get install") => {
+                println!("skipped: growing a volume of type {kind}: {said}");
+                continue;
+            }
+            Ok(said) => panic!("{kind}: {said}"),
+            Err(_) => {}
+        }
+        let files = mount(&mut desk);
+        let small = size(&files);
+        fs::write(files.join("file"), "hi").unwrap();
+        unmount(&mut desk);
+
+        run(&commands("truncate", kind).replace("128m", after), &desk);
+
+        let files = mount(&mut desk);
+        let large = size(&files);
+        assert!(large > small * 3 / 2, "{kind}: {large} after {small} bytes");
+        assert_eq!(fs::read_to_string(files.join("file")).unwrap(), "hi");
+        unmount(&mut desk);
+        // It is a volume with this size, as if it had been created so.
+        call(&mut desk, "VolumeDriver.Create", ("Opts", options(after)));
+        let volume = call(&mut desk, "VolumeDriver.Get", ("Opts", json!({})));
+        let status = &volume["Volume"]["Status"];
+        assert_eq!(status["size"], **after, "{kind}: {volume}");
+        call(&mut desk, "VolumeDriver.Remove", ("Opts", Value::Null));
+    }
+}
+
+#[test]
+fn a_filesystem_remembers_its_mount_options_as_the_readme_says() {
+    if let Some(why) = mounts::missing() {
+        println!("skipped: mount options by hand: {why}");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
+    let mut lab = Lab::new(Program::new(program).unwrap());
+    let mut desk = lab.start().unwrap();
+    let options = json!({ "size": "64m" });
+    call(&mut desk, "VolumeDriver.Create", ("Opts", options));
+    run(&commands("tune2fs", "ext4"), &desk);
+    let files = mount(&mut desk);
+    let files = files.canonicalize().unwrap();
+    let table = fs::read_to_string("/proc/mounts").unwrap();
+    let has = |line: &&str| {
+        let place = line.split(' ').nth(1).unwrap_or_default();
+        files.starts_with(place) && line.contains("commit=60")
+    };
+    assert!(table.lines().any(|line| has(&line)), "{table}");
+    unmount(&mut desk);
+    call(&mut desk, "VolumeDriver.Remove", ("Opts", Value::Null));
+}

@@ -1,0 +1,90 @@
+//! A file can fill at least 80 % of a volume, whatever its type, from the
+//! smallest size on.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use checker::daemon::{Call, field};
+use checker::lab::{Desk, Lab};
+use checker::mounts;
+use checker::plugin::Program;
+use serde_json::{Value, json};
+
+const MIB: u64 = 1 << 20;
+
+/// Types, and sizes in MiB besides the smallest. With 32 MiB, ext4 has a larger
+/// journal.
+const TYPES: &[(&str, &[u64])] =
+    &[("ext4", &[32, 64]), ("xfs", &[]), ("btrfs", &[128])];
+
+/// Creates a volume, and returns what is said if that fails.
+fn create(
+    desk: &mut Desk,
+    name: &str,
+    kind: &str,
+    size: u64,
+) -> Option<String> {
+    let options = json!({ "type": kind, "size": format!("{size}m") });
+    let fields = [("Name", json!(name)), ("Opts", options)];
+    let call = Call::new("VolumeDriver.Create", &fields);
+    desk.call(&call).failure("").ok()
+}
+
+/// One call that has to succeed.
+fn call(desk: &mut Desk, method: &'static str, name: &str) -> Value {
+    let call =
+        Call::new(method, &[("Name", json!(name)), ("ID", json!("93de"))]);
+    desk.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
+}
+
+/// The bytes that a file takes before the filesystem is full.
+fn fill(path: &Path) -> u64 {
+    let mut file = File::create(path).expect("a new file");
+    let some = vec![7; 64 << 10];
+    let mut taken = 0;
+    loop {
+        match file.write(&some) {
+            Ok(count) => taken += count as u64,
+            Err(err) if err.kind() == ErrorKind::StorageFull => return taken,
+            Err(err) => panic!("{}: {err}", path.display()),
+        }
+    }
+}
+
+#[test]
+fn a_file_can_fill_80_percent_of_any_size() {
+    if let Some(why) = mounts::missing() {
+        println!("skipped: room in volumes of each type: {why}");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
+    let mut lab = Lab::new(Program::new(program).unwrap());
+    let mut desk = lab.start().unwrap();
+    for (kind, sizes) in TYPES {
+        let said = create(&mut desk, "none", kind, 1).expect("1m is too small");
+        let least = said.split_once("write ").and_then(|(_, rest)| {
+            rest.strip_suffix("m at least")?.parse::<u64>().ok()
+        });
+        let least = least.unwrap_or_else(|| panic!("{kind}: {said}"));
+        for size in [least].iter().chain(*sizes) {
+            let name = format!("{kind}-{size}");
+            match create(&mut desk, &name, kind, *size) {
+                Some(said) if said.contains("apt-get install") => {
+                    println!("skipped: room in volumes of type {kind}: {said}");
+                    break;
+                }
+                Some(said) => panic!("{name}: {said}"),
+                None => {}
+            }
+            let reply = call(&mut desk, "VolumeDriver.Mount", &name);
+            let files = field(&reply, "Mountpoint").and_then(Value::as_str);
+            let taken = fill(&Path::new(files.unwrap()).join("file"));
+            let share = 100 * taken / (size * MIB);
+            println!("{name}: {share} %");
+            assert!((80..=100).contains(&share), "{name}: {share} %");
+            call(&mut desk, "VolumeDriver.Unmount", &name);
+            call(&mut desk, "VolumeDriver.Remove", &name);
+        }
+    }
+}
