@@ -103,8 +103,9 @@ impl Serving {
     /// Ctrl-C; what it had to say meanwhile.
     fn interrupted(mut self) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
-        let kill = Command::new("kill").args(["-INT", &id]).status().unwrap();
-        assert!(kill.success());
+        // The shell's own: a program of that name is not everywhere.
+        let kill = ["-c", "kill -INT $0", &id];
+        assert!(Command::new("sh").args(kill).status().unwrap().success());
         let status = self.child.wait().unwrap();
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();

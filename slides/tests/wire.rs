@@ -2,16 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::env;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
+use checker::plugin::{Place, Plugin, Program};
+use checker::steps::Kind;
 use slides::chapter::{CodeKind, Deck};
-use slides::pdf::Scratch;
 
 #[test]
 fn every_exchange_is_what_the_solution_answers() {
@@ -79,7 +76,7 @@ fn play(package: &str, exchange: &str) -> Option<String> {
         return Some(format!("Docker sends {expected:#?}, in this order"));
     }
     let head = head.replace('\n', "\r\n");
-    let got = Plugin::start(package).ask(&format!("{head}\r\n\r\n{body}"));
+    let got = ask(package, &format!("{head}\r\n\r\n{body}"));
     let (got_head, got_body) = got.split_once("\r\n\r\n")?;
     let answered = format!("HTTP/1.1 {answered}");
     let (head, body) = answered.split_once("\n\n")?;
@@ -87,60 +84,29 @@ fn play(package: &str, exchange: &str) -> Option<String> {
     (!same || got_body.trim_end() != body.trim_end()).then(|| got.clone())
 }
 
-/// A solution that runs; it ends with us.
-struct Plugin {
-    child: Child,
-    socket: PathBuf,
-    _folder: Scratch,
-}
-
-impl Plugin {
-    fn start(package: &str) -> Self {
-        // Its target folder is the one that this test was built in.
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(&cargo)
-            .args(["build", "--quiet", "--package", package])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(built.unwrap().success(), "{package} does not build");
-        let folder = Scratch::new().unwrap();
-        let socket = folder.path().join("p.sock");
-        let here = env::current_exe().unwrap();
-        let debug = here.ancestors().nth(2).unwrap();
-        let child = Command::new(debug.join(package))
-            .arg(&socket)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, socket, _folder: folder }
+/// What a solution replies to one request. The checker starts it, with a socket
+/// and a ROOT of its own: alone, it would use those that Docker knows.
+fn ask(package: &str, request: &str) -> String {
+    let root = checker::steps::root().unwrap();
+    let number = package.trim_start_matches("solution-");
+    let step = checker::steps::find(&root, number).unwrap();
+    let program = checker::cargo::build(&root, &step, Kind::Solution).unwrap();
+    let place = Place::new().unwrap();
+    let program = Program::new(&program).unwrap();
+    let mut plugin = Plugin::spawn(&program, &place).unwrap();
+    let mut stream = plugin.listens_on(&place.socket()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    // The plugin keeps the connection open: read what it promised.
+    let mut got = Vec::new();
+    let mut buffer = [0; 4096];
+    while !whole(&String::from_utf8_lossy(&got)) {
+        let read = stream.read(&mut buffer).unwrap();
+        let got_so_far = String::from_utf8_lossy(&got);
+        assert!(read > 0, "closed after {got_so_far:?}");
+        got.extend(&buffer[..read]);
     }
-
-    fn ask(&mut self, request: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let mut stream = loop {
-            match UnixStream::connect(&self.socket) {
-                Ok(stream) => break stream,
-                Err(err) => assert!(Instant::now() < deadline, "{err}"),
-            }
-            assert_eq!(self.child.try_wait().unwrap(), None, "it has stopped");
-            thread::sleep(Duration::from_millis(5));
-        };
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        // The plugin keeps the connection open: read what it promised.
-        let mut got = Vec::new();
-        let mut buffer = [0; 4096];
-        while !whole(&String::from_utf8_lossy(&got)) {
-            let read = stream.read(&mut buffer).unwrap();
-            assert!(
-                read > 0,
-                "closed after {:?}",
-                String::from_utf8_lossy(&got)
-            );
-            got.extend(&buffer[..read]);
-        }
-        String::from_utf8(got).unwrap()
-    }
+    String::from_utf8(got).unwrap()
 }
 
 fn whole(reply: &str) -> bool {
@@ -148,12 +114,4 @@ fn whole(reply: &str) -> bool {
     let length =
         head.lines().find_map(|it| it.strip_prefix("Content-Length: "));
     length.is_some_and(|it| it.parse() == Ok(body.len()))
-}
-
-impl Drop for Plugin {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
