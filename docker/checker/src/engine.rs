@@ -19,6 +19,7 @@ use crate::cargo;
 use crate::cleanup::{self, Folder, Guard};
 use crate::mounts;
 use crate::plugin::poll;
+use crate::run;
 
 /// How long one docker command may take, unless a story says otherwise. It lies
 /// below the 15 seconds after which dockerd gives up on a plugin.
@@ -232,6 +233,7 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
         .env("AGAINST", "docker")
         .env("TMPDIR", temp)
         .env(INSIDE, folder.path())
+        .env(run::ROOTS, folder.path().join("roots"))
         .env(cleanup::MARK, folder.path());
     let mut child = unshare.spawn().context("starting unshare")?;
     Ok(child.wait()?)

@@ -19,7 +19,7 @@ use crate::cleanup::{self, Guard};
 use crate::engine::{self, Played};
 use crate::mounts::{self, Mount};
 use crate::plugin::poll;
-use crate::run::{PLUGINS, RUNNER, SPECS};
+use crate::run::{self, PLUGINS, RUNNER, SPECS};
 use crate::steps::{self, Kind};
 use crate::stories;
 
@@ -111,7 +111,7 @@ fn roots(root: &Path) -> Result<Vec<PathBuf>> {
     for step in steps::all(root)? {
         for kind in [Kind::Exercise, Kind::Solution] {
             let package = step.package(kind);
-            roots.push(Path::new("/var/lib/workshop").join(&package));
+            roots.push(run::roots().join(&package));
             roots.push(run.join(package).join("volumes"));
         }
     }

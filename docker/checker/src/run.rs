@@ -25,6 +25,15 @@ pub const NAME: &str = "workshop";
 /// Where dockerd looks first.
 pub const PLUGINS: &str = "/run/docker/plugins";
 
+/// Another place for [`roots`]: what a test starts must not use the machine's.
+pub const ROOTS: &str = "WORKSHOP_ROOTS";
+
+/// Where plugins that Docker finds keep their volumes, in a folder each.
+pub fn roots() -> PathBuf {
+    let other = env::var_os(ROOTS).map(PathBuf::from);
+    other.unwrap_or_else(|| "/var/lib/workshop".into())
+}
+
 /// Where dockerd looks for a file that names a plugin's address.
 pub const SPECS: &str = "/etc/docker/plugins";
 
@@ -80,7 +89,7 @@ impl Where {
                 }
                 Ok(Self {
                     socket: plugins.join(format!("{name}.sock")),
-                    volumes: Path::new("/var/lib/workshop").join(package),
+                    volumes: roots().join(package),
                     finder: Finder::Docker,
                 })
             }
