@@ -46,6 +46,12 @@ impl Workspace {
         fs::create_dir_all(&folder).unwrap();
         let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
         let shared = manifest.find("[workspace.package]").unwrap();
+        let mut shared = manifest[shared..].to_owned();
+        for (package, _) in packages {
+            // Nobody debugs these. For what they depend on, the profile stays.
+            shared += &format!("\n[profile.dev.package.{package}]\n");
+            shared += "debug = 0\ncodegen-units = 1\n";
+        }
         let packages: Vec<_> = packages
             .iter()
             .map(|(package, sources)| {
@@ -56,8 +62,7 @@ impl Workspace {
         write_if_new(
             &folder.join("Cargo.toml"),
             &format!(
-                "[workspace]\nresolver = \"3\"\nmembers = {packages:?}\n\n{}",
-                &manifest[shared..]
+                "[workspace]\nresolver = \"3\"\nmembers = {packages:?}\n\n{shared}"
             ),
         );
         fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
@@ -78,6 +83,8 @@ impl Workspace {
             .args(words)
             .arg("--target-dir")
             .arg(&self.target)
+            // These sources change seldom, and then each file is small.
+            .env("CARGO_INCREMENTAL", "0")
             .current_dir(&self.folder)
             .output()
             .unwrap();
