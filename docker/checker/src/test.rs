@@ -128,10 +128,12 @@ fn echoed(
     let mut lines = Vec::new();
     for line in BufReader::new(output).lines() {
         let line = line.with_context(|| format!("reading {command:?}"))?;
-        if is_progress(&line) {
+        // CLICOLOR_FORCE is for people; what is counted has no colours.
+        let plain = anstream::adapter::strip_str(&line).to_string();
+        if is_progress(&plain) {
             println!("{line}");
         }
-        lines.push(line);
+        lines.push(plain);
     }
     Ok((lines, child.wait()?))
 }

@@ -96,7 +96,7 @@ impl Scene {
 fn checker_in(temp: &Path) -> Command {
     let mut checker = Command::new(env!("CARGO_BIN_EXE_checker"));
     checker.current_dir(root()).env("TMPDIR", temp).stdin(Stdio::null());
-    for setting in ["SEED", "ENGINE", "NAME"] {
+    for setting in ["SEED", "ENGINE", "NAME", "CLICOLOR_FORCE"] {
         checker.env_remove(setting);
     }
     checker

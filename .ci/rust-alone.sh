@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Proves that `make test` needs Rust and nothing else: a user who is not root runs
+# it, with the programs that every Debian has, with make, a linker, and Rust.
+#
+# Root starts it and becomes that user, who has a number and no name. Checkout,
+# HOME, CARGO_HOME and /tmp are the run's own, so everything can go afterwards, and
+# crates that root's CARGO_HOME has are not downloaded again.
+# `.ci/rust-alone.sh COMMAND…` runs another command there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- make test
+
+user=64321
+folder=$(mktemp -d /var/tmp/workshop-alone.XXXXXX)
+trap 'rm -rf "$folder"' EXIT
+# The user passes through it.
+chmod 755 "$folder"
+mkdir "$folder"/{bin,cargo,checkout,home,rust,tmp}
+
+packages=(make gcc binutils)
+while read -r essential package; do
+    [ "$essential" != yes ] || packages+=("$package")
+done < <(dpkg-query --show --showformat '${Essential} ${Package}\n')
+while read -r program; do
+    ln -sf "$program" "$folder/bin/"
+done < <(dpkg-query --listfiles "${packages[@]}" |
+    grep -E '^(/usr)?/bin/[^/]+$')
+# Links that no package lists.
+ln -sf "$(command -v cc)" "$(command -v sh)" "$folder/bin/"
+
+cargo fetch --locked --quiet
+cp -r "${CARGO_HOME:-$HOME/.cargo}/registry" "$folder/cargo/"
+tar -c --exclude=./target --exclude=node_modules --exclude=./.git . |
+    tar -x -C "$folder/checkout"
+chown -R "$user:$user" "$folder"/{cargo,checkout,home,tmp}
+
+status=0
+# In a mount namespace of its own: nobody else sees what it mounts.
+unshare --mount bash -euo pipefail -s -- \
+    "$folder" "$user" "$(rustc --print sysroot)" "$@" <<'INSIDE' || status=$?
+folder=$1 user=$2 rust=$3
+shift 3
+# Where root has its toolchain, the user may not even pass through.
+mount --bind "$rust" "$folder/rust"
+mount --bind "$folder/tmp" /tmp
+PATH=$folder/rust/bin:$folder/bin
+for program in docker podman npm node strace chromium go git mkfs.ext4; do
+    if command -v "$program"; then
+        echo "FAIL: the user has $program" >&2
+        exit 2
+    fi
+done
+# What a report must not depend on, each as unusual as users have it.
+install -d -o "$user" "/tmp/a folder"
+umask 027
+cd "$folder/checkout"
+time setpriv --reuid "$user" --regid "$user" --clear-groups \
+    env -i PATH="$PATH" HOME="$folder/home" CARGO_HOME="$folder/cargo" \
+    CARGO_NET_OFFLINE=true TMPDIR="/tmp/a folder" LANG=tr_TR.UTF-8 \
+    CLICOLOR_FORCE=1 COLUMNS=33 \
+    "$@" </dev/null 7</dev/null 8>/dev/null 9</dev/null
+rmdir "/tmp/a folder"
+INSIDE
+
+# Nobody else is this user, so what is the user's was made by the run.
+left() {
+    find "$folder/home" "$folder/tmp" -mindepth 1
+    find /tmp /var/tmp /var/lib /dev/shm /run -xdev -user "$user" \
+        -not -path "$folder/*" 2>/dev/null || true
+    find /proc -maxdepth 1 -user "$user" -name '[0-9]*' 2>/dev/null || true
+}
+left=$(left)
+if [ -n "$left" ]; then
+    echo "FAIL: the user has left this behind:"
+    echo "$left"
+    status=1
+fi
+exit "$status"
