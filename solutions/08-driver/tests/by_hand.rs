@@ -42,8 +42,8 @@ fn size(files: &Path) -> u64 {
     numbers.map(|it| it.expect("two numbers")).product()
 }
 
-/// The README's commands that have this word among them. What follows a `#` is
-/// the types that a line is for.
+/// The README's commands that have this word among them. A line whose comment
+/// lists types is for these types only.
 fn commands(word: &str, kind: &str) -> String {
     let readme = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -53,9 +53,11 @@ fn commands(word: &str, kind: &str) -> String {
     let mut blocks = readme.split("```sh\n").skip(1);
     let block = blocks.find(|it| it.contains(word)).expect("its commands");
     let lines = block.split("```").next().unwrap_or_default().lines();
-    let meant = lines.filter(|line| match line.split_once(" # ") {
-        Some((_, kinds)) => kinds.split(", ").any(|it| it.trim() == kind),
-        None => true,
+    let is_type = |word: &str| TYPES.iter().any(|it| it.0 == word);
+    let meant = lines.filter(|line| {
+        let comment = line.split_once(" # ").map_or("", |it| it.1);
+        !comment.split(", ").any(is_type)
+            || comment.split(", ").any(|it| it == kind)
     });
     meant.map(|line| format!("{line}\n")).collect()
 }
