@@ -16,6 +16,7 @@ use crate::daemon::{
     Call, Daemon, Engine, NoReply, PATIENCE, Reply, field, read_reply,
 };
 use crate::plugin::{Log, Place, Plugin, Program};
+use crate::root::{Mountpoint, Root};
 
 /// What a plugin did wrong.
 #[derive(Clone, Debug)]
@@ -228,9 +229,15 @@ impl Desk {
             .map_err(|got| wrong(sent, "it listens on SOCKET", got))
     }
 
-    /// Where the plugin was told to keep its volumes. It may not exist.
+    /// Where the plugin was told to keep its volumes. It may not exist, and is
+    /// a path to compare: what is there is reached through [`Desk::root`].
     pub fn volumes(&self) -> PathBuf {
         self.place.volumes()
+    }
+
+    /// The same, to be looked into.
+    pub fn root(&self) -> &Root {
+        self.place.root()
     }
 
     /// The folder that the plugin was started in.
@@ -329,7 +336,7 @@ impl Desk {
         reply: Result<Reply, NoReply>,
     ) -> Exchange {
         let reply = reply.map_err(|no_reply| self.tell(&no_reply));
-        Exchange { sent, reply }
+        Exchange { sent, reply, root: self.root().clone() }
     }
 
     /// A missing reply in words; the plugin's end if that explains it.
@@ -355,6 +362,8 @@ impl Desk {
 pub struct Exchange {
     sent: String,
     reply: Result<Reply, String>,
+    /// What the paths in it have to lead to.
+    root: Root,
 }
 
 impl Exchange {
@@ -390,6 +399,12 @@ impl Exchange {
             },
             Err(_) => Err(self.wrong(expected)),
         }
+    }
+
+    /// The path in the plugin's answer, if there is one.
+    pub fn mountpoint(&self, value: &Value) -> Option<Mountpoint> {
+        let path = field(value, "Mountpoint")?.as_str()?;
+        Some(Mountpoint::new(path, &self.sent, &self.root))
     }
 
     /// Any reply over HTTP.

@@ -18,6 +18,7 @@
 //! - [`doctor`]: what this machine has, and what that allows.
 //! - [`bench`]: figures, as ratios.
 //! - [`mounts`]: what plugins of step 8 mount.
+//! - [`root`]: ROOT, and paths of the plugin's, none of which is trusted.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
 //!
 //! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
@@ -38,6 +39,7 @@ pub mod plugin;
 pub mod proofs;
 pub mod report;
 pub mod rescue;
+pub mod root;
 pub mod run;
 pub mod sandbox;
 pub mod slides;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +15,8 @@ use crate::plugin::poll;
 /// One line of a mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// Its number, of which no other mount has the same meanwhile.
+    pub id: u64,
     /// Where it is.
     pub path: PathBuf,
     /// `7:0`, the same for every mount of one filesystem.
@@ -27,10 +30,25 @@ pub fn of(process: &str) -> Vec<Mount> {
     table.split(|it| *it == b'\n').filter_map(parse).collect()
 }
 
-/// What is mounted on `folder` or below it, youngest first.
+/// The number of the mount that an open file is on. Only Linux tells.
+pub fn id_of(file: BorrowedFd) -> Option<u64> {
+    let info = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let info = fs::read_to_string(info).ok()?;
+    let id = info.lines().find_map(|it| it.strip_prefix("mnt_id:"))?;
+    id.trim().parse().ok()
+}
+
+/// Whether the filesystem of `mount`, one of `all`, is mounted outside of
+/// `folder`, too. Then it is not one that a plugin has made.
+pub fn is_elsewhere(mount: &Mount, all: &[Mount], folder: &Path) -> bool {
+    let mut same = all.iter().filter(|it| it.device == mount.device);
+    same.any(|it| !it.path.starts_with(folder))
+}
+
+/// What is mounted on `folder` or below it, youngest first. If it is a link,
+/// that is not followed: a plugin may have put it there.
 pub fn below(folder: &Path) -> Vec<Mount> {
-    // The kernel writes paths without links.
-    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let real = real(folder);
     let mut mounts = of("self");
     mounts.retain(|it| it.path.starts_with(&real));
     mounts.reverse();
@@ -38,10 +56,11 @@ pub fn below(folder: &Path) -> Vec<Mount> {
 }
 
 fn parse(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|it| *it == b' ').skip(2);
-    let device = String::from_utf8(fields.next()?.to_owned()).ok()?;
+    let mut fields = line.split(|it| *it == b' ');
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let device = String::from_utf8(fields.nth(1)?.to_owned()).ok()?;
     let path = plain(fields.nth(1)?);
-    Some(Mount { path, device })
+    Some(Mount { id, path, device })
 }
 
 /// A path, in which `\040` stands for a blank, and so on.
@@ -58,9 +77,18 @@ fn plain(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(plain))
 }
 
+/// The path of a folder as the kernel writes it: the way to it has no links.
+fn real(folder: &Path) -> PathBuf {
+    let parent = folder.parent().and_then(|it| it.canonicalize().ok());
+    match (parent, folder.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => folder.to_owned(),
+    }
+}
+
 /// The loop devices whose files are in `folder` or below it.
 pub fn loops(folder: &Path) -> Vec<PathBuf> {
-    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let real = real(folder);
     let mut loops = Vec::new();
     for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
         let Ok(file) = fs::read(entry.path().join("loop/backing_file")) else {
@@ -195,7 +223,7 @@ mod tests {
         let line = b"42 27 7:0 / /a\\040b/files rw - ext4 /dev/loop0 rw";
         let path = PathBuf::from("/a b/files");
         let device = "7:0".to_owned();
-        assert_eq!(parse(line), Some(Mount { path, device }));
+        assert_eq!(parse(line), Some(Mount { id: 42, path, device }));
         assert_eq!(parse(b""), None);
     }
 }

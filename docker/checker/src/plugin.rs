@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cleanup::{self, Folder, Guard};
 use crate::daemon::PATIENCE;
+use crate::root::Root;
 
 /// What is kept of a log; a plugin once wrote gigabytes in seconds.
 const LOG: usize = 64 * 1024;
@@ -100,6 +101,7 @@ impl Program {
 pub struct Place {
     socket: PathBuf,
     volumes: PathBuf,
+    root: Root,
     folder: Folder,
     _socket_guard: Option<Guard>,
 }
@@ -113,15 +115,17 @@ impl Place {
         let folder = Folder::new()?;
         let socket = folder.path().join("run/plugin.sock");
         let volumes = folder.path().join("volumes");
-        Ok(Self { socket, volumes, folder, _socket_guard: None })
+        let root = Root::new(&volumes)?;
+        Ok(Self { socket, volumes, root, folder, _socket_guard: None })
     }
 
     /// One whose volumes are elsewhere, and stay there in the end.
     ///
     /// # Errors
-    /// When no folder can be made.
+    /// When no folder can be made, or theirs cannot be opened.
     pub fn with_volumes(volumes: &Path) -> Result<Self> {
-        Ok(Self { volumes: volumes.to_owned(), ..Self::new()? })
+        let (root, volumes) = (Root::new(volumes)?, volumes.to_owned());
+        Ok(Self { volumes, root, ..Self::new()? })
     }
 
     /// One whose socket somebody else looks for, and which is removed in the
@@ -142,6 +146,11 @@ impl Place {
     /// Where the plugin may keep its volumes.
     pub fn volumes(&self) -> PathBuf {
         self.volumes.clone()
+    }
+
+    /// The same, for whatever is done there once a plugin has run.
+    pub fn root(&self) -> &Root {
+        &self.root
     }
 
     /// The folder that the plugin is started in.

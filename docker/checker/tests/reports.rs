@@ -17,10 +17,11 @@ use checker::checks::{self, Plan, Stop};
 use checker::daemon::Engine;
 use checker::mounts;
 use checker::proofs;
+use checker::root::BELOW_ROOT;
 use checker::starters;
 use checker::steps::{self, Kind};
 use common::{
-    Outcome, Workspace, differs_from_record, failures, outcome, root,
+    Failed, Outcome, Workspace, differs_from_record, failures, outcome, root,
     side_by_side,
 };
 
@@ -1391,10 +1392,14 @@ fn complaint(wrong: &Wrong, full: bool) -> Option<String> {
     }
     let by_chance =
         |id| BY_CHANCE.iter().any(|it| it.0 == wrong.check && it.1 == id);
+    // A path that leads out of ROOT is used by no check.
+    let is_unused =
+        |it: &str| wrong.check == "4.in-root" && it.contains(BELOW_ROOT);
+    let is_other = |it: &Failed| !by_chance(it.id) && !is_unused(&it.lines);
     let (failed, others): (Vec<_>, Vec<_>) =
         failed.into_iter().partition(|it| it.id == wrong.check);
     let lines: String = failed.iter().map(|it| &*it.lines).collect();
-    if failed.is_empty() || others.iter().any(|it| !by_chance(it.id)) {
+    if failed.is_empty() || others.iter().any(is_other) {
         let ids: Vec<_> = others.iter().map(|it| it.id).collect();
         let more: String = others.iter().map(|it| &*it.lines).collect();
         return Some(format!("{case}: others {ids:?}\n{lines}{more}"));

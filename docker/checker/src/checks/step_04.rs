@@ -1,6 +1,6 @@
 //! Step 4: a directory for each volume.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -8,10 +8,22 @@ use serde_json::{Value, json};
 use super::Check;
 use super::step_02::{about, activated, create_call};
 use super::step_03::{create, found};
-use crate::daemon::{Call, field};
+use crate::daemon::Call;
 use crate::lab::{Desk, Exchange, Fault, Lab, Outcome};
+use crate::root::Mountpoint;
 
 pub const CHECKS: &[Check] = &[
+    Check {
+        id: "4.in-root",
+        step: 4,
+        name: "a volume's files are under ROOT",
+        why: "what Mount names is what containers write into, and what Remove \
+              removes: it could be anybody's folder",
+        file: "src/volumes.rs",
+        place: "`directory`",
+        source: "our rule: ROOT is the plugin's second argument",
+        run: in_root,
+    },
     Check {
         id: "4.created",
         step: 4,
@@ -33,16 +45,6 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 4.2",
         source: "vol-errors-mount 4-7",
         run: mountpoint,
-    },
-    Check {
-        id: "4.in-root",
-        step: 4,
-        name: "a volume's files are under ROOT",
-        why: "whoever runs the plugin has to know where the data is",
-        file: "src/volumes.rs",
-        place: "`directory`",
-        source: "our rule: ROOT is the plugin's second argument",
-        run: in_root,
     },
     Check {
         id: "4.same-place",
@@ -142,11 +144,11 @@ pub(super) fn mount(
     desk: &mut Desk,
     name: &str,
     id: &str,
-) -> Result<PathBuf, Fault> {
+) -> Result<Mountpoint, Fault> {
     let exchange = desk.call(&use_call("VolumeDriver.Mount", name, id));
     let value = exchange.success(WHERE)?;
     let directory = path_in(&exchange, &value)?;
-    match directory.is_absolute() && directory.is_dir() {
+    match directory.is_there()? {
         true => Ok(directory),
         false => Err(exchange.wrong(WHERE)),
     }
@@ -161,11 +163,8 @@ pub(super) fn unmount(desk: &mut Desk, name: &str, id: &str) -> Outcome {
 pub(super) fn path_in(
     exchange: &Exchange,
     value: &Value,
-) -> Result<PathBuf, Fault> {
-    match field(value, "Mountpoint") {
-        Some(Value::String(path)) => Ok(PathBuf::from(path)),
-        _ => Err(exchange.wrong(WHERE)),
-    }
+) -> Result<Mountpoint, Fault> {
+    exchange.mountpoint(value).ok_or_else(|| exchange.wrong(WHERE))
 }
 
 /// A fresh plugin with one volume.
@@ -180,7 +179,7 @@ fn created(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let (exchange, volume) = found(&mut desk, &name)?;
     let directory = path_in(&exchange, &volume)?;
-    match directory.is_absolute() && directory.is_dir() {
+    match directory.is_there()? {
         true => Ok(()),
         false => Err(exchange.wrong(WHERE)),
     }
@@ -190,12 +189,12 @@ fn mountpoint(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let directory = mount(&mut desk, &name, "93de")?;
     // What an administrator with rm -rf leaves: the plugin may make it anew.
-    let _ = fs::remove_dir_all(&directory);
+    directory.remove()?;
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let expected = "a \"Mountpoint\" that is there, or an \"Err\"";
     let answer = exchange.answer(expected)?.judge();
     match answer {
-        Ok(value) if !path_in(&exchange, &value)?.is_dir() => {
+        Ok(value) if !path_in(&exchange, &value)?.is_there()? => {
             Err(exchange.wrong(expected))
         }
         _ => Ok(()),
@@ -204,22 +203,27 @@ fn mountpoint(lab: &mut Lab) -> Outcome {
 
 fn in_root(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
-    let directory = path_in(&exchange, &exchange.success(WHERE)?)?;
-    // The system may know ROOT by another path (/tmp is a link on macOS).
-    let real = |path: &Path| path.canonicalize().ok();
-    let root = real(&desk.volumes());
-    match (root, real(&directory)) {
-        (Some(root), Some(directory)) if directory.starts_with(&root) => Ok(()),
-        _ => Err(exchange.wrong("a \"Mountpoint\" under ROOT")),
+    // Each check that uses a path looks where it leads; this one does so first,
+    // and leaves all other mistakes to the others.
+    let (exchange, volume) = found(&mut desk, &name)?;
+    if let Some(directory) = exchange.mountpoint(&volume) {
+        directory.leads_below_root()?;
     }
+    let mount = use_call("VolumeDriver.Mount", &name, "93de");
+    for call in [about("VolumeDriver.Path", &name), mount] {
+        let exchange = desk.call(&call);
+        let answer = exchange.answer(WHERE)?.judge();
+        let path = answer.ok().and_then(|it| exchange.mountpoint(&it));
+        path.map_or(Ok(()), |it| it.leads_below_root())?;
+    }
+    Ok(())
 }
 
 fn same_place(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let directory = mount(&mut desk, &name, "93de")?;
     let expected =
-        format!("\"Mountpoint\" as Mount said: {}", shown(&directory));
+        format!("\"Mountpoint\" as Mount said: …/{}", directory.name());
     let (exchange, volume) = found(&mut desk, &name)?;
     if path_in(&exchange, &volume)? != directory {
         return Err(exchange.wrong(expected));
@@ -231,20 +235,14 @@ fn same_place(lab: &mut Lab) -> Outcome {
     }
 }
 
-/// The end of a path, since the rest differs in each run.
-fn shown(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    format!("…/{}", name.display())
-}
-
 fn shared(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let one = mount(&mut desk, &name, "93de")?;
     let text = lab.name();
-    fs::write(one.join("file"), &text)?;
+    one.write("file", &text)?;
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let two = path_in(&exchange, &exchange.success(WHERE)?)?;
-    match fs::read_to_string(two.join("file")).ok() == Some(text) {
+    match two.read("file")? == Some(text) {
         true => Ok(()),
         false => Err(exchange.wrong("the directory of the first Mount")),
     }
@@ -255,10 +253,10 @@ fn apart(lab: &mut Lab) -> Outcome {
     let two = format!("{one}-two");
     create(&mut desk, &two)?;
     let first = mount(&mut desk, &one, "93de")?;
-    fs::write(first.join("file"), &one)?;
+    first.write("file", &one)?;
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &two, "a1b2"));
     let second = path_in(&exchange, &exchange.success(WHERE)?)?;
-    match second.join("file").exists() {
+    match second.has("file")? {
         false => Ok(()),
         true => {
             Err(exchange.wrong("another directory than the first volume's"))
@@ -270,11 +268,11 @@ fn outlives(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let text = lab.name();
     let before = mount(&mut desk, &name, "93de")?;
-    fs::write(before.join("file"), &text)?;
+    before.write("file", &text)?;
     unmount(&mut desk, &name, "93de")?;
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let after = path_in(&exchange, &exchange.success(WHERE)?)?;
-    match fs::read_to_string(after.join("file")).ok() == Some(text) {
+    match after.read("file")? == Some(text) {
         true => Ok(()),
         false => Err(exchange.wrong("the file that the last container wrote")),
     }
@@ -284,12 +282,12 @@ fn in_use(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let directory = mount(&mut desk, &name, "93de")?;
     let text = lab.name();
-    fs::write(directory.join("file"), &text)?;
+    directory.write("file", &text)?;
     // `docker cp` out of the running container: the same ID once more.
     mount(&mut desk, &name, "93de")?;
     let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     exchange.success("200 and {}, or an empty \"Err\"")?;
-    match fs::read_to_string(directory.join("file")).ok() == Some(text) {
+    match directory.read("file")? == Some(text) {
         true => Ok(()),
         false => Err(exchange.wrong("the first Mount's file is still there")),
     }
@@ -298,17 +296,19 @@ fn in_use(lab: &mut Lab) -> Outcome {
 fn remove(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let directory = mount(&mut desk, &name, "93de")?;
-    fs::create_dir(directory.join("folder"))?;
-    fs::write(directory.join("folder/file"), &name)?;
+    let files = directory.open()?;
+    files.make("folder")?;
+    files.write("folder/file", &name)?;
+    drop(files);
     unmount(&mut desk, &name, "93de")?;
     let exchange = desk.call(&about("VolumeDriver.Remove", &name));
     exchange.success("200 and {}, or an empty \"Err\"")?;
-    if directory.join("folder").exists() {
+    if directory.has("folder")? {
         return Err(exchange.wrong("the directory is gone with its files"));
     }
     create(&mut desk, &name)?;
     let anew = mount(&mut desk, &name, "a1b2")?;
-    match fs::read_dir(&anew)?.count() {
+    match anew.names()?.len() {
         0 => Ok(()),
         count => {
             let got =
@@ -323,7 +323,7 @@ fn removed_already(lab: &mut Lab) -> Outcome {
     let directory = mount(&mut desk, &name, "93de")?;
     unmount(&mut desk, &name, "93de")?;
     // What an administrator with rm -rf, or half a Remove, leaves.
-    let _ = fs::remove_dir_all(&directory);
+    directory.remove()?;
     desk.call(&about("VolumeDriver.Remove", &name))
         .success("200 and {}: gone is what was asked for")
         .map(|_| ())
@@ -332,7 +332,8 @@ fn removed_already(lab: &mut Lab) -> Outcome {
 fn names(lab: &mut Lab) -> Outcome {
     let mut desk = activated(lab)?;
     let outside = desk.volumes().parent().expect("it has one").to_owned();
-    fs::write(outside.join("witness"), "")?;
+    // Not through a link: a plugin runs here already.
+    File::create_new(outside.join("witness"))?;
     let before = listing(&outside)?;
     let long = "n".repeat(300);
     let absolute = outside.join("absolute").display().to_string();

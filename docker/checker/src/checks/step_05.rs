@@ -1,8 +1,5 @@
 //! Step 5: options, names, and what inspect shows.
 
-use std::fs::{self, Metadata, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -366,7 +363,7 @@ fn mode(lab: &mut Lab) -> Outcome {
         let exchange = create_with(&mut desk, &name, options);
         exchange.success(DONE)?;
         let directory = mount(&mut desk, &name, "93de")?;
-        let has = fs::metadata(directory)?.permissions().mode() & 0o7777;
+        let (_, _, has) = directory.owner_and_mode()?;
         if has != mode {
             let hint = match has & !mode {
                 0 => " (a umask takes bits while it is made)",
@@ -424,9 +421,9 @@ fn status_now(lab: &mut Lab) -> Outcome {
     for mode in [0o711, 0o1750] {
         // The second one as copy-up sets it.
         let directory = mount(&mut desk, &name, "93de")?;
-        fs::set_permissions(&directory, Permissions::from_mode(mode))?;
+        directory.set_mode(mode)?;
         let (exchange, volume) = found(&mut desk, &name)?;
-        if let Some(wrong) = misses(&volume, &fs::metadata(&directory)?) {
+        if let Some(wrong) = misses(&volume, directory.owner_and_mode()?) {
             return Err(exchange.wrong(format!(
                 "a \"Status\" with the mode, the uid and the gid that the \
                  directory has: its {wrong}"
@@ -443,7 +440,10 @@ fn status_now(lab: &mut Lab) -> Outcome {
 
 /// What of a directory's mode and owner the Status of its volume does not say,
 /// if there is such a thing.
-pub(super) fn misses(volume: &Value, has: &Metadata) -> Option<String> {
+pub(super) fn misses(
+    volume: &Value,
+    (uid, gid, mode): (u32, u32, u32),
+) -> Option<String> {
     let status = field(volume, "Status");
     let number = |key: &str, radix: u32| {
         let value = status.and_then(|status| field(status, key))?;
@@ -452,11 +452,10 @@ pub(super) fn misses(volume: &Value, has: &Metadata) -> Option<String> {
             _ => value.as_u64().and_then(|it| u32::try_from(it).ok()),
         }
     };
-    let mode = has.mode() & 0o7777;
     if number("mode", 8) != Some(mode) {
         return Some(format!("mode is {mode:04o}"));
     }
-    let owner = [("uid", has.uid()), ("gid", has.gid())];
+    let owner = [("uid", uid), ("gid", gid)];
     let wrong = owner.into_iter().find(|it| number(it.0, 10) != Some(it.1));
     wrong.map(|(key, _)| format!("{key} is another"))
 }
@@ -531,7 +530,7 @@ pub(super) fn kept(lab: &mut Lab) -> Result<(Desk, String), Fault> {
     let options = json!({ "keep": "true" });
     create_with(&mut desk, &name, options).success(DONE)?;
     let (exchange, volume) = found(&mut desk, &name)?;
-    fs::write(path_in(&exchange, &volume)?.join("file"), &name)?;
+    path_in(&exchange, &volume)?.write("file", &name)?;
     Ok((desk, name))
 }
 
@@ -540,27 +539,17 @@ fn keep(lab: &mut Lab) -> Outcome {
     let exchange = desk.call(&about("VolumeDriver.Remove", &name));
     exchange.success(DONE)?;
     // A later step moves it.
-    match holds(&desk.volumes(), &name)? {
+    match holds(&desk, &name)? {
         true => Ok(()),
         false => Err(exchange.wrong("the volume's file is still under ROOT")),
     }
 }
 
-/// Whether some file in `folder`, or below it, has this text.
-pub(super) fn holds(folder: &Path, text: &str) -> anyhow::Result<bool> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let found = match entry.file_type()?.is_dir() {
-            true => holds(&entry.path(), text)?,
-            false => {
-                fs::read_to_string(entry.path()).is_ok_and(|it| it == text)
-            }
-        };
-        if found {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Whether some file under ROOT has this text.
+pub(super) fn holds(desk: &Desk, text: &str) -> Result<bool, Fault> {
+    let root = desk.root().open()?;
+    let files = root.files()?;
+    Ok(files.iter().any(|it| root.read(it).is_some_and(|it| it == text)))
 }
 
 fn keep_forgets(lab: &mut Lab) -> Outcome {

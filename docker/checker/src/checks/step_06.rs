@@ -1,9 +1,8 @@
 //! Step 6: volumes that outlive a crash.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
@@ -16,6 +15,7 @@ use super::{Check, strace};
 use crate::daemon::{Call, Daemon, PATIENCE, field, read_reply};
 use crate::lab::{Desk, Fault, Lab, Outcome, wrong};
 use crate::plugin::{Place, poll};
+use crate::root::{Mountpoint, Root};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -162,7 +162,7 @@ struct Volume {
     name: String,
     /// What Get said.
     said: Value,
-    directory: PathBuf,
+    directory: Mountpoint,
 }
 
 impl Volume {
@@ -172,7 +172,7 @@ impl Volume {
         create_with(desk, &name, unusual()).success(DONE)?;
         let (exchange, said) = found(desk, &name)?;
         let directory = path_in(&exchange, &said)?;
-        fs::write(directory.join("file"), &name)?;
+        directory.write("file", &name)?;
         Ok(Self { name, said, directory })
     }
 
@@ -188,25 +188,16 @@ impl Volume {
                 return Err(exchange.wrong(expected));
             }
         }
-        match fs::read_to_string(directory.join("file")) {
-            Ok(text) if text == *name => Ok(()),
-            _ => Err(exchange.wrong("the volume's file is still there")),
+        match directory.read("file")?.as_ref() == Some(name) {
+            true => Ok(()),
+            false => Err(exchange.wrong("the volume's file is still there")),
         }
     }
 }
 
-/// Every plain file in a folder, or below it.
-fn files_under(folder: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
-    let mut files = BTreeSet::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        match entry.file_type()? {
-            it if it.is_dir() => files.extend(files_under(&entry.path())?),
-            it if it.is_file() => drop(files.insert(entry.path())),
-            _ => {}
-        }
-    }
-    Ok(files)
+/// Every plain file under ROOT, by its path there.
+fn files_under(root: &Root) -> Result<BTreeSet<PathBuf>, Fault> {
+    Ok(root.open()?.files()?.into_iter().collect())
 }
 
 /// The Create of a volume, and what a power cut after it would take back.
@@ -286,7 +277,7 @@ fn whole_or_not(
         let value = exchange.success(&expected)?;
         let volume = field(&value, "Volume").unwrap_or(&Value::Null);
         if field(volume, "Status") != field(&other.said, "Status")
-            || !path_in(&exchange, volume)?.is_dir()
+            || !path_in(&exchange, volume)?.is_there()?
         {
             return Err(exchange.wrong(expected));
         }
@@ -385,7 +376,7 @@ fn still_kept(lab: &mut Lab) -> Outcome {
     remove_it(&mut desk, &name)?;
     let mut desk = lab.restart(desk, "Remove, kill -9")?;
     let exchange = desk.call(&about("VolumeDriver.Get", &name));
-    match holds(&desk.volumes(), &name)? {
+    match holds(&desk, &name)? {
         true => not_found(&mut desk, &name),
         false => Err(exchange.wrong("the volume's file is still under ROOT")),
     }
@@ -399,15 +390,11 @@ fn with_state(
     lab: &mut Lab,
     desk: &mut Desk,
 ) -> Result<(Volume, BTreeSet<PathBuf>), Fault> {
-    let before = files_under(&desk.volumes())?;
+    let before = files_under(desk.root())?;
     let volume = Volume::create(lab, desk)?;
-    let mut state = files_under(&desk.volumes())?;
-    // The system may know ROOT by another path (/tmp is a link on macOS).
-    let directory = volume.directory.canonicalize()?;
-    state.retain(|it| {
-        let real = it.canonicalize().unwrap_or_default();
-        !before.contains(it) && !real.starts_with(&directory)
-    });
+    let mut state = files_under(desk.root())?;
+    let directory = volume.directory.within()?;
+    state.retain(|it| !before.contains(it) && !it.starts_with(&directory));
     match state.is_empty() {
         false => Ok((volume, state)),
         true => Err(Fault::NotTried(
@@ -416,15 +403,18 @@ fn with_state(
     }
 }
 
+fn spoil(desk: &Desk, files: &BTreeSet<PathBuf>, text: &[u8]) -> Outcome {
+    let root = desk.root().open()?;
+    Ok(files.iter().try_for_each(|it| root.write(it, text))?)
+}
+
 fn spoiled(lab: &mut Lab) -> Outcome {
     let mut desk = activated(lab)?;
     let other = Volume::create(lab, &mut desk)?;
     let mut volumes = Vec::new();
     for text in [&b"{"[..], b"", b"\0\xff\0\xff"] {
         let (volume, state) = with_state(lab, &mut desk)?;
-        for file in state {
-            fs::write(file, text)?;
-        }
+        spoil(&desk, &state, text)?;
         volumes.push(volume);
     }
     let what = "the files of three volumes spoiled, kill -9";
@@ -452,9 +442,7 @@ fn set_aside(lab: &mut Lab) -> Outcome {
     let mut desk = activated(lab)?;
     let (volume, state) = with_state(lab, &mut desk)?;
     let text = format!("spoiled: {}", volume.name);
-    for file in state {
-        fs::write(file, &text)?;
-    }
+    spoil(&desk, &state, text.as_bytes())?;
     let mut desk = lab.restart(desk, "a volume's file spoiled, kill -9")?;
     let exchange = create_with(&mut desk, &volume.name, unusual());
     if exchange.answer(DONE)?.judge().is_err() {
@@ -464,12 +452,13 @@ fn set_aside(lab: &mut Lab) -> Outcome {
     let expected = "what cannot be read, and the volume's files, are elsewhere \
                     under ROOT";
     // The new volume has its file in the same place.
-    let directory = volume.directory.canonicalize()?;
+    let directory = volume.directory.within()?;
     let elsewhere = |wanted: &str| {
-        let files = files_under(&desk.volumes())?;
-        Ok::<_, anyhow::Error>(files.iter().any(|it| {
-            it.canonicalize().is_ok_and(|it| !it.starts_with(&directory))
-                && fs::read_to_string(it).is_ok_and(|it| it == wanted)
+        let root = desk.root().open()?;
+        let files = root.files()?;
+        Ok::<_, Fault>(files.iter().any(|it| {
+            !it.starts_with(&directory)
+                && root.read(it).is_some_and(|it| it == wanted)
         }))
     };
     match elsewhere(&text)? && elsewhere(&volume.name)? {
@@ -498,27 +487,29 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
     let volume = Volume::create(lab, &mut desk)?;
     let Volume { name, directory, .. } = &volume;
     let mark = format!("{name}-file-");
+    let files = directory.open()?;
     for file in 1..=count {
-        File::create(directory.join(format!("{mark}{file}")))?;
+        files.create(format!("{mark}{file}"))?;
     }
-    let left = |root: &Path| {
+    let left = |root: &Root| {
         let named = |it: &PathBuf| {
             let name = it.file_name().unwrap_or_default();
             name.to_string_lossy().starts_with(&mark)
         };
         files_under(root).map(|it| it.iter().filter(|it| named(it)).count())
     };
-    let first = fs::read_dir(directory)?.flatten().next();
-    let first = first.map_or(directory.clone(), |it| it.path());
+    let first = files.names()?.swap_remove(0);
+    drop(files);
 
     let call = about("VolumeDriver.Remove", name);
     let mut client = desk.client(&call.to_string())?;
     client.write_all(&call.request(lab.engine))?;
     let deadline = Instant::now() + PATIENCE;
     // Without a pause: it may be over within milliseconds.
-    while fs::symlink_metadata(&first).is_ok() && Instant::now() < deadline {}
+    let there = || directory.open().is_ok_and(|it| it.has(&first));
+    while there() && Instant::now() < deadline {}
     let place = desk.kill();
-    let root = place.volumes();
+    let root = place.root().clone();
     let was_crash = left(&root)? > 0;
     let what = "a Remove of many files, kill -9 while they go";
     let mut desk = lab.start_again(place, what)?;

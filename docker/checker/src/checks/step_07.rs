@@ -1,7 +1,7 @@
 //! Step 7: many calls at once, TCP, and a clean stop.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::iter;
 use std::net::{TcpListener, TcpStream};
@@ -23,6 +23,7 @@ use crate::daemon::{
 };
 use crate::lab::{Desk, Fault, Lab, Outcome, wrong};
 use crate::plugin::{Place, poll};
+use crate::root::Mountpoint;
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -197,7 +198,7 @@ const FILES: usize = 10_000;
 /// A volume that takes a moment to be removed.
 struct Large {
     name: String,
-    files: PathBuf,
+    files: Mountpoint,
     count: usize,
 }
 
@@ -212,12 +213,13 @@ impl Large {
         let (exchange, volume) = found(desk, &name)?;
         let files = path_in(&exchange, &volume)?;
         // Names of one file are made faster than files.
-        let first = files.join("0");
-        File::create(&first)?;
+        let folder = files.open()?;
+        folder.create("0")?;
         for number in 1..count {
-            let next = files.join(number.to_string());
-            fs::hard_link(&first, &next)
-                .or_else(|_| File::create(next).map(drop))?;
+            let next = number.to_string();
+            folder
+                .link("0", &next)
+                .or_else(|_| folder.create(next).map(drop))?;
         }
         Ok(Self { name, files, count })
     }
@@ -228,8 +230,9 @@ impl Large {
         let mut client = desk.client(&call.to_string())?;
         client.write_all(&call.request(Default::default()))?;
         let all_there = || {
-            let entries = fs::read_dir(&self.files);
-            entries.is_ok_and(|entries| entries.count() == self.count)
+            let files = self.files.open().ok();
+            let names = files.and_then(|it| it.names().ok());
+            names.is_some_and(|it| it.len() == self.count)
         };
         // Whoever removes nothing at all is told so by a check of step 4.
         poll(PATIENCE, || (!all_there()).then_some(()));

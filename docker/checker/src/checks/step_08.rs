@@ -2,11 +2,10 @@
 //!
 //! Most of it needs root and loop devices; what does not runs everywhere.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{
     OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -25,6 +24,7 @@ use crate::daemon::field;
 use crate::lab::{Desk, Exchange, Fault, Lab, Outcome};
 use crate::mounts;
 use crate::plugin::{Place, poll};
+use crate::root::{Mountpoint, Root};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -329,31 +329,19 @@ fn left(desk: &Desk) -> Option<String> {
     }
 }
 
-/// Whether something is mounted in exactly this place.
-fn is_mounted(path: &Path) -> bool {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    mounts::below(&path).iter().any(|it| it.path == path)
-}
-
-/// Some files in a folder, or below it, that have this size.
-fn of_size(folder: &Path, size: u64) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            found.extend(of_size(&entry.path(), size)?);
-        } else if kind.is_file() && entry.metadata()?.len() == size {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
+/// The files under ROOT that have this size, by their paths there.
+fn of_size(root: &Root, size: u64) -> Result<Vec<PathBuf>, Fault> {
+    let root = root.open()?;
+    let mut files = root.files()?;
+    files.retain(|it| root.length(it).is_ok_and(|it| it == size));
+    Ok(files)
 }
 
 /// Writes until the filesystem is full, `most` bytes at most. Returns how many
 /// it took, and whether it was full then.
-fn fill(directory: &Path, most: u64) -> anyhow::Result<(u64, bool)> {
-    let mut file = File::create(directory.join("fill"))?;
+fn fill(directory: &Mountpoint, most: u64) -> Result<(u64, bool), Fault> {
+    let directory = directory.open()?;
+    let mut file = directory.create("fill")?;
     let some = vec![7; 64 * 1024];
     let mut taken = 0;
     let full = loop {
@@ -367,7 +355,7 @@ fn fill(directory: &Path, most: u64) -> anyhow::Result<(u64, bool)> {
         }
     };
     drop(file);
-    fs::remove_file(directory.join("fill"))?;
+    directory.remove("fill")?;
     Ok((taken, full))
 }
 
@@ -390,7 +378,7 @@ fn ext4(lab: &mut Lab) -> Outcome {
         return Err(exchange.wrong(expected));
     }
     not_found(&mut desk, &name)?;
-    if of_size(&desk.volumes(), 16 * MIB)?.is_empty() {
+    if of_size(desk.root(), 16 * MIB)?.is_empty() {
         return Ok(());
     }
     Err(exchange.wrong("nothing of it stays in ROOT"))
@@ -544,12 +532,12 @@ fn empty(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab, &small())?;
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
-    let first = fs::read_dir(&directory)?.flatten().next();
-    match first {
+    let names = directory.names()?;
+    match names.first() {
         None => Ok(()),
-        Some(entry) => Err(exchange.wrong(format!(
+        Some(name) => Err(exchange.wrong(format!(
             "an empty directory, and {} is in it",
-            entry.file_name().display()
+            name.display()
         ))),
     }
 }
@@ -565,13 +553,12 @@ fn owner(lab: &mut Lab) -> Outcome {
         let call = use_call("VolumeDriver.Mount", &name, "93de");
         let exchange = desk.call(&call);
         let directory = path_in(&exchange, &exchange.success(DONE)?)?;
-        let has = fs::metadata(&directory)?;
-        let bits = has.permissions().mode() & 0o7777;
-        if (has.uid(), has.gid(), bits) != (uid, gid, mode) {
+        let (owner, group, bits) = directory.owner_and_mode()?;
+        if (owner, group, bits) != (uid, gid, mode) {
             return Err(exchange.wrong(format!(
                 "a directory of uid, gid and mode as asked for; it has the \
                  mode {bits:04o}, and the owner {}",
-                match (has.uid(), has.gid()) == (uid, gid) {
+                match (owner, group) == (uid, gid) {
                     true => "that was asked for",
                     false => "is another one",
                 }
@@ -582,24 +569,27 @@ fn owner(lab: &mut Lab) -> Outcome {
 }
 
 /// After an Unmount, the filesystem is still there, with its file.
-fn still_there(exchange: &Exchange, directory: &Path) -> Outcome {
+fn still_there(exchange: &Exchange, directory: &Mountpoint) -> Outcome {
     exchange.success(DONE)?;
-    match is_mounted(directory) && directory.join("file").exists() {
+    match directory.is_mounted()? && directory.has("file")? {
         true => Ok(()),
         false => Err(exchange.wrong("the filesystem is still mounted")),
     }
 }
 
 /// A mounted volume with a file in it.
-fn in_use(lab: &mut Lab, id: &str) -> Result<(Desk, String, PathBuf), Fault> {
+fn in_use(
+    lab: &mut Lab,
+    id: &str,
+) -> Result<(Desk, String, Mountpoint), Fault> {
     let (mut desk, name) = with_volume(lab, &small())?;
     let call = use_call("VolumeDriver.Mount", &name, id);
     let exchange = desk.call(&call);
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
-    if !is_mounted(&directory) {
+    if !directory.is_mounted()? {
         return Err(exchange.wrong("a filesystem is mounted on \"Mountpoint\""));
     }
-    fs::write(directory.join("file"), &name)?;
+    directory.write("file", &name)?;
     Ok((desk, name, directory))
 }
 
@@ -638,7 +628,7 @@ fn last_use(lab: &mut Lab) -> Outcome {
     let (mut desk, name, directory) = in_use(lab, "93de")?;
     let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     exchange.success(DONE)?;
-    if is_mounted(&directory) || left(&desk).is_some() {
+    if directory.is_mounted()? || left(&desk).is_some() {
         return Err(exchange.wrong(
             "the filesystem is unmounted, and its loop device is free",
         ));
@@ -646,7 +636,7 @@ fn last_use(lab: &mut Lab) -> Outcome {
     // What was written is there at the next use.
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
-    match directory.join("file").exists() {
+    match directory.has("file")? {
         true => unmount(&mut desk, &name, "a1b2"),
         false => Err(exchange.wrong("the files of the use before")),
     }
@@ -654,17 +644,17 @@ fn last_use(lab: &mut Lab) -> Outcome {
 
 fn failed_mount(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab, &small())?;
-    let images = of_size(&desk.volumes(), 16 * MIB)?;
+    let images = of_size(desk.root(), 16 * MIB)?;
     if images.is_empty() {
         let why = "no file of the volume's size is in ROOT";
         return Err(Fault::NotTried(why.to_owned()));
     }
     // What a broken disk leaves: nothing that could be mounted.
+    let folder = desk.root().open()?;
     for image in images {
-        let file = File::options().write(true).open(image)?;
-        file.set_len(0)?;
-        file.set_len(16 * MIB)?;
+        folder.create(image)?.set_len(16 * MIB)?;
     }
+    drop(folder);
     desk.say_before("the image of the volume overwritten");
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
     exchange.failure("an \"Err\": it cannot be mounted")?;
@@ -699,7 +689,7 @@ fn full_disk(lab: &mut Lab) -> Outcome {
         let free = mounts::loops(&root).is_empty();
         (free && mounts::below(&root).len() == 1).then_some(())
     });
-    if gone.is_none() || !of_size(&root, 64 * MIB)?.is_empty() {
+    if gone.is_none() || !of_size(desk.root(), 64 * MIB)?.is_empty() {
         return Err(exchange.wrong(expected));
     }
     // The disk is as it was.
@@ -741,7 +731,7 @@ fn keep(lab: &mut Lab) -> Outcome {
         |size: &str| json!({ "type": "ext4", "size": size, "keep": "true" });
     let (mut desk, name) = with_volume(lab, &with("16m"))?;
     let directory = mount(&mut desk, &name, "93de")?;
-    fs::write(directory.join("file"), &name)?;
+    directory.write("file", &name)?;
     unmount(&mut desk, &name, "93de")?;
     remove_it(&mut desk, &name)?;
     not_found(&mut desk, &name)?;
@@ -755,8 +745,7 @@ fn keep(lab: &mut Lab) -> Outcome {
     create_with(&mut desk, &name, with("16m")).success(DONE)?;
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
-    let text = fs::read_to_string(directory.join("file")).ok();
-    match text == Some(name) {
+    match directory.read("file")? == Some(name) {
         true => Ok(()),
         false => Err(exchange.wrong("the file that was kept")),
     }
@@ -768,9 +757,7 @@ fn stale(lab: &mut Lab) -> Outcome {
     mount(&mut desk, &name, "a1b2")?;
     let exchange = desk.call(&about("VolumeDriver.Remove", &name));
     exchange.success("200 and {}: no container has it any more")?;
-    match left(&desk).is_none()
-        && of_size(&desk.volumes(), 16 * MIB)?.is_empty()
-    {
+    match left(&desk).is_none() && of_size(desk.root(), 16 * MIB)?.is_empty() {
         true => not_found(&mut desk, &name),
         false => Err(exchange.wrong("nothing of it stays")),
     }
@@ -811,7 +798,7 @@ fn elsewhere(lab: &mut Lab) -> Outcome {
     for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
         let (mut desk, name) = with_volume(lab, &options)?;
         let directory = mount(&mut desk, &name, "93de")?;
-        fs::write(directory.join("file"), &name)?;
+        directory.write("file", &name)?;
         let (mut child, guard) = holder(&desk)?;
         unmount(&mut desk, &name, "93de")?;
         desk.say_before("an Unmount, but a process has it mounted for itself");

@@ -72,7 +72,13 @@ impl Disk {
     /// Mounts a small one where ROOT is.
     fn mount(self, place: &Place) -> Result<()> {
         let root = place.volumes();
-        fs::create_dir_all(&root)?;
+        if let Err(err) = fs::create_dir(&root)
+            && err.kind() != ErrorKind::AlreadyExists
+        {
+            return Err(err.into());
+        }
+        let is_link = fs::symlink_metadata(&root)?.is_symlink();
+        ensure!(!is_link, "the plugin made a link of ROOT");
         match self {
             Self::Ext4 => {
                 let image = place.folder().join("disk");
@@ -110,14 +116,14 @@ impl Disk {
 }
 
 /// Takes all that is left, under a name that is no volume's.
-fn fill(root: &Path, lack: Lack) -> Result<()> {
-    let filler = root.join(".filler");
-    fs::create_dir(&filler)?;
+fn fill(place: &Place, lack: Lack) -> Outcome {
+    let root = place.root().open()?;
+    root.make(".filler")?;
+    let filler = |name: usize| root.create(format!(".filler/{name}"));
     let full = match lack {
-        Lack::Inodes => (0..10_000)
-            .find_map(|it| File::create(filler.join(it.to_string())).err()),
+        Lack::Inodes => (0..10_000).find_map(|it| filler(it).err()),
         Lack::Blocks => {
-            let mut file = File::create(filler.join("0"))?;
+            let mut file = filler(0)?;
             // Whole blocks, and each on the disk: else it is but promised.
             (0..100_000).find_map(|_| {
                 let write = file.write_all(&[1; 4096]);
@@ -126,22 +132,23 @@ fn fill(root: &Path, lack: Lack) -> Result<()> {
         }
     };
     let err = full.context("the disk takes more than it can have")?;
-    ensure!(err.kind() == ErrorKind::StorageFull, "filling ROOT: {err}");
-    tool(&[&"sync", &"--file-system", &root])?;
+    if err.kind() != ErrorKind::StorageFull {
+        return Err(err.into());
+    }
+    tool(&[&"sync", &"--file-system", &place.volumes()])?;
     Ok(())
 }
 
 fn starve(subject: &Subject, disk: Disk, lack: Lack) -> Result<String, Fault> {
     let place = Place::new()?;
-    let root = place.volumes();
     disk.mount(&place)?;
     let mut session = Session::start(&subject.program, &place)?;
     subject.remember(session.log());
     let mut allowed = prepare(&mut session)?;
 
-    fill(&root, lack)?;
+    fill(&place, lack)?;
     let refused = refuses(&mut session, &place, &mut allowed, NO_SPACE)?;
-    fs::remove_dir_all(root.join(".filler"))?;
+    place.root().open()?.remove(".filler")?;
 
     works_again(&mut session, &mut allowed)?;
     drop(session);

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::world::{
     Options, Said, Session, create, difference, get, list, listing, mount,
@@ -15,6 +15,7 @@ use super::{Need, Proof, Subject};
 use crate::daemon::{Call, field};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Place, Plugin};
+use crate::root::Root;
 
 const fn proof(
     what: &'static str,
@@ -364,8 +365,9 @@ fn led_away(
     let mut session = Session::start(&subject.program, &around.place)?;
     session.must(&create(NAME, &kept(kind, "false")))?;
     drop(session);
-    fs::write(around.root().join(NAME).join("volume.json"), "{")?;
-    plant(&around.root().join(folder), &around.outside().join(target))?;
+    let root = around.place.root();
+    root.open()?.write(format!("{NAME}/volume.json"), "{")?;
+    plant(root, folder, &around.outside().join(target))?;
 
     // It may end, if it says why.
     let mut plugin = Plugin::spawn(&subject.program, &around.place)?;
@@ -398,14 +400,14 @@ fn planted(subject: &Subject, kind: Pairs, at: &str, target: &str) -> Outcome {
     if !at.starts_with("NAME") {
         session.must(&remove(NAME))?;
     }
-    let link = around.root().join(at.replace("NAME", NAME));
-    plant(&link, &around.outside().join(target))?;
+    let link = at.replace("NAME", NAME);
+    plant(around.place.root(), &link, &around.outside().join(target))?;
     used(&mut session, &around, kind)?;
     around.is_untouched(&what)?;
 
     // Whatever is left of it by now, it is there when a plugin starts.
     drop(session);
-    plant(&link, &around.outside().join(target))?;
+    plant(around.place.root(), &link, &around.outside().join(target))?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     around.is_untouched(&format!("{what}, and a start"))?;
@@ -416,18 +418,17 @@ fn planted(subject: &Subject, kind: Pairs, at: &str, target: &str) -> Outcome {
     around.is_untouched(&format!("{what}, and starts"))
 }
 
-fn plant(link: &Path, target: &Path) -> Result<()> {
-    match fs::symlink_metadata(link) {
-        Ok(it) if it.is_dir() => fs::remove_dir_all(link)?,
-        Ok(_) => fs::remove_file(link)?,
-        Err(_) => {}
+/// Puts a link into ROOT, in place of whatever is there.
+fn plant(root: &Root, link: &str, target: &Path) -> Outcome {
+    let root = root.open()?;
+    if let Some((parent, _)) = link.split_once('/')
+        && !root.has_folder(parent)
+    {
+        root.remove(parent)?;
+        root.make(parent)?;
     }
-    let parent = link.parent().context("a link in a folder")?;
-    if fs::symlink_metadata(parent).is_ok_and(|it| !it.is_dir()) {
-        fs::remove_file(parent)?;
-    }
-    fs::create_dir_all(parent)?;
-    Ok(symlink(target, link)?)
+    root.remove(link)?;
+    Ok(root.symlink(target, link)?)
 }
 
 /// All calls; whatever they answer, no container gets files from outside.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{fs, thread};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -14,10 +14,11 @@ use super::world::{
     options, remove, unmount,
 };
 use super::{Need, Proof, Subject};
-use crate::daemon::{Call, field};
+use crate::daemon::Call;
 use crate::lab::{Fault, Outcome, wrong};
 use crate::mounts;
 use crate::plugin::{Place, Program};
+use crate::root::Mountpoint;
 
 const NEEDS: &[Need] = &[Need::Program("strace", "strace"), Need::Watching];
 
@@ -105,6 +106,7 @@ const ID: &str = "1f1f";
 const OTHER_ID: &str = "2e2e";
 /// Files that both have.
 const FILES: [&str; 3] = ["a", "b/c", "b/d/e"];
+const FOLDERS: [&str; 2] = ["b", "b/d"];
 
 impl Scenario {
     fn options(&self) -> Options {
@@ -167,39 +169,22 @@ impl Scenario {
 
 /// Mounts a volume, and puts files into it.
 fn put_files(session: &mut Session, name: &str, id: &str) -> Outcome {
-    let at = mounted(session, name, id)?;
-    for file in FILES.map(|it| at.join(it)) {
-        fs::create_dir_all(file.parent().context("a file in a folder")?)?;
-        fs::write(&file, file_text(&file))?;
+    let files = session.mounted(name, id)?.open()?;
+    for folder in FOLDERS {
+        files.make(folder)?;
     }
-    Ok(())
+    Ok(FILES.iter().try_for_each(|it| files.write(it, file_text(it)))?)
 }
 
-fn file_text(file: &Path) -> String {
-    format!("{:?}", file.file_name())
-}
-
-/// Mounts a volume, and returns where.
-fn mounted(
-    session: &mut Session,
-    name: &str,
-    id: &str,
-) -> Result<PathBuf, Fault> {
-    let call = mount(name, id);
-    let value = session.must(&call)?;
-    match field(&value, "Mountpoint").and_then(|it| it.as_str()) {
-        Some(path) => Ok(path.into()),
-        None => Err(wrong(&call, "a Mountpoint", value)),
-    }
+fn file_text(file: &str) -> String {
+    format!("the text of {file}")
 }
 
 /// All files or none: half of them is not what anybody put there.
-fn has_files(at: &Path, name: &str) -> Result<bool, Fault> {
-    let count = FILES
-        .map(|it| at.join(it))
-        .iter()
-        .filter(|it| fs::read_to_string(it).ok() == Some(file_text(it)))
-        .count();
+fn has_files(at: &Mountpoint, name: &str) -> Result<bool, Fault> {
+    let files = at.open()?;
+    let there = |it: &&&str| files.read(it) == Some(file_text(it));
+    let count = FILES.iter().filter(there).count();
     match count {
         0 => Ok(false),
         all if all == FILES.len() => Ok(true),
@@ -406,7 +391,7 @@ fn compare(
         return Err(wrong("a look into ROOT", expected, got));
     }
     // Somebody uses the other one, whatever happens to this one.
-    let at = mounted(session, OTHER, "look")?;
+    let at = session.mounted(OTHER, "look")?;
     let has = has_files(&at, OTHER)?;
     session.must(&unmount(OTHER, "look"))?;
     if !has {
@@ -441,7 +426,7 @@ fn live_on(
         .map(|name| (name, vec![Some(scenario.shown())]))
         .collect();
     session.compare(&there_now)?;
-    let at = mounted(session, NAME, "again")?;
+    let at = session.mounted(NAME, "again")?;
     let has = has_files(&at, NAME)?;
     let removed = scenario.what == What::Remove && !there;
     let new = scenario.what == What::Create;

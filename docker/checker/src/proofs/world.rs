@@ -14,6 +14,7 @@ use crate::daemon::{Call, Daemon, Engine, NoReply, field};
 use crate::engine;
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program};
+use crate::root::{Mountpoint, Root};
 
 /// A volume's options by their keys.
 pub type Options = BTreeMap<String, String>;
@@ -88,7 +89,7 @@ pub struct Session {
     /// The process. Dropped, it is killed as by `kill -9`.
     pub plugin: Plugin,
     daemon: Daemon,
-    root: PathBuf,
+    root: Root,
 }
 
 impl Session {
@@ -105,7 +106,7 @@ impl Session {
             return Err(wrong("started", "it listens on SOCKET", got));
         }
         let daemon = Daemon::new(&socket, Engine::default());
-        Ok(Self { plugin, daemon, root: place.volumes() })
+        Ok(Self { plugin, daemon, root: place.root().clone() })
     }
 
     /// The end of the plugin's log.
@@ -184,9 +185,8 @@ impl Session {
             |it: &Value| it.as_str().map_or(it.to_string(), str::to_owned);
         let status: Options =
             status.iter().map(|(k, v)| (k.clone(), shown(v))).collect();
-        if !Path::new(mountpoint).starts_with(&self.root) {
-            return Err(wrong(&call, "a Mountpoint in ROOT", mountpoint));
-        }
+        let path = Mountpoint::new(mountpoint, &call.to_string(), &self.root);
+        path.leads_below_root()?;
         // Another kind of volume has a folder there only while it is mounted.
         if status.get("type").is_none_or(|it| it == "dir") {
             let mode = fs::symlink_metadata(mountpoint).map(|it| {
@@ -204,6 +204,25 @@ impl Session {
             }
         }
         Ok(Some(status))
+    }
+
+    /// Mounts a volume, and returns where.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it does not say.
+    pub fn mounted(
+        &mut self,
+        name: &str,
+        id: &str,
+    ) -> Result<Mountpoint, Fault> {
+        let call = mount(name, id);
+        let value = self.must(&call)?;
+        match field(&value, "Mountpoint").and_then(Value::as_str) {
+            Some(path) => {
+                Ok(Mountpoint::new(path, &call.to_string(), &self.root))
+            }
+            None => Err(wrong(&call, "a Mountpoint", value)),
+        }
     }
 
     /// Compares all there is with all there may be.

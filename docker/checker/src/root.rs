@@ -1,0 +1,601 @@
+//! ROOT, and the paths in it that a plugin answers.
+//!
+//! A plugin may be wrong, and then its answers can lead anywhere. So a path that
+//! it answered is a [`Mountpoint`], which can be compared and shown. Files are
+//! reached only through the [`Directory`] that [`Mountpoint::open`] returns, and
+//! that one checks, at each use, that the path leads to below the ROOT which the
+//! check has made. From there on, only open directories and single names count:
+//! whatever becomes a link meanwhile, no link is followed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, linkat, mkdirat,
+    openat, statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::lab::{Fault, wrong};
+use crate::mounts;
+
+/// What a report expects of a path that leads elsewhere.
+pub const BELOW_ROOT: &str = "a \"Mountpoint\" below ROOT: nothing else is read \
+                              or written";
+
+/// The folder that a plugin is told to keep its volumes in. It may not exist.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The folder that ROOT is in, as it was before any plugin ran.
+    base: Arc<OwnedFd>,
+    /// Its path without links.
+    folder: PathBuf,
+    name: OsString,
+}
+
+impl Root {
+    /// The ROOT at `path`, in a folder that is there.
+    ///
+    /// # Errors
+    /// When that folder cannot be opened.
+    pub fn new(path: &Path) -> Result<Self> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+        else {
+            anyhow::bail!("{} cannot be a ROOT", path.display());
+        };
+        let opening = || format!("opening {}", parent.display());
+        let base = openat(CWD, parent, FOLDER, Mode::empty());
+        let base = Arc::new(base.with_context(opening)?);
+        let folder = parent.canonicalize().with_context(opening)?;
+        Ok(Self { base, folder, name: name.to_owned() })
+    }
+
+    /// It, open.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it is no folder, a link for example.
+    pub fn open(&self) -> Result<Directory, Fault> {
+        self.opened().map_err(|err| {
+            let got = match fs::read_link(self.path()) {
+                Ok(to) => format!("ROOT is a link to {}", to.display()),
+                Err(_) => format!("ROOT: {err}"),
+            };
+            wrong("a look into ROOT", "a folder that is no link", got)
+        })
+    }
+
+    fn opened(&self) -> io::Result<Directory> {
+        let fd = enter(self.base.as_fd(), &self.name)?;
+        match self.is_foreign(fd.as_fd()) {
+            false => Ok(Directory(fd)),
+            true => Err(Errno::XDEV.into()),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    /// Opens a folder below ROOT, through no link and nobody else's mount.
+    fn beneath(&self, within: &Path) -> io::Result<Directory> {
+        let mut fd = self.opened()?.0;
+        for part in within {
+            fd = enter(fd.as_fd(), part)?;
+        }
+        match self.is_foreign(fd.as_fd()) {
+            false => Ok(Directory(fd)),
+            true => Err(Errno::XDEV.into()),
+        }
+    }
+
+    /// Whether it is on a filesystem that is mounted elsewhere, too: then a
+    /// plugin has bound a folder of somebody's to here. Only Linux tells.
+    fn is_foreign(&self, fd: BorrowedFd) -> bool {
+        let here = mounts::id_of(fd);
+        if here == mounts::id_of(self.base.as_fd()) {
+            return false;
+        }
+        let all = mounts::of("self");
+        all.iter()
+            .find(|it| Some(it.id) == here)
+            .is_some_and(|it| mounts::is_elsewhere(it, &all, &self.folder))
+    }
+}
+
+/// A path that a plugin answered, which may lead anywhere.
+#[derive(Clone, Debug)]
+pub struct Mountpoint {
+    answered: PathBuf,
+    /// What it was the answer to.
+    sent: String,
+    root: Root,
+}
+
+impl PartialEq for Mountpoint {
+    /// Whether the plugin has answered the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.answered == other.answered
+    }
+}
+
+impl Mountpoint {
+    /// `answered` to `sent`, by a plugin with this ROOT.
+    pub fn new(answered: &str, sent: &str, root: &Root) -> Self {
+        let (answered, sent) = (answered.into(), sent.to_owned());
+        Self { answered, sent, root: root.clone() }
+    }
+
+    /// Its last name: the rest differs in each run.
+    pub fn name(&self) -> String {
+        let name = self.answered.file_name().unwrap_or_default();
+        name.display().to_string()
+    }
+
+    /// The same place, as a path from ROOT on without links.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it leads elsewhere, or nowhere.
+    pub fn within(&self) -> Result<PathBuf, Fault> {
+        let real = self.answered.canonicalize();
+        let real = real.map_err(|err| self.is_no_folder(&err))?;
+        let within = real.strip_prefix(self.root.path());
+        within.map(Path::to_owned).map_err(|_| self.leads_to(&real))
+    }
+
+    /// The folder that is there now.
+    ///
+    /// # Errors
+    /// The plugin is wrong if the path leads out of ROOT, or to no folder.
+    pub fn open(&self) -> Result<Directory, Fault> {
+        self.leads_below_root()?;
+        let within = self.within()?;
+        self.root.beneath(&within).map_err(|err| self.is_no_folder(&err))
+    }
+
+    /// See [`Directory::write`]. Nothing stays open behind this and the next
+    /// ones: the plugin could not unmount what is.
+    ///
+    /// # Errors
+    /// As [`Mountpoint::open`], or when it cannot be written.
+    pub fn write(
+        &self,
+        path: impl AsRef<Path>,
+        text: impl AsRef<[u8]>,
+    ) -> Result<(), Fault> {
+        Ok(self.open()?.write(path, text)?)
+    }
+
+    /// See [`Directory::read`]; where there is no folder, there is no file.
+    ///
+    /// # Errors
+    /// The plugin is wrong if the path leads out of ROOT.
+    pub fn read(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> Result<Option<String>, Fault> {
+        match self.is_there()? {
+            true => Ok(self.open()?.read(path)),
+            false => Ok(None),
+        }
+    }
+
+    /// See [`Directory::has`]; where there is no folder, it has nothing.
+    ///
+    /// # Errors
+    /// The plugin is wrong if the path leads out of ROOT.
+    pub fn has(&self, path: impl AsRef<Path>) -> Result<bool, Fault> {
+        Ok(self.is_there()? && self.open()?.has(path))
+    }
+
+    /// See [`Directory::names`].
+    ///
+    /// # Errors
+    /// As [`Mountpoint::open`], or when it cannot be read.
+    pub fn names(&self) -> Result<Vec<OsString>, Fault> {
+        Ok(self.open()?.names()?)
+    }
+
+    /// See [`Directory::owner_and_mode`].
+    ///
+    /// # Errors
+    /// As [`Mountpoint::open`], or when the system does not tell.
+    pub fn owner_and_mode(&self) -> Result<(u32, u32, u32), Fault> {
+        Ok(self.open()?.owner_and_mode()?)
+    }
+
+    /// See [`Directory::set_mode`].
+    ///
+    /// # Errors
+    /// As [`Mountpoint::open`], or when the system refuses.
+    pub fn set_mode(&self, mode: u32) -> Result<(), Fault> {
+        Ok(self.open()?.set_mode(mode)?)
+    }
+
+    /// Whether there is a folder, at an absolute path.
+    ///
+    /// # Errors
+    /// The plugin is wrong if the path leads out of ROOT.
+    pub fn is_there(&self) -> Result<bool, Fault> {
+        self.leads_below_root()?;
+        Ok(self.answered.is_absolute() && self.open().is_ok())
+    }
+
+    /// The path leads to below ROOT, or to nothing there.
+    ///
+    /// # Errors
+    /// The plugin is wrong if it leads elsewhere.
+    pub fn leads_below_root(&self) -> Result<(), Fault> {
+        let path = &self.answered;
+        if !path.is_absolute() {
+            // It means nothing to Docker, and is never used here.
+            return Ok(());
+        }
+        let Some(real) = real(path) else {
+            return Err(self.leads_to(path));
+        };
+        match real.strip_prefix(self.root.path()) {
+            Ok(within) if within == Path::new("") => Err(self.leads_to(&real)),
+            Ok(within) => match self.root.beneath(within) {
+                Err(err) if err.kind() == ErrorKind::CrossesDevices => {
+                    Err(self.wrong("on which a folder of somebody's is bound"))
+                }
+                Err(_) | Ok(_) => Ok(()),
+            },
+            Err(_) => Err(self.leads_to(&real)),
+        }
+    }
+
+    /// Whether it is on a filesystem that is mounted below ROOT.
+    ///
+    /// # Errors
+    /// The plugin is wrong if the path leads out of ROOT.
+    pub fn is_mounted(&self) -> Result<bool, Fault> {
+        if !self.is_there()? {
+            return Ok(false);
+        }
+        let path = self.root.path().join(self.within()?);
+        let mounts = mounts::below(&self.root.path());
+        let mut own = mounts.iter().filter(|it| it.path != self.root.path());
+        Ok(own.any(|it| path.starts_with(&it.path)))
+    }
+
+    /// Removes the folder with all that is in it, as an administrator does with
+    /// `rm -rf`. What is mounted in it stays.
+    ///
+    /// # Errors
+    /// The plugin is wrong if the path leads out of ROOT.
+    pub fn remove(&self) -> Result<(), Fault> {
+        self.leads_below_root()?;
+        let within = self.within()?;
+        let (Some(parent), Some(name)) = (within.parent(), within.file_name())
+        else {
+            return Err(self.leads_to(&self.root.path()));
+        };
+        let parent = self.root.beneath(parent);
+        let parent = parent.map_err(|err| self.is_no_folder(&err))?;
+        // What cannot be removed is there still, and the check sees that.
+        let _ = remove_tree(parent.0.as_fd(), name);
+        Ok(())
+    }
+
+    fn is_no_folder(&self, err: &io::Error) -> Fault {
+        self.wrong(&format!("which is no folder there: {err}"))
+    }
+
+    fn leads_to(&self, real: &Path) -> Fault {
+        match real == self.answered {
+            true => self.wrong(""),
+            false => self.wrong(&format!("which leads to {}", real.display())),
+        }
+    }
+
+    fn wrong(&self, which: &str) -> Fault {
+        let path = self.answered.display();
+        let got = match which {
+            "" => format!("{path}"),
+            which => format!("{path}, {which}"),
+        };
+        wrong(&self.sent, BELOW_ROOT, got)
+    }
+}
+
+/// A path without links; of one that is not there, as far as it is. None if
+/// that cannot be told.
+fn real(path: &Path) -> Option<PathBuf> {
+    if let Ok(real) = path.canonicalize() {
+        return Some(real);
+    }
+    // A link that leads to nothing still leads somewhere.
+    if let Ok(to) = fs::read_link(path) {
+        return Some(path.parent()?.canonicalize().ok()?.join(to));
+    }
+    let parent = real(path.parent()?)?;
+    match path.components().next_back()? {
+        Component::Normal(name) => Some(parent.join(name)),
+        _ => None,
+    }
+}
+
+/// An open folder. All names are of what is in it, and a path leads through
+/// folders alone.
+#[derive(Debug)]
+pub struct Directory(OwnedFd);
+
+impl Directory {
+    /// A new file with this text, in place of one that had the name: what else
+    /// has the same file keeps it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(
+        &self,
+        path: impl AsRef<Path>,
+        text: impl AsRef<[u8]>,
+    ) -> io::Result<()> {
+        self.create(path)?.write_all(text.as_ref())
+    }
+
+    /// A new and empty file, likewise.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        let (folder, name) = self.parent_of(path.as_ref())?;
+        let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+        match unlinkat(folder, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(err) => return Err(err.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let mode = Mode::from_raw_mode(0o666);
+        Ok(openat(folder, &name, flags | OFlags::CLOEXEC, mode)?.into())
+    }
+
+    /// The text of a plain file; none if there is no such file.
+    pub fn read(&self, path: impl AsRef<Path>) -> Option<String> {
+        let (folder, name) = self.parent_of(path.as_ref()).ok()?;
+        let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+        // Of a pipe, nobody may ever have the other end.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file =
+            openat(folder, &name, flags | OFlags::CLOEXEC, Mode::empty());
+        let mut file = File::from(file.ok()?);
+        let mut text = String::new();
+        let is_plain = file.metadata().is_ok_and(|it| it.is_file());
+        (is_plain && file.read_to_string(&mut text).is_ok()).then_some(text)
+    }
+
+    /// Whether there is anything at this path.
+    pub fn has(&self, path: impl AsRef<Path>) -> bool {
+        self.look(path.as_ref()).is_ok()
+    }
+
+    /// A new folder.
+    ///
+    /// # Errors
+    /// When it cannot be made; it may be there.
+    pub fn make(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let (folder, name) = self.parent_of(path.as_ref())?;
+        let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+        Ok(mkdirat(folder, &name, Mode::from_raw_mode(0o777))?)
+    }
+
+    /// A second name for a file.
+    ///
+    /// # Errors
+    /// When the filesystem has none.
+    pub fn link(&self, first: &str, next: &str) -> io::Result<()> {
+        Ok(linkat(&self.0, first, &self.0, next, AtFlags::empty())?)
+    }
+
+    /// A new link.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn symlink(
+        &self,
+        target: &Path,
+        path: impl AsRef<Path>,
+    ) -> io::Result<()> {
+        let (folder, name) = self.parent_of(path.as_ref())?;
+        let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+        Ok(symlinkat(target, folder, &name)?)
+    }
+
+    /// Whether there is a folder at this path.
+    pub fn has_folder(&self, path: impl AsRef<Path>) -> bool {
+        let is = |it: Stat| FileType::from_raw_mode(it.st_mode);
+        self.look(path.as_ref()).is_ok_and(|it| is(it) == FileType::Directory)
+    }
+
+    /// Removes a file, or a folder with all that is in it.
+    ///
+    /// # Errors
+    /// When it is there still.
+    pub fn remove(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let (folder, name) = self.parent_of(path.as_ref())?;
+        let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+        remove_tree(folder, &name)
+    }
+
+    /// What is in it, in no order.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        names_in(self.0.as_fd())
+    }
+
+    /// Its owner, its group and the twelve bits of its mode.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn owner_and_mode(&self) -> io::Result<(u32, u32, u32)> {
+        let is = File::from(self.0.try_clone()?).metadata()?;
+        Ok((is.uid(), is.gid(), is.mode() & 0o7777))
+    }
+
+    /// Sets the twelve bits of its mode, as a container may.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let file = File::from(self.0.try_clone()?);
+        file.set_permissions(fs::Permissions::from_mode(mode))
+    }
+
+    /// How long a file is, in bytes.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn length(&self, path: impl AsRef<Path>) -> io::Result<u64> {
+        Ok(self.look(path.as_ref())?.st_size.unsigned_abs())
+    }
+
+    /// Every plain file in it or below it, by its path from here. What is
+    /// mounted below is left out.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        files_in(self.0.as_fd(), Path::new(""), &mut found)?;
+        Ok(found)
+    }
+
+    fn look(&self, path: &Path) -> io::Result<Stat> {
+        let (folder, name) = self.parent_of(path)?;
+        let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+        Ok(statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// The folder that a path is in, unless that is this one, and its name.
+    fn parent_of(
+        &self,
+        path: &Path,
+    ) -> io::Result<(Option<OwnedFd>, OsString)> {
+        let plain = |it: &Component| matches!(it, Component::Normal(_));
+        let name =
+            path.file_name().filter(|_| path.components().all(|it| plain(&it)));
+        let name = name.ok_or(ErrorKind::InvalidInput)?;
+        let mut fd: Option<OwnedFd> = None;
+        for part in path.parent().into_iter().flatten() {
+            let here = fd.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+            fd = Some(enter_same_mount(here, part)?);
+        }
+        Ok((fd, name.to_owned()))
+    }
+}
+
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens a folder in another one, which may be a mount, but is no link.
+fn enter(folder: BorrowedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = FOLDER | OFlags::NOFOLLOW;
+    Ok(openat(folder, name, flags, Mode::empty())?)
+}
+
+/// Opens a folder in another one, which is neither a mount nor a link.
+fn enter_same_mount(folder: BorrowedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let fd = enter(folder, name)?;
+    // A folder that is bound to here is on the same device, and another mount.
+    let same = fstat(&fd)?.st_dev == fstat(folder)?.st_dev
+        && mounts::id_of(fd.as_fd()) == mounts::id_of(folder);
+    if same { Ok(fd) } else { Err(Errno::XDEV.into()) }
+}
+
+fn names_in(folder: BorrowedFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn files_in(
+    folder: BorrowedFd,
+    path: &Path,
+    found: &mut Vec<PathBuf>,
+) -> io::Result<()> {
+    for name in names_in(folder)? {
+        // What is being removed may be gone by now.
+        let Ok(is) = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        match FileType::from_raw_mode(is.st_mode) {
+            FileType::RegularFile => found.push(path.join(name)),
+            FileType::Directory => match enter_same_mount(folder, &name) {
+                Ok(next) => files_in(next.as_fd(), &path.join(name), found)?,
+                Err(err) => match err.kind() {
+                    ErrorKind::NotFound | ErrorKind::CrossesDevices => {}
+                    _ => return Err(err),
+                },
+            },
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes what has this name in a folder, with all that is in it: through no
+/// link, and nothing of what is mounted there. It may be gone.
+///
+/// # Errors
+/// When something is there still.
+pub fn remove_tree(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
+    let gone = |outcome: rustix::io::Result<()>| match outcome {
+        Err(Errno::NOENT) => Ok(()),
+        outcome => outcome.map_err(io::Error::from),
+    };
+    let is = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(is) => is,
+        outcome => return gone(outcome.map(drop)),
+    };
+    if FileType::from_raw_mode(is.st_mode) != FileType::Directory {
+        return gone(unlinkat(folder, name, AtFlags::empty()));
+    }
+    if !Mode::from_raw_mode(is.st_mode).contains(Mode::RWXU) {
+        // A plugin may have forbidden us to look into it.
+        unlock(folder, name)?;
+    }
+    let inner = enter_same_mount(folder, name)?;
+    for next in names_in(inner.as_fd())? {
+        remove_tree(inner.as_fd(), &next)?;
+    }
+    drop(inner);
+    gone(unlinkat(folder, name, AtFlags::REMOVEDIR))
+}
+
+#[cfg(target_os = "linux")]
+fn unlock(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
+    // Linux sets no mode by name without following a link, but does so by the
+    // number of what was opened without.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let fd = openat(folder, name, flags | OFlags::CLOEXEC, Mode::empty())?;
+    let same = fstat(&fd)?.st_dev == fstat(folder)?.st_dev
+        && mounts::id_of(fd.as_fd()) == mounts::id_of(folder);
+    if !same {
+        return Err(Errno::XDEV.into());
+    }
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unlock(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(0o700);
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::chmodat(folder, name, mode, flags)?)
+}
