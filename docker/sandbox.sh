@@ -14,6 +14,8 @@
 # COMMAND; 125 if there is no sandbox to run it in.
 set -eu
 
+# A CDPATH of the caller's would lead into another checkout.
+unset CDPATH
 cd "$(dirname "$0")/.."
 docker=${DOCKER:-docker}
 # One sandbox a checkout, found again from any shell.

@@ -4,6 +4,8 @@
 # With Rust and npm they are a deck; with Rust alone, one page; with Docker
 # alone, a deck out of a container. PORT chooses another port than 8000.
 set -eu
+# A CDPATH of the caller's would lead into another checkout.
+unset CDPATH
 cd "$(dirname "$0")/.."
 say() { echo "slides: $*" >&2; }
 

@@ -8,6 +8,8 @@
 # that a build inside of it can, too. Needs root, debootstrap, a Rust toolchain
 # and a dockerd; DOCKER names another client than `docker`.
 set -eu
+# A CDPATH of the caller's would lead elsewhere.
+unset CDPATH
 
 SUITE=trixie
 # What the slim variant of the rust image adds to its Debian.

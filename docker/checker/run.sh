@@ -4,6 +4,8 @@
 # The Makefile's recipes come here, so that what can keep a checker from being
 # there at all is dealt with in one place.
 set -u
+# A CDPATH of the caller's would lead into another checkout.
+unset CDPATH
 cd "$(dirname "$0")/../.." || exit 2
 
 if ! command -v cargo >/dev/null 2>&1; then
@@ -21,6 +23,9 @@ if ! command -v cargo >/dev/null 2>&1; then
         "either is enough." >&2
     exit 2
 fi
+
+# Empty, it would mean the current folder to some programs and /tmp to others.
+[ -n "${TMPDIR:-}" ] || unset TMPDIR
 
 target=${CARGO_TARGET_DIR:-target}
 if ! mkdir -p "$target" 2>/dev/null || ! [ -w "$target" ]; then

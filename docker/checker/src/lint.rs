@@ -55,6 +55,7 @@ pub fn run(root: &Path) -> Result<bool> {
     walk(root, &mut files)?;
     clean &= links(root, &files)?;
     clean &= shell(root, &files)?;
+    clean &= cdpath(root, &files)?;
     clean &= make(root)?;
     Ok(clean)
 }
@@ -108,11 +109,7 @@ fn relative_links(text: &str) -> impl Iterator<Item = &str> {
 fn shell(root: &Path, files: &[PathBuf]) -> Result<bool> {
     let has_shellcheck = Command::new("shellcheck").arg("-V").output().is_ok();
     let mut clean = true;
-    for file in files {
-        let is_run = file.ends_with(".ci/run");
-        if !is_run && file.extension() != Some("sh".as_ref()) {
-            continue;
-        }
+    for file in scripts(files) {
         let mut look = if has_shellcheck {
             Command::new("shellcheck")
         } else {
@@ -134,6 +131,37 @@ fn shell(root: &Path, files: &[PathBuf]) -> Result<bool> {
     ))
 }
 
+fn scripts(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
+    files.iter().filter(|it| {
+        it.ends_with(".ci/run") || it.extension() == Some("sh".as_ref())
+    })
+}
+
+/// No script goes into a folder by a name for which CDPATH may know another.
+fn cdpath(root: &Path, files: &[PathBuf]) -> Result<bool> {
+    let mut clean = true;
+    for file in scripts(files) {
+        if goes_astray(&fs::read_to_string(file)?) {
+            let name = file.strip_prefix(root).unwrap_or(file).display();
+            println!("{name}: unset CDPATH, above the first cd");
+            clean = false;
+        }
+    }
+    Ok(say("no CDPATH in scripts", clean))
+}
+
+/// Whether a script has a `cd`, and no `unset CDPATH` above it.
+fn goes_astray(text: &str) -> bool {
+    let is_cd = |line: &str| {
+        let line = line.split(" #").next().unwrap_or_default();
+        let mut commands = line.split(['(', ';', '&', '|']);
+        commands.any(|it| it.trim_start().starts_with("cd "))
+    };
+    let mut above = text.lines().take_while(|it| !is_cd(it));
+    let has_cd = text.lines().any(is_cd);
+    has_cd && !above.any(|it| it.trim() == "unset CDPATH")
+}
+
 fn make(root: &Path) -> Result<bool> {
     let text = fs::read_to_string(root.join("Makefile"))?;
     let newer: Vec<_> = NEWER_THAN_MAKE_3_81
@@ -149,6 +177,18 @@ fn make(root: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cd_needs_an_unset_cdpath_above_it() {
+        for (text, astray) in [
+            ("set -eu\nunset CDPATH\ncd \"$(dirname \"$0\")\"\n", false),
+            ("set -eu\ncd \"$(dirname \"$0\")\"\nunset CDPATH\n", true),
+            ("x=1; (cd slides && npm ci)\n", true),
+            ("# cd is not called here\necho abcd e\n", false),
+        ] {
+            assert_eq!(goes_astray(text), astray, "{text}");
+        }
+    }
 
     #[test]
     fn links_to_other_hosts_and_within_the_page_are_not_followed() {
