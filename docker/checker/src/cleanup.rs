@@ -5,10 +5,13 @@
 //! checker that was killed leaves a folder whose name tells whose it was, and
 //! the next run sweeps it.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{
+    DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt,
+};
+use std::path::{self, Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,13 +20,15 @@ use std::{env, process, thread};
 
 use anyhow::{Context, Result};
 use rustix::process::{
-    Pid, Signal, kill_process, kill_process_group, test_kill_process_group,
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group,
+    test_kill_process_group, waitid,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::mounts;
 use crate::plugin::poll;
+use crate::{root, supervisor};
 
 /// Names the folder in the environment of every program that we start, so that
 /// what leaves its process group can still be found.
@@ -32,14 +37,20 @@ pub const MARK: &str = "WORKSHOP_FOLDER";
 /// The longest path that every system binds a socket to, in bytes.
 const LONGEST_SOCKET: usize = 100;
 
+/// The mode of our folders: for us alone, and with a bit that means nothing
+/// there, so that a folder of somebody's that has such a name is told apart.
+const OURS: u32 = 0o1700;
+
 static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kept {
     Group(Pid),
     PoliteGroup(Pid),
+    Supervisor(Pid),
     Folder(PathBuf),
     File(PathBuf),
+    Socket(PathBuf),
 }
 
 impl Kept {
@@ -57,12 +68,30 @@ impl Kept {
                     let _ = kill_process_group(*group, Signal::KILL);
                 }
             }
+            Self::Supervisor(id) => {
+                // It kills all that is below it, and ends.
+                let _ = kill_process(*id, Signal::TERM);
+                let ended = WaitIdOptions::EXITED
+                    | WaitIdOptions::NOWAIT
+                    | WaitIdOptions::NOHANG;
+                let patience = 2 * supervisor::GRACE;
+                poll(patience, || match waitid(WaitId::Pid(*id), ended) {
+                    Ok(None) => None,
+                    Ok(Some(_)) | Err(_) => Some(()),
+                });
+            }
             Self::Folder(folder) => {
                 kill_marked(folder);
                 remove(folder);
             }
             Self::File(file) => {
                 let _ = fs::remove_file(file);
+            }
+            Self::Socket(socket) => {
+                let is = fs::symlink_metadata(socket);
+                if is.is_ok_and(|it| it.file_type().is_socket()) {
+                    let _ = fs::remove_file(socket);
+                }
             }
         }
     }
@@ -98,6 +127,16 @@ impl Guard {
         Self::started(start, Kept::PoliteGroup)
     }
 
+    /// The same for a supervisor, which ends with all that is below it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn supervisor(
+        start: impl FnOnce() -> io::Result<Child>,
+    ) -> io::Result<(Child, Self)> {
+        Self::started(start, Kept::Supervisor)
+    }
+
     fn started(
         start: impl FnOnce() -> io::Result<Child>,
         how: impl FnOnce(Pid) -> Kept,
@@ -125,10 +164,18 @@ impl Guard {
         Self(file)
     }
 
+    /// The same, if what is there in the end is a socket.
+    pub fn socket(path: &Path) -> Self {
+        let socket = Kept::Socket(path.to_owned());
+        kept().push(socket.clone());
+        Self(socket)
+    }
+
     /// A new folder for this user alone, which is removed.
     fn folder(path: &Path) -> io::Result<Self> {
         let mut kept = kept();
         DirBuilder::new().mode(0o700).create(path)?;
+        fs::set_permissions(path, Permissions::from_mode(OURS))?;
         let folder = Kept::Folder(path.to_owned());
         kept.push(folder.clone());
         Ok(Self(folder))
@@ -212,15 +259,17 @@ impl Folder {
     }
 }
 
-fn temp_dir() -> PathBuf {
+/// Where folders of ours are made: $TMPDIR, or /tmp where that is empty, or too
+/// long for the sockets in it.
+pub fn temp_dir() -> PathBuf {
     // `/workshop-4194304-1000/run/plugin.sock`
-    const OURS: usize = 40;
-    let dir = env::temp_dir();
-    if dir.as_os_str().len() + OURS <= LONGEST_SOCKET {
-        dir
-    } else {
-        PathBuf::from("/tmp")
-    }
+    const REST: usize = 40;
+    let chosen = env::var_os("TMPDIR").filter(|it| !it.is_empty());
+    // A plugin is started in another folder than we are in.
+    let chosen = chosen.and_then(|it| path::absolute(it).ok());
+    chosen
+        .filter(|it| it.as_os_str().len() + REST <= LONGEST_SOCKET)
+        .unwrap_or_else(|| PathBuf::from("/tmp"))
 }
 
 /// Removes what checkers that no longer run have left in the temporary folder.
@@ -233,14 +282,11 @@ pub fn sweep_in(place: &Path) {
     let Ok(entries) = fs::read_dir(place) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let owner = name
-            .to_str()
-            .and_then(|it| it.strip_prefix("workshop-"))
-            .and_then(|it| it.split_once('-'))
-            .and_then(|(pid, _)| pid.parse().ok())
-            .and_then(Pid::from_raw);
+        let owner = name.to_str().and_then(owner);
         let ours = entry.metadata().is_ok_and(|it| {
-            it.is_dir() && it.uid() == rustix::process::getuid().as_raw()
+            it.is_dir()
+                && it.mode() & 0o7777 == OURS
+                && it.uid() == rustix::process::getuid().as_raw()
         });
         if let Some(owner) = owner
             && ours
@@ -250,6 +296,15 @@ pub fn sweep_in(place: &Path) {
             Kept::Folder(entry.path()).undo();
         }
     }
+}
+
+/// The process that made a folder of this name: `workshop-PID-COUNT`.
+fn owner(name: &str) -> Option<Pid> {
+    let (pid, count) = name.strip_prefix("workshop-")?.split_once('-')?;
+    let digits = |it: &str| it.bytes().all(|it| it.is_ascii_digit());
+    count.parse::<u32>().ok()?;
+    (digits(pid) && digits(count)).then_some(())?;
+    Pid::from_raw(pid.parse().ok()?)
 }
 
 /// Kills every process that was started for `folder`. Only Linux tells.
@@ -280,34 +335,112 @@ fn remove(folder: &Path) {
         anstream::eprintln!("checker: {folder} stays, it is mounted upon");
         return;
     }
+    let tree = || match (folder.parent(), folder.file_name()) {
+        (Some(parent), Some(name)) => {
+            root::remove_tree(File::open(parent)?.as_fd(), name)
+        }
+        _ => Err(ErrorKind::InvalidInput.into()),
+    };
     // Who is being killed may still put a file into it.
-    let outcome =
-        poll(Duration::from_secs(1), || match fs::remove_dir_all(folder) {
-            Ok(()) => Some(()),
-            Err(err) if err.kind() == ErrorKind::NotFound => Some(()),
-            Err(_) => {
-                unlock(folder);
-                None
-            }
-        });
+    let outcome = poll(Duration::from_secs(1), || tree().ok());
     if outcome.is_none()
-        && let Err(err) = fs::remove_dir_all(folder)
+        && let Err(err) = tree()
     {
         let folder = folder.display();
         anstream::eprintln!("checker: {folder} stays behind: {err}");
     }
 }
 
-/// Takes back what a plugin may have forbidden us: to look into its folders.
-fn unlock(folder: &Path) {
-    let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|it| it.is_dir()) {
-            unlock(&entry.path());
-        }
-    }
-}
-
 fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|it| it == part)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder of somebody's, with a file in it.
+    fn somebodys(folder: &Folder) -> PathBuf {
+        let path = folder.path().join("home");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("file"), "irreplaceable").unwrap();
+        path
+    }
+
+    fn is_there(path: &Path) -> bool {
+        fs::read_to_string(path.join("file")).is_ok_and(|it| it.len() == 13)
+    }
+
+    #[test]
+    fn only_folders_of_dead_checkers_are_swept() {
+        let place = Folder::new().unwrap();
+        // No process has this number.
+        let dead = "workshop-2147483647-0";
+        let cases = [
+            (dead, OURS, false),
+            ("workshop-2147483647-1", 0o755, true),
+            ("workshop-2147483647-old", OURS, true),
+            ("workshop-2147483647", OURS, true),
+            ("workshop-1-0", OURS, true),
+            ("notes-2147483647-0", OURS, true),
+        ];
+        for (name, mode, _) in cases {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("file"), "").unwrap();
+            let mode = Permissions::from_mode(mode);
+            fs::set_permissions(path, mode).unwrap();
+        }
+        sweep_in(place.path());
+        for (name, _, stays) in cases {
+            assert_eq!(place.path().join(name).exists(), stays, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_became_a_link_is_removed_and_not_followed() {
+        let place = Folder::new().unwrap();
+        let home = somebodys(&place);
+        let ours = Folder::within(place.path()).unwrap();
+        let path = ours.path().to_owned();
+        symlink(&home, path.join("link")).unwrap();
+        fs::rename(&path, place.path().join("away")).unwrap();
+        symlink(&home, &path).unwrap();
+        drop(ours);
+        assert!(path.symlink_metadata().is_err(), "the link is gone");
+        assert!(is_there(&home));
+    }
+
+    #[test]
+    fn what_is_bound_to_a_folder_of_ours_stays() {
+        if let Some(why) = mounts::missing() {
+            println!("skipped: bound folders: {why}");
+            return;
+        }
+        let mount = |words: &[&str], at: &Path| {
+            let mut mount = process::Command::new("mount");
+            assert!(mount.args(words).arg(at).status().unwrap().success());
+        };
+        let place = Folder::new().unwrap();
+        let home = somebodys(&place);
+        mount(&["--bind", home.to_str().unwrap()], &home);
+        mount(&["--make-shared"], &home);
+        let disk = home.join("disk");
+        fs::create_dir(&disk).unwrap();
+        mount(&["-t", "tmpfs", "tmpfs"], &disk);
+        fs::write(disk.join("file"), "irreplaceable").unwrap();
+
+        let ours = Folder::new().unwrap();
+        let bound = ours.path().join("bound");
+        fs::create_dir(&bound).unwrap();
+        mount(&["--rbind", home.to_str().unwrap()], &bound);
+        assert!(is_there(&bound.join("disk")));
+        let path = ours.path().to_owned();
+        drop(ours);
+        assert!(!path.exists(), "nothing keeps it from being removed");
+        assert!(is_there(&home) && is_there(&disk), "as before");
+    }
 }

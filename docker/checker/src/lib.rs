@@ -19,6 +19,7 @@
 //! - [`bench`]: figures, as ratios.
 //! - [`mounts`]: what plugins of step 8 mount.
 //! - [`root`]: ROOT, and paths of the plugin's, none of which is trusted.
+//! - [`supervisor`]: what keeps together all that a plugin starts.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
 //!
 //! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
@@ -46,6 +47,7 @@ pub mod slides;
 pub mod starters;
 pub mod steps;
 pub mod stories;
+pub mod supervisor;
 pub mod test;
 pub mod watch;
 

@@ -5,10 +5,19 @@
 
 mod cli;
 
-use std::panic;
 use std::process::{self, ExitCode};
+use std::{env, panic};
+
+use checker::supervisor;
 
 fn main() -> ExitCode {
+    let mut words = env::args_os().skip(1);
+    match words.next() {
+        Some(word) if word == supervisor::WORD => supervisor::run(words),
+        // A process more would be in the figures.
+        Some(word) if word.as_encoded_bytes().starts_with(b"bench") => {}
+        _ => supervisor::enable(),
+    }
     // `make … | head` closes our output, and println! would make a drama of it.
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

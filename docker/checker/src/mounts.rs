@@ -134,6 +134,14 @@ pub fn free(
     // One that is in use goes with its last mount, so that what its file lies on
     // can be unmounted, too.
     detach();
+    // Of a folder of somebody's that is bound to here, mounts come along. To
+    // unmount one of them would reach the original.
+    let all = of("self");
+    for mount in below(folder) {
+        if is_elsewhere(&mount, &all, &real(folder)) {
+            let _ = run("mount --make-private", &mount.path);
+        }
+    }
     let mut told = Vec::new();
     for Mount { path, .. } in below(folder) {
         if !ours(&path) {

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::event::{self, PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::cleanup::{self, Folder, Guard};
 use crate::daemon::PATIENCE;
 use crate::root::Root;
+use crate::supervisor::Process;
 
 /// What is kept of a log; a plugin once wrote gigabytes in seconds.
 const LOG: usize = 64 * 1024;
@@ -134,7 +134,7 @@ impl Place {
     /// # Errors
     /// When no folder can be made.
     pub fn with_socket(socket: PathBuf) -> Result<Self> {
-        let guard = Some(Guard::file(&socket));
+        let guard = Some(Guard::socket(&socket));
         Ok(Self { socket, _socket_guard: guard, ..Self::new()? })
     }
 
@@ -159,15 +159,14 @@ impl Place {
     }
 }
 
-/// A process that was started, and is killed with all of its group when this
-/// is dropped.
+/// A process that was started, and is killed with all that it has started when
+/// this is dropped.
 #[derive(Debug)]
 pub struct Plugin {
-    child: Child,
+    process: Process,
     log: Log,
     log_ended: Receiver<()>,
     folder: PathBuf,
-    group: Option<Guard>,
 }
 
 impl Plugin {
@@ -190,29 +189,28 @@ impl Plugin {
     ) -> Result<Self> {
         let folder = place.folder.path().to_owned();
         let (reader, writer) = io::pipe()?;
+        let errors = writer.try_clone()?;
         let mut command = program.command();
         command
             .args(&program.first_args)
             .arg(socket)
             .arg(place.volumes())
-            .args(&program.options)
-            .env(cleanup::MARK, &folder)
-            .env("RUST_BACKTRACE", "0")
-            .env("RUST_LOG", "info")
-            .env("RUST_LOG_STYLE", "never")
-            .current_dir(&folder)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
-            .stderr(writer);
-        let (child, group) = Guard::group(|| command.spawn())
+            .args(&program.options);
+        let process = Process::start(command, |command| {
+            command
+                .env(cleanup::MARK, &folder)
+                .env("RUST_BACKTRACE", "0")
+                .env("RUST_LOG", "info")
+                .env("RUST_LOG_STYLE", "never")
+                .current_dir(&folder)
+                .stdout(writer)
+                .stderr(errors);
+        });
+        let process = process
             .with_context(|| format!("starting {}", program.path.display()))?;
-        // The command holds the writing end of the log.
-        drop(command);
-        let group = Some(group);
         let log = Log::of(reader, &folder);
         let log_ended = log.follow()?;
-        Ok(Self { child, log, log_ended, folder, group })
+        Ok(Self { process, log, log_ended, folder })
     }
 
     /// The end of what it has printed so far.
@@ -222,21 +220,17 @@ impl Plugin {
 
     /// Its process id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// Asks it to stop, in one of the ways in which a process is asked to.
     pub fn signal(&self, signal: Signal) {
-        // The child is not yet waited for, so the number is still its own.
-        if let Some(id) = i32::try_from(self.id()).ok().and_then(Pid::from_raw)
-        {
-            let _ = kill_process(id, signal);
-        }
+        self.process.signal(signal);
     }
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        self.process.ended()
     }
 
     /// Awaits its end, up to `patience`.
@@ -268,9 +262,8 @@ impl Plugin {
 
     /// Kills it as `kill -9` does, and awaits that nothing of it is left.
     pub fn kill(&mut self) {
-        self.group = None;
-        let _ = self.child.wait();
-        // The log stays open while a child in a group of its own lives on.
+        self.process.kill();
+        // Without a supervisor, the log stays open while a child in a group of its own lives on.
         let grace = Duration::from_millis(200);
         if self.log_ended.recv_timeout(grace)
             == Err(mpsc::RecvTimeoutError::Timeout)

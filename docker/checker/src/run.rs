@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::cargo;
+use crate::cleanup;
 use crate::engine;
 use crate::plugin::poll;
 use crate::steps::{Kind, Step};
@@ -109,7 +111,7 @@ impl Where {
                 root.to_string_lossy().bytes().fold(7_u32, |a, b| {
                     a.wrapping_mul(31).wrapping_add(u32::from(b))
                 });
-            env::temp_dir().join(format!("workshop.{checkout:x}/{package}"))
+            cleanup::temp_dir().join(format!("workshop.{checkout:x}/{package}"))
         };
         Ok(Self {
             socket: folder.join(file),
@@ -204,7 +206,9 @@ pub fn run(
         }
         bail!("{package} ended ({status})");
     }
-    if fs::remove_file(&place.socket).is_ok() {
+    let is_socket = fs::symlink_metadata(&place.socket)
+        .is_ok_and(|it| it.file_type().is_socket());
+    if is_socket && fs::remove_file(&place.socket).is_ok() {
         println!("\n{package} has ended, and its socket is removed");
     }
     if let Some(folder) = place.socket.parent()

@@ -17,7 +17,7 @@ use checker::plugin::poll;
 use checker::starters::Sources;
 use checker::steps::{self, Kind};
 use common::{Workspace, root, side_by_side};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// Far more than any case needs, for a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -296,6 +296,12 @@ fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
             "set TMPDIR to a folder that you can write to",
         ),
         (
+            "TMPDIR takes no folder",
+            "check PROGRAM 1",
+            ("TMPDIR", "/proc"),
+            "set TMPDIR to a folder that you can write to",
+        ),
+        (
             "TMPDIR is missing",
             "check PROGRAM 1",
             ("TMPDIR", "/no/such/folder"),
@@ -412,6 +418,59 @@ fn a_signal_in_the_middle_of_a_check_leaves_nothing() {
         assert_eq!(status.code(), Some(128 + signal.as_raw()), "{case}");
         scene.assert_nothing_is_left(case);
     }
+}
+
+/// A child that nothing leads to: out of the group and the session, without an
+/// environment, a folder or an open file.
+const HIDDEN: &str = "(env -i setsid sh -c 'echo $$ >FOLDER/pid; cd /; \
+                      mv FOLDER/pid FOLDER/hidden; exec sleep 1000' \
+                      <&- >&- 2>&- &); ";
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hidden_child_does_not_outlive_the_checker() {
+    let cases = [
+        ("the plugin ends", None, "exit 3"),
+        ("the plugin is right", None, "exec SOLUTION \"$@\""),
+        ("Ctrl-C", Some(Signal::INT), "sleep 1000"),
+        ("kill", Some(Signal::TERM), "sleep 1000"),
+        ("a closed terminal", Some(Signal::HUP), "sleep 1000"),
+        ("kill -9", Some(Signal::KILL), "sleep 1000"),
+    ];
+    // What is not the plugin's is spared.
+    let mut other = Command::new("setsid").args(["sleep", "1000"]).spawn();
+    let other = other.as_mut().unwrap();
+    for (case, signal, then) in cases {
+        let scene = Scene::new(&format!(
+            "{HIDDEN} until [ -e FOLDER/hidden ]; do sleep 0.01; done; \
+             : >FOLDER/started; {then}"
+        ));
+        match signal {
+            None => drop(scene.checker().output().unwrap()),
+            Some(signal) => {
+                let mut checker = in_the_middle_of_a_check(&scene);
+                kill_process(id(&checker), signal).unwrap();
+                checker.wait().unwrap();
+            }
+        }
+        let hidden = fs::read_to_string(scene.folder.path().join("hidden"));
+        let hidden = Pid::from_raw(hidden.unwrap().trim().parse().unwrap());
+        let gone = || test_kill_process(hidden.unwrap()).is_err().then_some(());
+        assert!(poll(PATIENCE, gone).is_some(), "{case}: it runs on");
+    }
+    assert!(other.try_wait().unwrap().is_none(), "another's process is gone");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn an_empty_tmpdir_is_none() {
+    let scene = Scene::new("exec SOLUTION \"$@\"");
+    let before = left_in(&root());
+    let output = scene.checker().env("TMPDIR", "").output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert_eq!(left_in(&root()), before, "nothing is left in the checkout");
 }
 
 #[test]

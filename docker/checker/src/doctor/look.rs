@@ -318,9 +318,10 @@ fn temp() -> Temp {
             let why = bound.err().map(|err| format!("no sockets ({err})"));
             (place.unwrap_or_default(), why)
         }
-        Err(err) => {
-            (env::temp_dir(), Some(format!("no folder ({})", err.root_cause())))
-        }
+        Err(err) => (
+            cleanup::temp_dir(),
+            Some(format!("no folder ({})", err.root_cause())),
+        ),
     };
     Temp { path, trouble }
 }
