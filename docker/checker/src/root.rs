@@ -599,3 +599,161 @@ fn unlock(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     Ok(rustix::fs::chmodat(folder, name, mode, flags)?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+    use crate::cleanup::Folder;
+    use crate::plugin::Place;
+
+    /// A place with a volume `v`, and a folder of somebody's.
+    fn scene() -> (Place, Folder, PathBuf) {
+        let (place, outside) = (Place::new().unwrap(), Folder::new().unwrap());
+        fs::create_dir_all(place.volumes().join("v")).unwrap();
+        let home = outside.path().join("home");
+        fs::create_dir(&home).unwrap();
+        fs::write(home.join("file"), "irreplaceable").unwrap();
+        (place, outside, home)
+    }
+
+    fn at(place: &Place, path: &Path) -> Mountpoint {
+        Mountpoint::new(path.to_str().unwrap(), "a call", place.root())
+    }
+
+    fn is_untouched(home: &Path) -> bool {
+        fs::read(home.join("file")).is_ok_and(|it| it == b"irreplaceable")
+            && fs::read_dir(home).unwrap().count() == 1
+    }
+
+    #[test]
+    fn a_path_is_used_if_it_leads_to_below_root() {
+        let (place, _outside, home) = scene();
+        let root = place.volumes();
+        symlink(&home, root.join("out")).unwrap();
+        symlink("v", root.join("in")).unwrap();
+        symlink("/no/such/folder", root.join("nowhere")).unwrap();
+        fs::write(root.join("plain"), "").unwrap();
+        let cases = [
+            (root.join("v"), true, true),
+            (root.join("in"), true, true),
+            (root.join("v/../v"), true, true),
+            (root.join("plain"), true, false),
+            (root.join("missing"), true, false),
+            (PathBuf::new(), true, false),
+            ("Cargo.toml".into(), true, false),
+            ("src".into(), true, false),
+            (root.clone(), false, false),
+            (root.join("v/.."), false, false),
+            (root.join("out"), false, false),
+            (root.join("out/file"), false, false),
+            (root.join("nowhere"), false, false),
+            (root.join("../run"), false, false),
+            (root.join("missing/../../.."), false, false),
+            (root.with_file_name("volumes-2"), false, false),
+            (home.clone(), false, false),
+            ("/".into(), false, false),
+            ("/no/such/folder".into(), false, false),
+        ];
+        for (path, leads_below, opens) in cases {
+            let mountpoint = at(&place, &path);
+            let below = mountpoint.leads_below_root();
+            assert_eq!(below.is_ok(), leads_below, "{}", path.display());
+            assert_eq!(mountpoint.open().is_ok(), opens, "{}", path.display());
+            let there = mountpoint.is_there().is_ok_and(|it| it);
+            assert_eq!(there, opens, "{}", path.display());
+        }
+        assert!(at(&place, &home).remove().is_err());
+        assert!(at(&place, &root.join("out")).remove().is_err());
+        assert!(at(&place, &root.join("out")).write("file", "").is_err());
+        assert!(is_untouched(&home));
+    }
+
+    #[test]
+    fn a_root_that_became_a_link_is_not_followed() {
+        let (place, _outside, home) = scene();
+        fs::rename(place.volumes(), place.folder().join("away")).unwrap();
+        symlink(&home, place.volumes()).unwrap();
+        assert!(place.root().open().is_err());
+        assert!(at(&place, &place.volumes().join("file")).open().is_err());
+        assert!(is_untouched(&home));
+    }
+
+    #[test]
+    fn no_name_in_a_folder_leads_out_of_it() {
+        let (place, _outside, home) = scene();
+        let (volume, file) = (place.volumes().join("v"), home.join("file"));
+        symlink(&file, volume.join("link")).unwrap();
+        symlink(&home, volume.join("folder")).unwrap();
+        fs::hard_link(&file, volume.join("same")).unwrap();
+        let directory = at(&place, &volume).open().unwrap();
+        assert_eq!(directory.read("link"), None);
+        assert_eq!(directory.read("folder/file"), None);
+        assert!(directory.write("folder/file", "").is_err());
+        assert!(directory.write("../v/a", "").is_err());
+        assert!(directory.make("folder/a").is_err());
+        directory.write("link", "").unwrap();
+        directory.write("same", "").unwrap();
+        assert_eq!(directory.files().unwrap().len(), 2);
+        at(&place, &volume).remove().unwrap();
+        assert!(!volume.exists());
+        assert!(is_untouched(&home));
+    }
+
+    /// Whatever is meant by the path at any instant, it is never left.
+    #[test]
+    fn a_path_that_becomes_a_link_meanwhile_is_safe() {
+        let (place, _outside, home) = scene();
+        let (volume, away) =
+            (place.volumes().join("v"), place.volumes().join("away"));
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let _ = fs::create_dir(&volume);
+                    let _ = fs::rename(&volume, &away);
+                    let _ = symlink(&home, &volume);
+                    let _ = fs::remove_file(&volume);
+                    let _ = fs::rename(&away, &volume);
+                }
+            });
+            let mountpoint = at(&place, &volume);
+            for _ in 0..2_000 {
+                let _ = mountpoint.write("file", "ours");
+                let _ = mountpoint.open().map(|it| it.remove("file"));
+                let _ = mountpoint.remove();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(is_untouched(&home));
+    }
+
+    #[test]
+    fn a_folder_that_is_bound_to_a_volume_is_not_ours() {
+        if let Some(why) = mounts::missing() {
+            println!("skipped: bound folders: {why}");
+            return;
+        }
+        let mount = |words: &[&str], at: &Path| {
+            let mut mount = Command::new("mount");
+            assert!(mount.args(words).arg(at).status().unwrap().success());
+        };
+        let (place, _outside, home) = scene();
+        let volume = place.volumes().join("v");
+        mount(&["--bind", home.to_str().unwrap()], &volume);
+        let mountpoint = at(&place, &volume);
+        assert!(mountpoint.leads_below_root().is_err());
+        assert!(mountpoint.open().is_err());
+        let _ = place.root().open().unwrap().remove("v");
+        assert!(is_untouched(&home));
+        assert!(mounts::clear(&place.volumes()));
+        mount(&["-t", "tmpfs", "tmpfs"], &volume);
+        assert!(mountpoint.open().is_ok());
+        assert!(mountpoint.is_mounted().unwrap());
+    }
+}

@@ -12,6 +12,7 @@ use crate::lab::{Fault, Outcome, wrong};
 use crate::mounts;
 use crate::plugin::{Place, Plugin, Program, poll};
 use crate::run::{NAME, PLUGINS};
+use crate::stories::no_path_leads_out;
 
 pub(super) const PROOFS: &[Proof] = &[
     Proof {
@@ -169,7 +170,8 @@ impl Stage {
         let mut plugin = Plugin::spawn(&self.program, &self.place)?;
         let listens = plugin.listens_on(&self.place.socket());
         self.plugin = Some(plugin);
-        listens.map(drop).map_err(|got| wrong("a start", "it listens", got))
+        listens.map_err(|got| wrong("a start", "it listens", got))?;
+        no_path_leads_out(&self.place)
     }
 
     fn types(&self, command: &str, words: &[&str]) -> Outcome {

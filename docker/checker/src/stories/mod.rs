@@ -16,19 +16,23 @@ mod step_08;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::checks::Check;
 use crate::cleanup::Guard;
+use crate::daemon::{Call, Daemon, Engine, field};
 use crate::engine::{self, PATIENCE, Played, Private};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program, poll};
 use crate::report::{Report, Verdict};
+use crate::root::Mountpoint;
 use crate::run::{NAME, PLUGINS, SPECS};
 
 /// What was left behind, and the rescue from it. Played on no other dockerd
@@ -118,6 +122,10 @@ impl Stage {
         private: Option<Private>,
     ) -> Result<Self> {
         let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
+        let is = socket.symlink_metadata();
+        if is.is_ok_and(|it| !it.file_type().is_socket()) {
+            bail!("{} is no socket: remove it first", socket.display());
+        }
         if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
             bail!(
                 "a plugin answers on {}: stop it first, or take another name \
@@ -152,9 +160,10 @@ impl Stage {
         self.log = plugin.log();
         let listens = plugin.listens_on(&place.socket());
         self.plugin = Some(plugin);
-        listens.map(drop).map_err(|got| {
+        listens.map_err(|got| {
             wrong("PROGRAM SOCKET ROOT", "it listens on SOCKET", got)
-        })
+        })?;
+        no_path_leads_out(place)
     }
 
     /// Makes sure that containers can be run.
@@ -221,6 +230,11 @@ impl Stage {
     /// # Errors
     /// When there is no shell.
     pub fn types(&mut self, command: &str) -> Result<Seen, Fault> {
+        // Containers write to wherever the plugin says.
+        if self.plugin.is_some() && command.contains("docker run ") {
+            let place = self.place.as_ref();
+            no_path_leads_out(place.context("the place of the plugin")?)?;
+        }
         let typed = self.typed(command);
         let played = engine::play(&typed, PATIENCE)?;
         let output = &played.output;
@@ -278,6 +292,50 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.strike();
     }
+}
+
+/// Every volume that there is, and a new one, are in ROOT. Asked before
+/// containers write into them: Docker would bind any folder.
+///
+/// # Errors
+/// The plugin is wrong if it names a path that leads elsewhere.
+pub fn no_path_leads_out(place: &Place) -> Outcome {
+    const NEW: &str = "checker-looks";
+    let mut docker = Daemon::new(&place.socket(), Engine::default());
+    let mut ask = |method, fields: &[(&str, Value)]| {
+        let call = Call::new(method, fields);
+        let reply = docker.call(&call).ok();
+        (call.to_string(), reply.and_then(|it| it.judge().ok()))
+    };
+    let name = |it: &str| ("Name", Value::from(it));
+    let listed = ask("VolumeDriver.List", &[]).1.unwrap_or_default();
+    let listed = field(&listed, "Volumes").and_then(Value::as_array);
+    let mut volumes: Vec<_> = listed
+        .into_iter()
+        .flatten()
+        .filter_map(|it| Some(field(it, "Name")?.as_str()?.to_owned()))
+        .collect();
+    let create = [name(NEW), ("Opts", Value::Null)];
+    if ask("VolumeDriver.Create", &create).1.is_some() {
+        volumes.push(NEW.to_owned());
+    }
+    let mut outcome = Ok(());
+    for volume in &volumes {
+        let by = [name(volume), ("ID", "5eed".repeat(16).into())];
+        let (sent, answer) = ask("VolumeDriver.Mount", &by);
+        let Some(answer) = answer else { continue };
+        let path = field(&answer, "Mountpoint").and_then(Value::as_str);
+        // Without one, Docker mounts a folder of the container's own.
+        if let Some(path) = path.filter(|it| !it.is_empty()) {
+            let path = Mountpoint::new(path, &sent, place.root());
+            outcome = outcome.and(path.leads_below_root());
+        }
+        ask("VolumeDriver.Unmount", &by);
+    }
+    if volumes.iter().any(|it| it == NEW) {
+        ask("VolumeDriver.Remove", &[name(NEW)]);
+    }
+    outcome
 }
 
 /// What came of a command.

@@ -1,0 +1,158 @@
+//! Whatever path a plugin answers, the checker touches nothing outside of the
+//! ROOT that it has made.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use checker::checks;
+use checker::cleanup::Folder;
+use checker::lab::{Fault, Lab};
+use checker::plugin::Program;
+use checker::report::{Report, Verdict};
+use checker::root::BELOW_ROOT;
+use checker::starters::Sources;
+use checker::steps::{self, Kind};
+use common::{
+    SEED, Workspace, differs_from_record, masked, root, side_by_side,
+};
+
+/// `liar.rs`, built.
+static LIAR: LazyLock<PathBuf> = LazyLock::new(|| {
+    let manifest = "[package]\nname = \"liar\"\nedition = \"2024\"\n";
+    let sources = Sources::from([
+        ("Cargo.toml".into(), manifest.to_owned()),
+        ("src/main.rs".into(), include_str!("harmless/liar.rs").to_owned()),
+    ]);
+    let packages = [("liar".to_owned(), sources)];
+    Workspace::write("liar", &packages).build().0.join("liar")
+});
+
+fn solution(step: u32) -> PathBuf {
+    let step = steps::find(&root(), &step.to_string()).unwrap();
+    checker::cargo::build(&root(), &step, Kind::Solution).unwrap()
+}
+
+/// A folder of somebody's, in which all that checks write has a namesake.
+struct Outside {
+    folder: Folder,
+    before: BTreeMap<PathBuf, String>,
+}
+
+impl Outside {
+    fn new() -> Self {
+        let folder = Folder::new().unwrap();
+        let path = folder.path().join("home");
+        fs::create_dir_all(path.join("folder/deep")).unwrap();
+        fs::create_dir(path.join("files")).unwrap();
+        for file in ["file", "fill", "0", "1", "volume.json", "folder/file"] {
+            fs::write(path.join(file), "irreplaceable").unwrap();
+        }
+        // As long as a volume's image.
+        File::create(path.join("image")).unwrap().set_len(16 << 20).unwrap();
+        let before = look(&path);
+        Self { folder, before }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self, case: &str) {
+        assert_eq!(look(&self.path()), self.before, "{case}");
+    }
+}
+
+/// All that is in a folder, with its text and the time of its last change.
+fn look(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        let is = fs::symlink_metadata(&path).unwrap();
+        let text = match is.is_file() && is.len() < 1 << 20 {
+            true => fs::read_to_string(&path).unwrap(),
+            false => String::new(),
+        };
+        if is.is_dir() {
+            let entries = fs::read_dir(&path).unwrap();
+            open.extend(entries.map(|it| it.unwrap().path()));
+        }
+        let words = format!(
+            "{:o} {}:{} {} bytes, {}.{} {text:?}",
+            is.mode(),
+            is.uid(),
+            is.gid(),
+            is.len(),
+            is.ctime(),
+            is.ctime_nsec(),
+        );
+        all.insert(path, words);
+    }
+    all
+}
+
+/// How it lies, the step whose solution it speaks for, the check that sees it
+/// first.
+const CASES: &[(&str, u32, &str)] = &[
+    ("outside", 4, "4.in-root"),
+    ("link", 4, "4.in-root"),
+    ("becomes-a-link", 4, "4.in-root"),
+    ("root-is-a-link", 4, "4.in-root"),
+    ("home", 4, "4.in-root"),
+    ("slash", 4, "4.in-root"),
+    ("outside", 6, "4.in-root"),
+    ("becomes-a-link", 6, "4.in-root"),
+    ("root-is-a-link", 6, "4.in-root"),
+    ("outside", 8, "4.in-root"),
+    ("link", 8, "4.in-root"),
+];
+
+#[test]
+fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
+    let complaints = side_by_side(CASES, |(how, step, first)| {
+        let case = format!("{how}, step {step}");
+        let outside = Outside::new();
+        let path = outside.path().display().to_string();
+        let solution = solution(*step).display().to_string();
+        let program =
+            Program::with_args(&LIAR, &[how, &path, &solution]).unwrap();
+        // What is asked for the home of whoever runs the check gets this one.
+        let program = program.after(&format!("export HOME='{path}'"));
+        let mut lab = Lab::new(program);
+        lab.seed = SEED;
+        let mut report = Report::new(*step, &LIAR, SEED);
+        let mut seen: Option<(&str, String)> = None;
+        for check in checks::all().filter(|it| (4..=*step).contains(&it.step)) {
+            lab.prepare_for(check.id);
+            let outcome = (check.run)(&mut lab);
+            outside.assert_untouched(&format!("{case}: {}", check.id));
+            let found = match &outcome {
+                Err(Fault::Wrong(finding)) => finding.expected == BELOW_ROOT,
+                _ => false,
+            };
+            if let Ok(verdict) = Verdict::of(outcome, lab.log()) {
+                report.add(check, verdict);
+            }
+            if found && seen.is_none() {
+                let lines = report.last().unwrap().to_string();
+                let lines = anstream::adapter::strip_str(&lines).to_string();
+                seen = Some((check.id, lines.replace(&path, "OUTSIDE")));
+            }
+        }
+        let (id, lines) = seen.unwrap_or_default();
+        if id != *first {
+            return Some(format!("{case}: seen by {id:?}, not {first}"));
+        }
+        let file = format!("out-of-root-{how}-{step:02}.txt");
+        differs_from_record(&file, &masked(&lines))
+    });
+    let complaints: Vec<_> = complaints.into_iter().flatten().collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
