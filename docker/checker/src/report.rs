@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 
 use crate::checks::Check;
+use crate::daemon::clip;
 use crate::lab::{Fault, Finding, Outcome};
 use crate::plugin::Log;
 use crate::steps;
@@ -150,7 +151,7 @@ impl Report {
         line(f, "why", why)?;
         line(f, "fix", &self.fix(ran.check))?;
         for text in log {
-            line(f, "log", &format!("| {text}"))?;
+            line(f, "log", &format!("| {}", clip(text)))?;
         }
         Ok(())
     }

@@ -241,12 +241,12 @@ pub struct Named {
         what: "it answers Get the same, whatever it is asked for",
         step: 2,
         file: "src/main.rs",
-        right: "    protocol::encode(Call::decode(path, body).and_then(act))\n",
+        right: "    protocol::encode(path, Call::decode(path, body).and_then(act))\n",
         wrong: r##"
     if path == "/VolumeDriver.Get" {
         return (200, r#"{"Volume":{"Name":"demo"}}"#.to_owned());
     }
-    protocol::encode(Call::decode(path, body).and_then(act))
+    protocol::encode(path, Call::decode(path, body).and_then(act))
 "##,
         more: &[],
     },
@@ -257,6 +257,34 @@ pub struct Named {
         file: "src/protocol.rs",
         right: r#"json!({ "Err": format!("workshop: {failure}") }).to_string()"#,
         wrong: r#"format!("{{\"Err\":\"workshop: {failure}\"}}")"#,
+        more: &[],
+    },
+    Wrong {
+        check: "2.refused",
+        what: "it refuses a Create with 200",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"_ if path == "/VolumeDriver.Get" => 200,"#,
+        wrong: r#"Failure::BadName(_) => 200,
+        _ if path == "/VolumeDriver.Get" => 200,"#,
+        more: &[],
+    },
+    Wrong {
+        check: "2.refused",
+        what: "it takes every call about an unknown volume for a Get",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"_ if path == "/VolumeDriver.Get" => 200,"#,
+        wrong: "Failure::NoSuchVolume(_) => 200,",
+        more: &[],
+    },
+    Wrong {
+        check: "2.get-status",
+        what: "it refuses a Get as it refuses a Create",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"_ if path == "/VolumeDriver.Get" => 200,"#,
+        wrong: "",
         more: &[],
     },
     Wrong {
@@ -1247,11 +1275,14 @@ impl Wrong {
     }
 }
 
-/// The wrong plugins whose checks begin with what `ONLY` says: all, unless a
-/// maintainer is at work on one step (`ONLY=8.`) or check.
+/// The wrong plugins that are tried: all, or those of the checks whose ids begin
+/// with a word of `ONLY` (`ONLY="2.refused 5."`).
 fn chosen() -> Vec<&'static Wrong> {
     let only = env::var("ONLY").unwrap_or_default();
-    WRONG.iter().filter(|it| it.check.starts_with(&only)).collect()
+    let is_chosen = |id: &str| {
+        only.is_empty() || only.split(' ').any(|word| id.starts_with(word))
+    };
+    WRONG.iter().filter(|wrong| is_chosen(&wrong.name())).collect()
 }
 
 /// The folder of the solutions, built as the wrong plugins are.

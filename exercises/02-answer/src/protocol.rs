@@ -113,8 +113,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What goes back on the wire: a status, and one JSON value.
-pub fn encode(outcome: Result<Reply, Failure>) -> (u16, String) {
+/// What goes back on the wire for a call to `path`: a status, and a JSON value.
+pub fn encode(path: &str, outcome: Result<Reply, Failure>) -> (u16, String) {
     let failure = match outcome {
         Ok(reply) => {
             let text = serde_json::to_string(&reply);
@@ -122,7 +122,8 @@ pub fn encode(outcome: Result<Reply, Failure>) -> (u16, String) {
         }
         Err(failure) => failure,
     };
-    // TODO(2.3): the one place that says `Err`: find a status for each failure
-    // (is it Docker's mistake, or an honest no?) and put its words in JSON.
+    // TODO(2.3): the only place that writes `Err`. Put the failure's words in
+    // JSON, and choose a status: Podman takes every 200 for a success, and only
+    // to a Get is `no such volume` an answer.
     todo!("2.3")
 }

@@ -71,7 +71,7 @@ fn main() -> Result<()> {
 /// shows to whoever typed the command.
 fn answer(path: &str, body: &[u8], plugin: &Plugin) -> (u16, String) {
     let call = Call::decode(path, body);
-    protocol::encode(call.and_then(|call| act(call, plugin)))
+    protocol::encode(path, call.and_then(|call| act(call, plugin)))
 }
 
 /// Does what a call asks for.

@@ -43,7 +43,7 @@ fn main() -> Result<()> {
 /// Docker takes 200 for success and anything else for a failure, whose text it
 /// shows to whoever typed the command.
 fn answer(path: &str, body: &[u8]) -> (u16, String) {
-    protocol::encode(Call::decode(path, body).and_then(act))
+    protocol::encode(path, Call::decode(path, body).and_then(act))
 }
 
 /// Does what a call asks for.

@@ -151,8 +151,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What goes back on the wire: a status, and one JSON value.
-pub fn encode(outcome: Result<Reply, Failure>) -> (u16, String) {
+/// What goes back on the wire for a call to `path`: a status, and a JSON value.
+pub fn encode(path: &str, outcome: Result<Reply, Failure>) -> (u16, String) {
     let failure = match outcome {
         Ok(reply) => {
             let text = serde_json::to_string(&reply);
@@ -160,15 +160,14 @@ pub fn encode(outcome: Result<Reply, Failure>) -> (u16, String) {
         }
         Err(failure) => failure,
     };
-    // The one place that says `Err`. A status says that no call arrived; a no
-    // to a call that did arrive is an answer like any other.
+    // The only place that writes `Err`. Podman takes every 200 for a success,
+    // whatever `Err` says, so a refused call gets another status. A refused Get
+    // is an answer: with another status, `podman volume ls` fails as a whole.
     let status = match failure {
         Failure::UnknownCall(_) => 404,
         Failure::BadBody(_) => 400,
-        Failure::BadName(_)
-        | Failure::NoSuchVolume(_)
-        | Failure::OtherOptions(..)
-        | Failure::NoDirectory(_) => 200,
+        _ if path == "/VolumeDriver.Get" => 200,
+        _ => 500,
     };
     (status, json!({ "Err": format!("workshop: {failure}") }).to_string())
 }

@@ -54,7 +54,7 @@ fn main() -> Result<()> {
 /// shows to whoever typed the command.
 fn answer(path: &str, body: &[u8], volumes: &mut Volumes) -> (u16, String) {
     let call = Call::decode(path, body);
-    protocol::encode(call.and_then(|call| act(call, volumes)))
+    protocol::encode(path, call.and_then(|call| act(call, volumes)))
 }
 
 /// Does what a call asks for.

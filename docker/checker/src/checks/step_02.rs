@@ -83,6 +83,30 @@ pub const CHECKS: &[Check] = &[
         run: error_text,
     },
     Check {
+        id: "2.refused",
+        step: 2,
+        name: "a call that is refused has another status than 200",
+        why: "Podman takes every 200 for a success, whatever \"Err\" says: it \
+              would know a volume that does not exist, and forget one that does",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "podman 4.3.1, 5.4.2, 5.8.6: libpod/plugin/volume_api.go, \
+                 handleErrorResponse",
+        run: refused_status,
+    },
+    Check {
+        id: "2.get-status",
+        step: 2,
+        name: "a Get that finds no volume has status 200",
+        why: "Podman asks for each volume that it lists; with another status, \
+              `podman volume ls` fails and shows none of them",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "podman 4.3.1, 5.4.2, 5.8.6: libpod/plugin/volume_api.go, \
+                 GetVolume",
+        run: get_status,
+    },
+    Check {
         id: "2.list",
         step: 2,
         name: "List is answered with a list",
@@ -210,6 +234,38 @@ fn error_text(lab: &mut Lab) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Docker takes any status with an `Err` for a refusal, and Podman does not.
+fn refused_status(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let calls = [
+        create_call(&format!("{name}/{name}"), Value::Null),
+        about("VolumeDriver.Remove", &name),
+        about("VolumeDriver.Path", &name),
+        about("VolumeDriver.Mount", &name),
+        about("VolumeDriver.Unmount", &name),
+    ];
+    for call in calls {
+        let exchange = desk.call(&call);
+        let expected = "a success, or a status other than 200";
+        let reply = exchange.answer(expected)?;
+        if reply.status == 200 && reply.judge().is_err() {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
+fn get_status(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let exchange = desk.call(&about("VolumeDriver.Get", &lab.name()));
+    let expected = "200 and an \"Err\"";
+    match exchange.answer(expected)?.status {
+        200 => Ok(()),
+        _ => Err(exchange.wrong(expected)),
+    }
 }
 
 fn list(lab: &mut Lab) -> Outcome {
