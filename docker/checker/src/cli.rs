@@ -41,7 +41,8 @@ checker: plays Docker's half of the plugin protocol, and grades the other
 Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
   SEED=NUMBER     replay a run with the same names
   PROOFS=full     prove, test: try far more than with PROOFS=short
-  ENGINE=VERSION  play an older dockerd: 20.10, 26.1 or 28.5 (the default)
+  ENGINE=VERSION  play an older dockerd (20.10, 26.1 or 28.5, the default),
+                  or podman, which speaks the same protocol in another way
   AGAINST=docker  check: play the step's story through a real dockerd instead,
                   in the sandbox, or with ENGINE=private (a dockerd of our
                   own, as root on Linux) or ENGINE=host (the machine's own)

@@ -1,9 +1,11 @@
-//! Docker's half of the wire.
+//! Docker's half of the wire, and Podman's.
 //!
 //! Requests are byte for byte what dockerd sends on a Unix socket, replies are
 //! read as it reads them. Sources: conversations captured from dockerd
-//! 20.10.24, 26.1.5 and 28.5.2, and moby `pkg/plugins/client.go`.
+//! 20.10.24, 26.1.5 and 28.5.2, and moby `pkg/plugins/client.go`; for Podman
+//! 4.3.1, and its `libpod/plugin/volume_api.go`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -17,7 +19,7 @@ use serde_json::Value;
 /// 120 for Create and Mount; a learner should not have to.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The generation of dockerd that is played.
+/// The engine that is played: a generation of dockerd, or Podman.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
     /// dockerd 20.10.24, as in Debian 12.
@@ -27,18 +29,22 @@ pub enum Engine {
     /// dockerd 28.5.2.
     #[default]
     V28_5,
+    /// Podman 4.3.1, as in Debian 12. 5.4 and 5.8 speak in the same way.
+    Podman,
 }
 
 impl Engine {
-    /// All of them, oldest first.
-    pub const ALL: [Self; 3] = [Self::V20_10, Self::V26_1, Self::V28_5];
+    /// All of them: the dockerds, oldest first, and Podman.
+    pub const ALL: [Self; 4] =
+        [Self::V20_10, Self::V26_1, Self::V28_5, Self::Podman];
 
-    /// The version as Docker writes it, `28.5` for example.
+    /// A version as Docker writes it, `28.5` for example, or `podman`.
     pub fn name(self) -> &'static str {
         match self {
             Self::V20_10 => "20.10",
             Self::V26_1 => "26.1",
             Self::V28_5 => "28.5",
+            Self::Podman => "podman",
         }
     }
 
@@ -47,9 +53,24 @@ impl Engine {
         match self {
             Self::V20_10 => "",
             Self::V26_1 | Self::V28_5 => "plugin.moby.localhost",
+            Self::Podman => "plugin",
+        }
+    }
+
+    /// The header that only this kind of engine sends.
+    fn header(self) -> &'static str {
+        match self {
+            Self::Podman => {
+                "Content-Type: application/vnd.docker.plugins.v1.1+json"
+            }
+            _ => "Accept: application/vnd.docker.plugins.v1.2+json",
         }
     }
 }
+
+/// Podman's ID for every use of every volume.
+const PODMANS_ID: &str =
+    "2f73349cfc4630255319c6c8dfc1b46a8996ace9d14d8e07563b165915918ec2";
 
 /// One call as dockerd makes it.
 #[derive(Clone, Debug)]
@@ -76,23 +97,58 @@ impl Call {
         Self { method, body: go_escaped(&format!("{{{}}}", fields.join(","))) }
     }
 
+    /// The same call as `engine` makes it.
+    #[must_use]
+    pub fn made_by(&self, engine: Engine) -> Self {
+        if engine != Engine::Podman {
+            return self.clone();
+        }
+        let body = self.body.as_str();
+        let body = match self.method {
+            "VolumeDriver.List" => String::new(),
+            "VolumeDriver.Create" => {
+                body.replace(r#","Opts":null"#, "").replace(r#","Opts":{}"#, "")
+            }
+            "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
+                const ID: &str = r#","ID":""#;
+                match body.rfind(ID) {
+                    Some(at) => format!("{}{ID}{PODMANS_ID}\"}}", &body[..at]),
+                    None => body.to_owned(),
+                }
+            }
+            _ => body.to_owned(),
+        };
+        Self { method: self.method, body }
+    }
+
     /// The bytes on the wire.
     pub fn request(&self, engine: Engine) -> Vec<u8> {
-        // Go's encoder ends each value with a newline, which counts.
-        let end = if self.body.is_empty() { "" } else { "\n" };
+        let Self { method, body } = self.made_by(engine);
+        // Go's encoder ends each value with a newline, which counts. Podman
+        // does not use that encoder.
+        let end = match engine {
+            Engine::Podman => "",
+            _ if body.is_empty() => "",
+            _ => "\n",
+        };
         format!(
-            "POST /{} HTTP/1.1\r\n\
+            "POST /{method} HTTP/1.1\r\n\
              Host: {}\r\n\
              User-Agent: Go-http-client/1.1\r\n\
              Content-Length: {}\r\n\
-             Accept: application/vnd.docker.plugins.v1.2+json\r\n\r\n\
-             {}{end}",
-            self.method,
+             {}\r\n\r\n\
+             {body}{end}",
             engine.host(),
-            self.body.len() + end.len(),
-            self.body,
+            body.len() + end.len(),
+            engine.header(),
         )
         .into_bytes()
+    }
+
+    /// The volume that the call is about.
+    fn volume(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        Some(body.get("Name")?.as_str()?.to_owned())
     }
 }
 
@@ -123,14 +179,66 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Whether the connection can carry another call.
     keeps: bool,
+    /// The method that Podman called; none for a reply to Docker.
+    to_podman: Option<&'static str>,
 }
 
 impl Reply {
-    /// The value of a success, or the text that Docker would show.
+    /// The same reply, to a call of `method` by `engine`.
+    #[must_use]
+    pub fn to(self, engine: Engine, method: &'static str) -> Self {
+        let is_podman = engine == Engine::Podman;
+        Self { to_podman: is_podman.then_some(method), ..self }
+    }
+
+    /// The value of a success, or the text that Docker would show. A reply to
+    /// Podman is read as Podman reads it.
     ///
     /// # Errors
     /// Any status but 200, no JSON, and a non-empty `Err` are failures.
     pub fn judge(&self) -> Result<Value, String> {
+        match self.to_podman {
+            Some(method) => self.judge_as_podman(method),
+            None => self.judge_as_docker(),
+        }
+    }
+
+    /// Podman takes every 200 for a success, and reads the whole body as JSON.
+    fn judge_as_podman(&self, method: &str) -> Result<Value, String> {
+        let value = serde_json::from_slice::<Value>(&self.body)
+            .map_err(|err| format!("no JSON: {err}"));
+        if self.status != 200 {
+            return Err(match field(&value?, "Err") {
+                Some(Value::String(err)) if !err.is_empty() => err.clone(),
+                _ => "empty error from plugin".to_owned(),
+            });
+        }
+        match (method, value) {
+            // Podman does not read their bodies.
+            (
+                "VolumeDriver.Create"
+                | "VolumeDriver.Remove"
+                | "VolumeDriver.Unmount",
+                value,
+            ) => Ok(value.unwrap_or_default()),
+            // A success, too; but one that has found nothing.
+            ("VolumeDriver.Get", Ok(value))
+                if field(&value, "Volume").is_none_or(Value::is_null) =>
+            {
+                match field(&value, "Err") {
+                    Some(Value::String(err)) => Err(err.clone()),
+                    _ => Err("no such volume".to_owned()),
+                }
+            }
+            (_, Ok(value @ (Value::Null | Value::Object(_)))) => Ok(value),
+            (_, Ok(_)) => {
+                Err("no JSON: of another shape than Podman reads".to_owned())
+            }
+            (_, Err(why)) => Err(why),
+        }
+    }
+
+    fn judge_as_docker(&self) -> Result<Value, String> {
         let text = || String::from_utf8_lossy(&self.body).into_owned();
         // Docker reads the first value, and does not care for what follows.
         let mut values = serde_json::Deserializer::from_slice(&self.body)
@@ -222,26 +330,119 @@ impl fmt::Display for NoReply {
     }
 }
 
-/// A dockerd, as far as one plugin can tell.
+/// A dockerd, as far as one plugin can tell; or Podman.
 #[derive(Debug)]
 pub struct Daemon {
     socket: PathBuf,
     engine: Engine,
     /// dockerd keeps idle connections; one call at a time needs one of them.
     idle: Option<UnixStream>,
+    /// Podman's uses of each volume, and the reply to its Mount.
+    in_use: HashMap<String, (usize, Reply)>,
+    /// The method of Podman's last call.
+    last: Option<&'static str>,
 }
 
 impl Daemon {
     /// A daemon that has not connected yet.
     pub fn new(socket: &Path, engine: Engine) -> Self {
-        Self { socket: socket.to_owned(), engine, idle: None }
+        let (socket, in_use) = (socket.to_owned(), HashMap::new());
+        Self { socket, engine, idle: None, in_use, last: None }
     }
 
-    /// Makes one call, without dockerd's retries.
+    /// Makes one call, without dockerd's retries. Podman may find that it need
+    /// not be made.
     ///
     /// # Errors
     /// When no reply came, see [`NoReply`].
     pub fn call(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        if self.engine != Engine::Podman {
+            return self.make(call);
+        }
+        match (call.method, call.volume()) {
+            ("VolumeDriver.Mount", Some(volume)) => self.mount(call, volume),
+            ("VolumeDriver.Unmount", Some(volume)) => {
+                self.unmount(call, &volume)
+            }
+            _ => self.command(call),
+        }
+    }
+
+    /// `podman volume unmount`, whatever Podman has counted.
+    ///
+    /// # Errors
+    /// When no reply came, see [`NoReply`].
+    pub fn volume_unmount(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        if let Some(volume) = call.volume() {
+            self.in_use.remove(&volume);
+        }
+        self.command(call)
+    }
+
+    /// Podman mounts a volume at its first use, and then counts.
+    fn mount(&mut self, call: &Call, volume: String) -> Result<Reply, NoReply> {
+        if let Some((uses, reply)) = self.in_use.get_mut(&volume) {
+            *uses += 1;
+            return Ok(reply.clone());
+        }
+        let reply = self.command(call)?;
+        if reply.judge().is_ok() {
+            self.in_use.insert(volume, (1, reply.clone()));
+        }
+        Ok(reply)
+    }
+
+    /// Podman unmounts after the last use. Where that fails, or takes too long,
+    /// it believes that the volume is still mounted.
+    fn unmount(&mut self, call: &Call, volume: &str) -> Result<Reply, NoReply> {
+        let done = Reply {
+            status: 200,
+            body: b"{}".to_vec(),
+            keeps: false,
+            to_podman: Some(call.method),
+        };
+        match self.in_use.get_mut(volume) {
+            None => return Ok(done),
+            Some((uses, _)) if *uses > 1 => {
+                *uses -= 1;
+                return Ok(done);
+            }
+            Some(_) => {}
+        }
+        let reply = self.command(call)?;
+        if reply.judge().is_ok() {
+            self.in_use.remove(volume);
+        }
+        Ok(reply)
+    }
+
+    /// Each command of Podman's is a process, which shakes hands first. The one
+    /// that creates a volume has asked for it before.
+    fn command(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        const ACTIVATE: &str = "Plugin.Activate";
+        let is_new = match (self.last.replace(call.method), call.method) {
+            (_, ACTIVATE) => true,
+            (Some(ACTIVATE), _) => false,
+            (Some("VolumeDriver.Get"), "VolumeDriver.Create") => false,
+            _ => true,
+        };
+        if is_new {
+            self.idle = None;
+        }
+        if is_new && call.method != ACTIVATE {
+            let reply = self.make(&Call::bare(ACTIVATE))?;
+            if reply.judge().is_err() {
+                return Ok(reply);
+            }
+        }
+        self.make(call)
+    }
+
+    fn make(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        Ok(self.exchange(call)?.to(self.engine, call.method))
+    }
+
+    fn exchange(&mut self, call: &Call) -> Result<Reply, NoReply> {
         let request = call.request(self.engine);
         if let Some(kept) = self.idle.take() {
             // An idle connection that the plugin has closed is replaced at
@@ -340,7 +541,8 @@ pub fn read_reply(
                     continue;
                 }
                 let (body, whole) = framing.body(&mut wire)?;
-                return Ok(Reply { status, body, keeps: whole });
+                let keeps = whole;
+                return Ok(Reply { status, body, keeps, to_podman: None });
             }
         }
     }

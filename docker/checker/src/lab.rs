@@ -279,7 +279,8 @@ impl Desk {
     /// Makes one of dockerd's calls.
     pub fn call(&mut self, call: &Call) -> Exchange {
         let reply = self.daemon.call(call);
-        self.exchange(format!("{}{call}", self.before), reply)
+        let sent = call.made_by(self.daemon.engine());
+        self.exchange(format!("{}{sent}", self.before), reply)
     }
 
     /// What was done before the calls that follow; reports say so.

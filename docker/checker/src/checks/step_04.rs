@@ -188,6 +188,7 @@ fn created(lab: &mut Lab) -> Outcome {
 fn mountpoint(lab: &mut Lab) -> Outcome {
     let (mut desk, name) = with_volume(lab)?;
     let directory = mount(&mut desk, &name, "93de")?;
+    unmount(&mut desk, &name, "93de")?;
     // What an administrator with rm -rf leaves: the plugin may make it anew.
     directory.remove()?;
     let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
