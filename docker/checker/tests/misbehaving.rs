@@ -53,10 +53,12 @@ impl Scene {
     }
 
     fn write(&self, script: &str) {
+        // Where it lies there may be blanks.
+        let quoted = |path: &Path| format!("\"{}\"", path.display());
         let script = script
-            .replace("SOLUTION", SOLUTION.to_str().unwrap())
-            .replace("ROGUE", ROGUE.to_str().unwrap())
-            .replace("FOLDER", self.folder.path().to_str().unwrap());
+            .replace("SOLUTION", &quoted(&SOLUTION))
+            .replace("ROGUE", &quoted(&ROGUE))
+            .replace("FOLDER", &quoted(self.folder.path()));
         // By a process of its own: as long as a child that another test starts
         // has inherited the file open for writing, nobody can execute it.
         let write = "printf '%s\\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
