@@ -267,12 +267,14 @@ impl Mountpoint {
     }
 
     /// Removes the folder with all that is in it, as an administrator does with
-    /// `rm -rf`. What is mounted in it stays.
+    /// `rm -rf`. What is mounted in it stays, and it may be gone already.
     ///
     /// # Errors
     /// The plugin is wrong if the path leads out of ROOT.
     pub fn remove(&self) -> Result<(), Fault> {
-        self.leads_below_root()?;
+        if !self.is_there()? {
+            return Ok(());
+        }
         let within = self.within()?;
         let (Some(parent), Some(name)) = (within.parent(), within.file_name())
         else {
@@ -286,7 +288,8 @@ impl Mountpoint {
     }
 
     fn is_no_folder(&self, err: &io::Error) -> Fault {
-        self.wrong(&format!("which is no folder there: {err}"))
+        let got = format!("{}: {err}", self.answered.display());
+        wrong(&self.sent, "a \"Mountpoint\" that is a directory", got)
     }
 
     fn leads_to(&self, real: &Path) -> Fault {
