@@ -146,15 +146,14 @@ fn free(root: &Path) -> bool {
     found
 }
 
-/// Whether a plugin of ours mounts something in this place: the files of a
-/// volume, or a use of it. What an administrator has mounted stays.
+/// Whether a plugin of ours mounts something in this place: the filesystem of a
+/// volume. What an administrator has mounted stays.
 fn is_ours(root: &Path, path: &Path) -> bool {
     let within = path.strip_prefix(root).unwrap_or(path);
     let names: Vec<_> = within.iter().filter_map(|it| it.to_str()).collect();
     match names[..] {
-        [name, "files"] => root.join(name).join("uses").exists(),
-        [_, "uses", _] => true,
-        [dotted, _, "files"] => dotted.starts_with('.'),
+        [_, "fs"] => true,
+        [dotted, _, "fs"] => dotted.starts_with('.'),
         _ => false,
     }
 }
@@ -417,18 +416,13 @@ mod tests {
 
     #[test]
     fn what_an_administrator_has_mounted_is_not_ours() {
-        let folder = cleanup::Folder::new().unwrap();
-        let root = folder.path();
-        for made in ["ext4/files", "ext4/uses/93de", "dir/files/nfs"] {
-            fs::create_dir_all(root.join(made)).unwrap();
-        }
+        let root = Path::new("/root");
         for (path, ours) in [
-            ("ext4/files", true),
-            ("ext4/uses/93de", true),
-            (".new/ext4/files", true),
-            ("dir/files", false),
-            ("dir/files/nfs", false),
-            ("ext4/files/nfs", false),
+            ("ext4/fs", true),
+            (".new/ext4/fs", true),
+            ("dir/fs/files", false),
+            ("dir/fs/files/nfs", false),
+            ("ext4/fs/files/nfs", false),
             ("ext4", false),
             ("", false),
         ] {

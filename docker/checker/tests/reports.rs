@@ -1094,25 +1094,20 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.empty",
-        what: "it leaves what mkfs has made",
+        what: "it puts something of its own beside the container's files",
         step: 8,
         file: "src/filesystem.rs",
-        right: "    let _ = fs::remove_dir(files.join(\"lost+found\"));\n",
-        wrong: "",
+        right: "    let made = fs::create_dir_all(&files)\n",
+        wrong: "    let made = fs::create_dir_all(files.join(\"meta\"))\n",
         more: &[],
     },
     Wrong {
         check: "8.owner",
-        what: "it changes the directory below the filesystem",
+        what: "it changes the folder above the container's files",
         step: 8,
         file: "src/filesystem.rs",
-        right: "    let owned = own(&files, settings);
-    umount(&files)?;
-    owned?;
-",
-        wrong: "    umount(&files)?;
-    own(&files, settings)?;
-",
+        right: "        .and_then(|()| own(&files, settings));\n",
+        wrong: "        .and_then(|()| own(&folder.join(FS), settings));\n",
         more: &[],
     },
     Wrong {
@@ -1120,24 +1115,50 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it goes on without a filesystem",
         step: 8,
         file: "src/filesystem.rs",
-        right: "            false => attach(folder, settings),\n",
-        wrong: "            false => Ok(drop(attach(folder, settings))),\n",
+        right: "        false => mount_anew(folder, settings),\n",
+        wrong: "        false => {
+            let _ = mount_anew(folder, settings);
+            let _ = fs::create_dir_all(folder.join(FILES));
+            Ok(())
+        }
+",
         more: &[],
+    },
+    Wrong {
+        check: "8.not-mounted",
+        what: "containers see the folder that it mounts on",
+        step: 8,
+        file: "src/volumes.rs",
+        right: "pub const FILES: &str = \"fs/files\";",
+        wrong: "pub const FILES: &str = \"fs\";",
+        more: &[
+            (
+                "src/filesystem.rs",
+                "    let made = fs::create_dir_all(&files)\n",
+                "    let _ = fs::remove_dir(files.join(\"lost+found\"));
+    let made = fs::create_dir_all(&files)
+",
+            ),
+            (
+                "src/filesystem.rs",
+                "        fs::create_dir(&files).map_err",
+                "        fs::create_dir_all(&files).map_err",
+            ),
+        ],
     },
     Wrong {
         check: "8.shared",
         what: "it unmounts when any container ends",
         step: 8,
         file: "src/filesystem.rs",
-        right: "        let _ = fs::remove_dir(&place);
-    }
+        right: "    counted.map_err(Failure::system(\"counting in\", &place))?;
     settle(folder)
 ",
-        wrong: "        if fs::remove_dir(&place).is_ok() {
-            return umount(&folder.join(FILES));
-        }
+        wrong: "    counted.map_err(Failure::system(\"counting in\", &place))?;
+    match names(&folder.join(USES)).is_ok_and(|it| uses == 1 && !it.is_empty()) {
+        true => umount(&folder.join(FS)),
+        false => settle(folder),
     }
-    Ok(())
 ",
         more: &[],
     },
@@ -1146,18 +1167,18 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it keeps a set of IDs",
         step: 8,
         file: "src/filesystem.rs",
-        right: "        .and_then(|()| run(\"mount\", &USE, &[&files, &place]));
+        right: "            .and_then(|mut uses| uses.write_all(b\"+\"))
 ",
-        wrong: "        .and_then(|()| match SET.lock().unwrap().insert(place.clone()) {
-            true => run(\"mount\", &USE, &[&files, &place]),
-            false => Ok(String::new()),
-        });
+        wrong: "            .and_then(|mut uses| match SET.lock().unwrap().insert(place.clone()) {
+                true => uses.write_all(b\"+\"),
+                false => Ok(()),
+            })
 ",
         more: &[(
             "src/filesystem.rs",
             "/// Counts one more use",
-            "static SET: std::sync::Mutex<BTreeSet<PathBuf>> =
-    std::sync::Mutex::new(BTreeSet::new());
+            "static SET: std::sync::Mutex<std::collections::BTreeSet<std::path::PathBuf>> =
+    std::sync::Mutex::new(std::collections::BTreeSet::new());
 /// Counts one more use",
         )],
     },
@@ -1166,12 +1187,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it takes an ID that it does not know for a mistake",
         step: 8,
         file: "src/filesystem.rs",
-        right: "    if mounted(&place)?.contains(&place) {
-        umount(&place)?;
-",
-        wrong: "    {
-        umount(&place)?;
-",
+        right: "        0 | 1 => remove(&place),\n",
+        wrong: "        0 | 1 => fs::remove_file(&place),\n",
         more: &[],
     },
     Wrong {
@@ -1179,13 +1196,22 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it never unmounts",
         step: 8,
         file: "src/filesystem.rs",
-        right: "        let _ = fs::remove_dir(&place);
-    }
+        right: "    counted.map_err(Failure::system(\"counting in\", &place))?;
     settle(folder)
 ",
-        wrong: "        let _ = fs::remove_dir(&place);
-    }
-    Ok(())
+        wrong: "    counted.map_err(Failure::system(\"counting in\", &place))
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.extra-unmount",
+        what: "it unmounts whatever a container sees",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        info!(\"{} stays mounted: {who}\", folder.display());
+        return Ok(());
+",
+        wrong: "        info!(\"{} is unmounted: {who}\", folder.display());
 ",
         more: &[],
     },
@@ -1194,8 +1220,39 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it starts with nothing in use",
         step: 8,
         file: "src/filesystem.rs",
-        right: "            volumes.insert(folder);\n",
-        wrong: "            log(umount(&path));\n            volumes.insert(folder);\n",
+        right: "            [name, FS] => log(settle(&root.join(name))),\n",
+        wrong: "            [_, FS] => log(umount(&path)),\n",
+        more: &[],
+    },
+    Wrong {
+        check: "8.once",
+        what: "it mounts once more at each start what is in use",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "            [name, FS] => log(settle(&root.join(name))),\n",
+        wrong: "            [_, FS] => log(run(\"mount\", &[\"--bind\"], &[&path, &path]).map(drop)),\n",
+        more: &[],
+    },
+    Wrong {
+        check: "8.hung",
+        what: "its calls wait for each other for ever",
+        step: 8,
+        file: "src/names.rs",
+        right: "            if left.is_zero() || taken.waiting >= MOST_WAITING {",
+        wrong: "            if taken.waiting > usize::MAX - MOST_WAITING {",
+        more: &[(
+            "src/names.rs",
+            "wait_timeout(taken, left)",
+            "wait_timeout(taken, left.max(self.patience))",
+        )],
+    },
+    Wrong {
+        check: "8.hung",
+        what: "it waits for its programs for ever",
+        step: 8,
+        file: "src/programs.rs",
+        right: "    let patience = 2 * patience;\n",
+        wrong: "    let patience = 100 * patience;\n",
         more: &[],
     },
     Wrong {
@@ -1212,10 +1269,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it waits for uses that nobody gives back",
         step: 8,
         file: "src/filesystem.rs",
-        right: "        umount(&stale)?;\n",
-        wrong: "        let who = \"somebody mounted it\".to_owned();
-        return Err(Failure::InUse(name.to_owned(), who));
-",
+        right: "        warn!(\"{name} was never unmounted for {id}\");\n",
+        wrong: "        return Err(in_use(format!(\"{id} has it\")));\n",
         more: &[],
     },
     Wrong {
@@ -1223,13 +1278,16 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "it believes that unmounting is enough",
         step: 8,
         file: "src/filesystem.rs",
-        right: "    match lives_on(folder, settings)? {
-        None => Ok(()),
-        Some(source) => Err(in_use(name, &source)),
+        right: "    if let Some(who) = mounts::holders(&folder.join(FS))? {
+        return Err(in_use(who));
     }
 ",
-        wrong: "    lives_on(folder, settings).map(|_| ())\n",
-        more: &[],
+        wrong: "",
+        more: &[(
+            "src/filesystem.rs",
+            "        Some(who) => Err(in_use(who)),\n",
+            "        Some(who) => Ok(warn!(\"{who}\")),\n",
+        )],
     },
     Wrong {
         check: "8.keep",

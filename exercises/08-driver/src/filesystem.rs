@@ -1,9 +1,13 @@
 //! Volumes that are filesystems of their own: in memory, or in a file.
 //!
 //! In a volume's folder, `image` is that file, and the filesystem is mounted on
-//! `files` for as long as somebody uses it. Each use is one mount more, of
-//! `files` on `uses/ID`: so the kernel keeps the count of all uses, through
-//! every crash of ours, and a reboot sets it to none.
+//! `fs` for as long as a container uses the volume. Containers see `fs/files`, a
+//! folder that exists only inside the filesystem: where the mount cannot be
+//! seen there is no such folder, and no container fills the host's disk instead.
+//!
+//! `uses/ID` is a file with one byte for each use with that ID, so a crash of
+//! the plugin loses no use. Uses count only while the filesystem is mounted: a
+//! reboot ends both.
 
 #![expect(
     clippy::todo,
@@ -13,12 +17,11 @@
     reason = "TODO(8): delete each word that warns"
 )]
 
-use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use log::{info, warn};
 
@@ -26,21 +29,21 @@ use crate::mounts;
 use crate::options::{Kind, Settings};
 use crate::programs::run;
 use crate::protocol::Failure;
+use crate::remove::remove;
+use crate::store::{self, names};
 use crate::volumes::{FILES, own};
 
 /// In a volume's folder: the file that holds its filesystem.
 pub const IMAGE: &str = "image";
-/// In a volume's folder: a mount for each use of it.
-pub const USES: &str = "uses";
-/// How a use is mounted: as a copy that passes nothing on. Where mounts are
-/// shared, as systemd has them, what lies on one copy lies on all.
-const USE: [&str; 2] = ["--bind", "--make-private"];
+/// In a volume's folder: where its filesystem is mounted.
+pub const FS: &str = "fs";
+/// In a volume's folder: a file for each ID that uses the volume.
+const USES: &str = "uses";
+/// All of them.
+pub const PARTS: [&str; 4] = [FS, FILES, IMAGE, USES];
 
-/// How long a device may take to let go of what nobody has mounted any more.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Makes what a new volume has in the place of a plain directory. Whatever
-/// cannot be mounted shall fail here, where Docker's user sees it.
+/// Makes the filesystem of a new volume. If it cannot be mounted, this fails
+/// here, where Docker's user sees the reason.
 pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let (image, files) = (folder.join(IMAGE), folder.join(FILES));
     if let Some(how) = settings.image()
@@ -48,23 +51,22 @@ pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     {
         make_image(&image, settings, how.mkfs)?;
     }
+    let fs = folder.join(FS);
+    fs::create_dir_all(&fs).map_err(Failure::system("making", &fs))?;
     attach(folder, settings)?;
-    // Docker copies what an image has in this place, but into nothing that has
-    // anything in it.
-    let _ = fs::remove_dir(files.join("lost+found"));
-    let owned = own(&files, settings);
-    umount(&files)?;
-    owned?;
-    if settings.kind == Kind::Tmpfs {
-        return Ok(());
+    let made = fs::create_dir_all(&files)
+        .map_err(Failure::system("making", &files))
+        .and_then(|()| own(&files, settings));
+    umount(&fs)?;
+    made?;
+    match settings.kind {
+        Kind::Tmpfs => Ok(()),
+        _ => store::sync(&image),
     }
-    File::open(&image)
-        .and_then(|image| image.sync_all())
-        .map_err(Failure::system("syncing", &image))
 }
 
-/// Makes a file of the right size, and a filesystem in it. Such options its
-/// mkfs gets.
+/// Makes a file of the right size, and a filesystem in it. `options` are for the
+/// mkfs.
 fn make_image(
     image: &Path,
     settings: &Settings,
@@ -76,131 +78,100 @@ fn make_image(
     todo!("8.1")
 }
 
-/// Mounts a volume's filesystem where containers look for it.
+/// Mounts a volume's filesystem on its `fs`.
 fn attach(folder: &Path, settings: &Settings) -> Result<(), Failure> {
-    let files = folder.join(FILES);
+    let fs = folder.join(FS);
     // Whatever a container writes there, it makes no device of the host's.
     let (source, options) = match settings.kind {
         Kind::Tmpfs => {
             // The kernel's own measure is half of the memory.
             let size = settings.size.map_or("50%".into(), |it| it.to_string());
-            let (mode, uid) = (settings.mode, settings.uid.unwrap_or(0));
-            let gid = settings.gid.unwrap_or(0);
-            let options =
-                format!("nodev,size={size},mode={mode:o},uid={uid},gid={gid}");
-            // Nothing but a name, by which it is found again.
-            (files.clone(), options)
+            // A tmpfs has no source, only a name.
+            ("workshop".into(), format!("nodev,size={size},mode=700"))
         }
         // With discard, what is removed inside takes no room outside.
         _ => (folder.join(IMAGE), "nodev,loop,discard".to_owned()),
     };
     let kind = settings.kind.name();
-    run("mount", &["-t", kind, "-o", &options], &[&source, &files]).map(drop)
+    run("mount", &["-t", kind, "-o", &options], &[&source, &fs]).map(drop)
 }
 
-/// Counts one more use of a volume; the first one mounts it.
+/// Counts one more use of a volume; the first one mounts the filesystem.
 pub fn take(
     folder: &Path,
     settings: &Settings,
     id: &str,
 ) -> Result<(), Failure> {
-    // TODO(8.2): mount the filesystem if it is not, then its files once more, on
-    // the place of this use. After a failure, undo what nobody will undo.
+    // TODO(8.2): `mount_anew` unless the filesystem is mounted, then add a byte to
+    // the file of this ID. After a failure, undo what no Unmount will undo.
     todo!("8.2")
+}
+
+/// Mounts a filesystem that has no uses: those of before a reboot are void.
+fn mount_anew(folder: &Path, settings: &Settings) -> Result<(), Failure> {
+    let (uses, files) = (folder.join(USES), folder.join(FILES));
+    remove(&uses)
+        .and_then(|()| fs::create_dir(&uses))
+        .map_err(Failure::system("emptying", &uses))?;
+    attach(folder, settings)?;
+    if settings.kind == Kind::Tmpfs {
+        fs::create_dir(&files).map_err(Failure::system("making", &files))?;
+        own(&files, settings)?;
+    }
+    // Docker would report a missing folder with the words of its runtime.
+    store::folder(&files).map_err(Failure::system("looking for", &files))
 }
 
 /// Counts one use less, if there is one with this ID; the last one unmounts the
 /// volume.
 pub fn give_back(folder: &Path, id: &str) -> Result<(), Failure> {
-    // TODO(8.3): unmount one use with this ID, if there is one, and then the
-    // filesystem if that was the last of all.
+    // TODO(8.3): take a byte from the file of this ID, if there is one, and remove
+    // an empty file. Then unmount the filesystem if that was the last use.
     todo!("8.3")
 }
 
-/// Unmounts a volume's filesystem if nobody uses it.
+/// Unmounts a volume's filesystem if there is no use of it.
 fn settle(folder: &Path) -> Result<(), Failure> {
-    if !mounted(&folder.join(USES))?.is_empty() {
+    let uses = names(&folder.join(USES)).unwrap_or_default();
+    if !uses.is_empty() || !mounts::is_mounted(&folder.join(FS))? {
         return Ok(());
     }
-    let files = folder.join(FILES);
-    let times = mounted(&files)?.into_iter().filter(|it| *it == files);
-    times.into_iter().try_for_each(|files| umount(&files))
+    // dockerd 20.10 sends one Unmount too many after a `docker cp` that failed,
+    // while the container runs: the next one shall see the same files.
+    if let Some(who) = mounts::holders(&folder.join(FS))? {
+        info!("{} stays mounted: {who}", folder.display());
+        return Ok(());
+    }
+    umount(&folder.join(FS))
 }
 
-/// Unmounts a volume that is to be removed, and fails if that frees it not.
-pub fn release(
-    name: &str,
-    folder: &Path,
-    settings: &Settings,
-) -> Result<(), Failure> {
-    // TODO(8.4): unmount all uses, which are stale by now, and the filesystem.
-    // Then refuse if it lives on, and say where.
+/// Unmounts a volume that is to be removed, and fails while it is in use.
+pub fn release(name: &str, folder: &Path) -> Result<(), Failure> {
+    // TODO(8.4): refuse while anybody else has it mounted. Then forget the uses
+    // that no container will give back, unmount, and refuse if its image still
+    // has a device.
     todo!("8.4")
 }
 
-/// Says who still has a volume's filesystem.
-fn in_use(name: &str, source: &Path) -> Failure {
-    let who = match &mounts::elsewhere(source).unwrap_or_default()[..] {
-        [] => format!("{} is, by somebody out of sight", source.display()),
-        [who] => format!("{who} has it mounted"),
-        [who, more @ ..] => format!("{who} and {} more have it", more.len()),
-    };
-    Failure::InUse(name.to_owned(), who)
-}
-
-/// What is still mounted somewhere of a volume that we have unmounted: the loop
-/// device of its image, or the name of its tmpfs.
-fn lives_on(
-    folder: &Path,
-    settings: &Settings,
-) -> Result<Option<PathBuf>, Failure> {
-    let (image, files) = (folder.join(IMAGE), folder.join(FILES));
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let source = if settings.kind == Kind::Tmpfs {
-            let holders = mounts::elsewhere(&files).unwrap_or_default();
-            holders.first().map(|_| files.clone())
-        } else {
-            let options = ["--noheadings", "--output", "NAME", "--associated"];
-            let devices = run("losetup", &options, &[&image])?;
-            devices.split_whitespace().next().map(PathBuf::from)
-        };
-        // A device is let go, and a container's mounts are undone, a moment
-        // after the last one has asked for it.
-        if source.is_none() || deadline < Instant::now() {
-            return Ok(source);
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Unmounts what a crash has left mounted in ROOT, and nobody uses.
-pub fn recover(root: &Path) {
-    let mut volumes = BTreeSet::new();
-    for path in mounted(root).unwrap_or_default() {
+/// Unmounts what a crash has left mounted in ROOT without a use. Other mounts
+/// are not ours.
+pub fn recover(root: &Path) -> io::Result<()> {
+    for path in mounts::below(root)? {
         let within = path.strip_prefix(root).unwrap_or(&path);
-        let Some(name) = within.iter().next() else { continue };
-        let folder = root.join(name);
-        if name.as_encoded_bytes().starts_with(b".") {
-            info!("unmounting {}, which a crash has left", path.display());
-            log(umount(&path));
-        } else if folder.join(USES).exists() {
-            volumes.insert(folder);
+        match within.iter().filter_map(OsStr::to_str).collect::<Vec<_>>()[..] {
+            [name, FS] => log(settle(&root.join(name))),
+            [half, _, FS] if half.starts_with('.') => log(umount(&path)),
+            _ => {}
         }
     }
-    volumes.iter().for_each(|folder| log(settle(folder)));
+    Ok(())
 }
 
-/// For what nobody waits for.
+/// For a failure that no caller waits for.
 fn log(outcome: Result<(), Failure>) {
     if let Err(failure) = outcome {
         warn!("{failure}");
     }
-}
-
-/// What is mounted on a folder or below it.
-fn mounted(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    mounts::below(folder).map_err(Failure::system("asking for", folder))
 }
 
 /// Never by force, and never lazily: what is busy stays where it can be seen.

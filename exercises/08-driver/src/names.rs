@@ -1,13 +1,27 @@
-//! Who is at work on which volume. Nothing else keeps calls apart.
+//! Which call is at work on which volume. Nothing else keeps calls apart.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::protocol::Failure;
+
+/// So many calls may wait at once: the other threads are for other volumes.
+const MOST_WAITING: usize = 64;
 
 /// The names that a call is at work on right now, and no others.
-#[derive(Default)]
 pub struct Names {
-    taken: Mutex<BTreeSet<String>>,
+    taken: Mutex<Taken>,
     freed: Condvar,
+    /// How long a call waits for another one at most.
+    patience: Duration,
+}
+
+#[derive(Default)]
+struct Taken {
+    /// The call that has a name, and since when.
+    by_name: BTreeMap<String, (String, Instant)>,
+    waiting: usize,
 }
 
 /// A name that no other call gets until this is dropped.
@@ -17,23 +31,38 @@ pub struct Claim<'a> {
 }
 
 impl Names {
-    /// Waits until no other call has `name`, then takes it. Calls on other
-    /// names do not wait.
-    pub fn claim(&self, name: &str) -> Claim<'_> {
-        let mut taken = self.taken();
-        while taken.contains(name) {
-            // Lets go of the lock while it waits, and has it again after.
-            taken =
-                self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
-        }
-        taken.insert(name.to_owned());
-
-        Claim { names: self, name: name.to_owned() }
+    /// Calls wait for each other for as long as `patience`.
+    pub fn new(patience: Duration) -> Self {
+        Self { taken: Mutex::default(), freed: Condvar::new(), patience }
     }
 
-    /// The set, also if a thread panicked while it had it: each of our changes
-    /// leaves it whole.
-    fn taken(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    /// Waits until no other call has `name`, then takes it for `call`. Calls on
+    /// other names do not wait. Fails if the other call takes too long.
+    pub fn claim(&self, name: &str, call: &str) -> Result<Claim<'_>, Failure> {
+        let deadline = Instant::now() + self.patience;
+        let mut taken = self.taken();
+        while let Some((other, since)) = taken.by_name.get(name) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || taken.waiting >= MOST_WAITING {
+                let seconds = since.elapsed().as_secs();
+                let who = format!("{other} has been at work for {seconds} s");
+                return Err(Failure::InUse(name.to_owned(), who));
+            }
+            taken.waiting += 1;
+            // Lets go of the lock while it waits, and has it again after.
+            let woken = self.freed.wait_timeout(taken, left);
+            taken = woken.unwrap_or_else(PoisonError::into_inner).0;
+            taken.waiting -= 1;
+        }
+        let claim = (call.to_owned(), Instant::now());
+        taken.by_name.insert(name.to_owned(), claim);
+
+        Ok(Claim { names: self, name: name.to_owned() })
+    }
+
+    /// The names, also if a thread panicked while it had them: each of our
+    /// changes leaves them whole.
+    fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -41,8 +70,8 @@ impl Names {
 impl Drop for Claim<'_> {
     /// Runs at the end of a call, and when it panics, too.
     fn drop(&mut self) {
-        self.names.taken().remove(&self.name);
-        // All, not one: who is woken may wait for another name.
+        self.names.taken().by_name.remove(&self.name);
+        // All, not one: the one that wakes may wait for another name.
         self.names.freed.notify_all();
     }
 }
@@ -55,15 +84,17 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     #[test]
     fn one_name_has_one_claim() {
-        let names = Names::default();
+        let names = Names::new(LONG);
         let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        let _claim = names.claim("v");
+                        let _claim = names.claim("v", "Get").ok().unwrap();
                         let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
                         most.fetch_max(now, Ordering::SeqCst);
                         thread::yield_now();
@@ -73,27 +104,56 @@ mod tests {
             }
         });
         assert_eq!(most.into_inner(), 1);
-        assert!(names.taken().is_empty(), "what was used once is forgotten");
+        let taken = names.taken();
+        assert!(taken.by_name.is_empty(), "what was used once is forgotten");
+        assert_eq!(taken.waiting, 0);
     }
 
     #[test]
     fn other_names_do_not_wait() {
-        let names = Names::default();
-        let _held = names.claim("one");
+        let names = Names::new(LONG);
+        let _held = names.claim("one", "Get");
         thread::scope(|scope| {
-            let claim = || drop(names.claim("other"));
-            scope.spawn(claim).join().unwrap();
+            let claim = || names.claim("other", "Get").is_ok();
+            assert!(scope.spawn(claim).join().unwrap());
         });
     }
 
     #[test]
     fn a_panic_frees_the_name() {
-        let names = Names::default();
+        let names = Names::new(LONG);
         let call = panic::AssertUnwindSafe(|| {
-            let _claim = names.claim("v");
+            let _claim = names.claim("v", "Get");
             panic::resume_unwind(Box::new("as in a call"));
         });
         assert!(panic::catch_unwind(call).is_err());
-        drop(names.claim("v"));
+        assert!(names.claim("v", "Get").is_ok());
+    }
+
+    #[test]
+    fn who_waits_for_too_long_is_told_for_which_call() {
+        let names = Names::new(Duration::from_millis(1));
+        let _held = names.claim("v", "VolumeDriver.Mount");
+        let refusal = names.claim("v", "VolumeDriver.Get").err().unwrap();
+        let words = "v is in use: VolumeDriver.Mount has been at work for 0 s";
+        assert_eq!(refusal.to_string(), words);
+        assert_eq!(names.taken().waiting, 0);
+    }
+
+    #[test]
+    fn no_more_than_some_calls_wait() {
+        let names = Names::new(LONG);
+        let held = names.claim("v", "VolumeDriver.Mount");
+        thread::scope(|scope| {
+            for _ in 0..MOST_WAITING {
+                scope.spawn(|| names.claim("v", "VolumeDriver.Get").is_ok());
+            }
+            while names.taken().waiting < MOST_WAITING {
+                thread::yield_now();
+            }
+            assert!(names.claim("v", "VolumeDriver.Get").is_err());
+            drop(held);
+        });
+        assert!(names.claim("v", "VolumeDriver.Get").is_ok());
     }
 }

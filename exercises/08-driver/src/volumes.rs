@@ -8,15 +8,16 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use log::{error, info, warn};
 
 use crate::clock::rfc3339;
-use crate::filesystem::{self, IMAGE, USES};
+use crate::filesystem::{self, FS, IMAGE, PARTS};
 use crate::mounts;
 use crate::options::{Kind, Settings};
+use crate::programs;
 use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
 use crate::store::{self, names, rename, sync, write};
@@ -31,7 +32,7 @@ pub struct Volumes {
 }
 
 /// In a volume's folder: what containers see.
-pub const FILES: &str = "files";
+pub const FILES: &str = "fs/files";
 /// In a volume's folder: its options, as `docker volume inspect` shows them.
 const STATE: &str = "volume.json";
 
@@ -56,7 +57,7 @@ impl Known {
     fn read(folder: &Path) -> io::Result<Self> {
         let wrong = |err: String| io::Error::new(ErrorKind::InvalidData, err);
         store::folder(folder)?;
-        if [FILES, IMAGE, USES].iter().any(|it| folder.join(it).is_symlink()) {
+        if PARTS.iter().any(|it| folder.join(it).is_symlink()) {
             return Err(wrong("a link in it may lead out of ROOT".to_owned()));
         }
         let path = folder.join(STATE);
@@ -72,7 +73,7 @@ impl Known {
 impl Volumes {
     /// The volumes in `root`, which is made if missing. What a crash has left
     /// half made or half removed goes.
-    pub fn new(root: &Path) -> Result<Self> {
+    pub fn new(root: &Path, patience: Duration) -> Result<Self> {
         fs::create_dir_all(root)
             .with_context(|| format!("making {}", root.display()))?;
         // Docker looks a mountpoint up from another directory than ours, and
@@ -90,7 +91,9 @@ impl Volumes {
         lock.try_lock().with_context(|| {
             format!("another plugin has {}: stop it first", root.display())
         })?;
-        filesystem::recover(&root);
+        programs::start_with(&lock, patience)?;
+        mounts::warn_if_hidden(&root);
+        filesystem::recover(&root).context("reading what is mounted")?;
         for half in [NEW, REMOVED].map(|it| root.join(it)) {
             for name in names(&half)? {
                 let path = half.join(name);
@@ -171,13 +174,13 @@ impl Volumes {
     pub fn mount(&self, name: &str, id: &str) -> Result<PathBuf, Failure> {
         let settings = self.settings(name)?;
         let files = self.files(name);
-        // Docker reports a missing directory with the words of its runtime.
-        store::folder(&files)
-            .map_err(Failure::system("looking for", &files))?;
-        if settings.kind != Kind::Dir {
-            if self.folder(id).is_none() {
-                return Err(Failure::BadName(id.to_owned()));
-            }
+        if settings.kind == Kind::Dir {
+            // Docker reports a missing folder with the words of its runtime.
+            store::folder(&files)
+                .map_err(Failure::system("looking for", &files))?;
+        } else if self.folder(id).is_none() {
+            return Err(Failure::BadName(id.to_owned()));
+        } else {
             filesystem::take(&self.root.join(name), &settings, id)?;
         }
         Ok(files)
@@ -198,15 +201,7 @@ impl Volumes {
     pub fn remove(&self, name: &str) -> Result<(), Failure> {
         let settings = self.settings(name)?;
         let folder = self.root.join(name);
-        if settings.kind != Kind::Dir {
-            filesystem::release(name, &folder, &settings)?;
-        }
-        let mounted = mounts::below(&folder)
-            .map_err(Failure::system("asking for", &folder))?;
-        if let Some(path) = mounted.first() {
-            let who = format!("something is mounted on {}", path.display());
-            return Err(Failure::InUse(name.to_owned(), who));
-        }
+        filesystem::release(name, &folder)?;
         if settings.keep {
             let kept = self.root.join(KEPT).join(name);
             rename(&folder, &kept)?;
@@ -268,8 +263,7 @@ impl Volumes {
         settings: &Settings,
     ) -> Result<PathBuf, Failure> {
         let kept = self.root.join(KEPT).join(name);
-        if store::folder(&kept).is_ok()
-            && store::folder(&kept.join(FILES)).is_ok()
+        if store::folder(&kept).is_ok() && store::folder(&kept.join(FS)).is_ok()
         {
             same_files(&kept, settings)?;
             info!("{name} has the files of {} again", kept.display());
@@ -331,14 +325,15 @@ fn same_files(kept: &Path, settings: &Settings) -> Result<(), Failure> {
 
 /// Makes of a folder what a volume has.
 fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
-    let files = folder.join(FILES);
-    fs::create_dir_all(&files).map_err(Failure::system("making", &files))?;
-    match settings.kind {
-        Kind::Dir => {
-            own(&files, settings)?;
-            sync(&files)?;
-        }
-        _ => filesystem::make(folder, settings)?,
+    if settings.kind == Kind::Dir {
+        let files = folder.join(FILES);
+        fs::create_dir_all(&files)
+            .map_err(Failure::system("making", &files))?;
+        own(&files, settings)?;
+        sync(&files)?;
+        sync(&folder.join(FS))?;
+    } else {
+        filesystem::make(folder, settings)?;
     }
 
     // Never none: what is in kept files could not be told.

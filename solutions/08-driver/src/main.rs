@@ -46,8 +46,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let arguments = Arguments::read(env::args_os().skip(1))?;
-    let volumes = Volumes::new(&arguments.root)?;
-    let plugin = Arc::new(Plugin { volumes, names: Names::default() });
+    let patience = arguments.patience;
+    let volumes = Volumes::new(&arguments.root, patience)?;
+    let plugin = Arc::new(Plugin { volumes, names: Names::new(patience) });
     let slots = Arc::new(Slots::default());
 
     // Whatever ends the plugin sends word here.
@@ -67,14 +68,15 @@ fn main() -> Result<()> {
 /// shows to whoever typed the command.
 fn answer(path: &str, body: &[u8], plugin: &Plugin) -> (u16, String) {
     let call = Call::decode(path, body);
-    protocol::encode(path, call.and_then(|call| act(call, plugin)))
+    protocol::encode(path, call.and_then(|call| act(path, call, plugin)))
 }
 
 /// Does what a call asks for.
-fn act(call: Call, plugin: &Plugin) -> Result<Reply, Failure> {
+fn act(path: &str, call: Call, plugin: &Plugin) -> Result<Reply, Failure> {
     let Plugin { volumes, names } = plugin;
     // Until this call has its answer, no other one gets its name.
-    let _claim = name(&call).map(|name| names.claim(name));
+    let claim = name(&call).map(|name| names.claim(name, &path[1..]));
+    let _claim = claim.transpose()?;
     match call {
         Call::Activate => {
             Ok(Reply::Implements { implements: ["VolumeDriver"] })

@@ -43,7 +43,7 @@ fn call(desk: &mut Desk, method: &'static str, more: (&str, Value)) {
 }
 
 fn files(desk: &Desk) -> PathBuf {
-    desk.volumes().join("demo/files")
+    desk.volumes().join("demo/fs")
 }
 
 fn is_mounted(desk: &Desk) -> bool {

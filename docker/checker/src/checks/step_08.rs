@@ -2,8 +2,9 @@
 //!
 //! Most of it needs root and loop devices; what does not runs everywhere.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,7 @@ use std::sync::{
 };
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Check;
@@ -20,10 +22,10 @@ use super::step_03::{found, remove_it};
 use super::step_04::{mount, path_in, unmount, use_call};
 use super::step_05::{DONE, create_with, refused};
 use crate::cleanup::{self, Guard};
-use crate::daemon::field;
-use crate::lab::{Desk, Exchange, Fault, Lab, Outcome};
+use crate::daemon::{PATIENCE, field, read_reply};
+use crate::lab::{Desk, Exchange, Fault, Lab, Outcome, wrong};
 use crate::mounts;
-use crate::plugin::{Place, poll};
+use crate::plugin::{Place, Program, poll};
 use crate::root::{Mountpoint, Root};
 
 pub const CHECKS: &[Check] = &[
@@ -129,7 +131,7 @@ pub const CHECKS: &[Check] = &[
         step: 8,
         name: "a new filesystem is empty",
         why: "Docker copies what an image has in that place, but into an empty \
-              volume only; mkfs.ext4 leaves lost+found",
+              volume only; mkfs.ext4 makes lost+found in the filesystem's root",
         file: "src/filesystem.rs",
         place: "`make`",
         source: "vol-copy-up 1, 4",
@@ -138,7 +140,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.owner",
         step: 8,
-        name: "its root has the owner and the mode that were asked for",
+        name: "its files have the owner and the mode that were asked for",
         why: "what is set before the filesystem is mounted lies hidden below it",
         file: "src/volumes.rs",
         place: "`own`",
@@ -155,6 +157,18 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 8.2",
         source: "vol-errors-mount 2, 3, 11",
         run: failed_mount,
+    },
+    Check {
+        id: "8.not-mounted",
+        step: 8,
+        name: "while nothing is mounted, \"Mountpoint\" takes no files",
+        why: "where a mount cannot be seen, or is late, a container would fill \
+              the host's disk without a limit, and its files would be gone \
+              later",
+        file: "src/volumes.rs",
+        place: "`files`",
+        source: "our rule; podman sends no Mount after an Unmount that failed",
+        run: not_mounted,
     },
     Check {
         id: "8.shared",
@@ -200,6 +214,18 @@ pub const CHECKS: &[Check] = &[
         run: last_use,
     },
     Check {
+        id: "8.extra-unmount",
+        step: 8,
+        name: "one Unmount too many takes no files from a container",
+        why: "dockerd 20.10 sends one after a `docker cp` that failed, with the \
+              ID of the running container; the next container must see the \
+              same files",
+        file: "src/filesystem.rs",
+        place: "`settle`",
+        source: "seen with 20.10: docker cp whose Mount gets an Err",
+        run: extra_unmount,
+    },
+    Check {
         id: "8.crash",
         step: 8,
         name: "uses are counted through kill -9",
@@ -208,6 +234,29 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 8.2, TODO 8.3",
         source: "plugin-dies 3-10",
         run: crash,
+    },
+    Check {
+        id: "8.once",
+        step: 8,
+        name: "a filesystem is mounted once, however often the plugin starts",
+        why: "a plugin in a container gets a copy of all mounts at each start, \
+              and what it mounts anew lands on the host's as well: twice, four \
+              times, up to the kernel's limit",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2",
+        source: "mount_namespaces(7): shared subtrees",
+        run: once,
+    },
+    Check {
+        id: "8.hung",
+        step: 8,
+        name: "one mount that hangs holds up no other volume",
+        why: "the calls for its volume would take all threads, and Docker gets \
+              no answer for any volume, nor an end of the plugin",
+        file: "src/programs.rs",
+        place: "`run`",
+        source: "our rule; dockerd waits 60 to 120 s for an answer",
+        run: hung,
     },
     Check {
         id: "8.tmpfs",
@@ -258,9 +307,9 @@ pub const CHECKS: &[Check] = &[
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// One check makes a process that has a copy of everything mounted, for a
-/// moment what other checks have mounted, too: it runs while no other one does
-/// that mounts.
+/// These checks make a process that has a copy of everything mounted, what
+/// other checks have mounted included: they run while no other check mounts.
+const COPIERS: [&str; 3] = ["8.extra-unmount", "8.once", "8.elsewhere"];
 static COPIES: RwLock<()> = RwLock::new(());
 
 /// The right to run a check beside those that others run in this process.
@@ -273,7 +322,7 @@ impl Turn {
     /// Waits for the turn of a check, if it needs one.
     pub fn of(check: &Check) -> Option<Self> {
         match check.step {
-            8 if check.id == "8.elsewhere" => {
+            8 if COPIERS.contains(&check.id) => {
                 let turn = COPIES.write();
                 let _turn = turn.unwrap_or_else(PoisonError::into_inner);
                 Some(Self::Alone { _turn })
@@ -587,7 +636,7 @@ fn in_use(
     let exchange = desk.call(&call);
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     if !directory.is_mounted()? {
-        return Err(exchange.wrong("a filesystem is mounted on \"Mountpoint\""));
+        return Err(exchange.wrong("a filesystem is mounted at \"Mountpoint\""));
     }
     directory.write("file", &name)?;
     Ok((desk, name, directory))
@@ -607,13 +656,15 @@ fn same_id(lab: &mut Lab) -> Outcome {
     for _ in 0..2 {
         mount(&mut desk, &name, "93de")?;
         let call = use_call("VolumeDriver.Unmount", &name, "93de");
-        still_there(&desk.call(&call), &directory)?;
+        let exchange = desk.call(&call);
+        still_there(&exchange, &directory)?;
     }
     mount(&mut desk, &name, "93de")?;
     mount(&mut desk, &name, "93de")?;
     for _ in 0..2 {
         let call = use_call("VolumeDriver.Unmount", &name, "93de");
-        still_there(&desk.call(&call), &directory)?;
+        let exchange = desk.call(&call);
+        still_there(&exchange, &directory)?;
     }
     Ok(())
 }
@@ -763,20 +814,24 @@ fn stale(lab: &mut Lab) -> Outcome {
     }
 }
 
-/// A process that has, as a container does, mounts of its own.
-fn holder(desk: &Desk) -> anyhow::Result<(Child, Guard)> {
-    // It has a copy of everything that is mounted, and of that it gives back
-    // what belongs to other checks.
+/// A process that has, as a container does, mounts of its own: a copy of all,
+/// and `directory` once more.
+fn holder(
+    desk: &Desk,
+    directory: &Mountpoint,
+) -> Result<(Child, Guard), Fault> {
+    // Of the copy, it gives back what belongs to other checks.
     const HOLD: &str = "while read -r _ _ _ _ path _; do
             case $path in
             \"$WORKSHOP_FOLDER\"/*) ;;
             */workshop-*) umount \"$path\" ;;
             esac
         done </proc/self/mountinfo
-        exec sleep 60";
+        mount --bind \"$1\" \"$1\" && exec sleep 60";
     let mut holder = Command::new("unshare");
     holder
-        .args(["--mount", "--propagation", "private", "sh", "-c", HOLD])
+        .args(["--mount", "--propagation", "private", "sh", "-c", HOLD, "sh"])
+        .arg(desk.volumes().canonicalize()?.join(directory.within()?))
         .env(cleanup::MARK, desk.folder().canonicalize()?)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -790,18 +845,21 @@ fn holder(desk: &Desk) -> anyhow::Result<(Child, Guard)> {
     });
     match asleep {
         Some(()) => Ok((child, guard)),
-        None => anyhow::bail!("unshare made no namespace"),
+        None => Err(anyhow::anyhow!("unshare made no namespace").into()),
     }
 }
 
 fn elsewhere(lab: &mut Lab) -> Outcome {
-    for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
+    for options in [
+        small(),
+        json!({ "type": "tmpfs", "size": "1m" }),
+        json!({ "type": "dir" }),
+    ] {
         let (mut desk, name) = with_volume(lab, &options)?;
         let directory = mount(&mut desk, &name, "93de")?;
         directory.write("file", &name)?;
-        let (mut child, guard) = holder(&desk)?;
-        unmount(&mut desk, &name, "93de")?;
-        desk.say_before("an Unmount, but a process has it mounted for itself");
+        let (mut child, guard) = holder(&desk, &directory)?;
+        desk.say_before("a Mount, and a process has it mounted for itself");
         let exchange = desk.call(&about("VolumeDriver.Remove", &name));
         let id = child.id().to_string();
         let expected = "an \"Err\" that names the process which has it mounted";
@@ -812,6 +870,7 @@ fn elsewhere(lab: &mut Lab) -> Outcome {
         drop(guard);
         let _ = child.wait();
         desk.say_before("that process ended");
+        unmount(&mut desk, &name, "93de")?;
         let exchange = desk.call(&about("VolumeDriver.Remove", &name));
         exchange.success("200 and {}: nobody has it any more")?;
         if left(&desk).is_some() {
@@ -819,4 +878,181 @@ fn elsewhere(lab: &mut Lab) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn not_mounted(lab: &mut Lab) -> Outcome {
+    for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let expected = "a \"Mountpoint\" that is no folder yet, or one that \
+                        takes no file";
+        let (exchange, volume) = found(&mut desk, &name)?;
+        let takes_files = |directory: &Mountpoint| {
+            Ok::<_, Fault>(
+                directory.is_there()?
+                    && directory.open()?.write("file", "").is_ok(),
+            )
+        };
+        if takes_files(&path_in(&exchange, &volume)?)? {
+            return Err(exchange.wrong(expected));
+        }
+        let directory = mount(&mut desk, &name, "93de")?;
+        let call = use_call("VolumeDriver.Unmount", &name, "93de");
+        let exchange = desk.call(&call);
+        exchange.success(DONE)?;
+        if !directory.is_mounted()? && takes_files(&directory)? {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
+fn extra_unmount(lab: &mut Lab) -> Outcome {
+    for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let directory = mount(&mut desk, &name, "93de")?;
+        directory.write("file", &name)?;
+        let (mut container, guard) = holder(&desk, &directory)?;
+        unmount(&mut desk, &name, "93de")?;
+        desk.say_before("a container's Mount, an Unmount while it runs");
+        let exchange =
+            desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+        let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+        if directory.read("file")?.as_ref() != Some(&name) {
+            return Err(exchange.wrong("the file of the first container"));
+        }
+        drop(guard);
+        let _ = container.wait();
+        unmount(&mut desk, &name, "a1b2")?;
+    }
+    Ok(())
+}
+
+/// The same program in a mount namespace of its own, as a container has one,
+/// that shares mounts below ROOT with the host.
+fn in_a_namespace(lab: &Lab) -> Program {
+    let unshare = "exec unshare --mount --propagation unchanged \"$@\"";
+    lab.program().after(unshare)
+}
+
+fn once(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    let place = Place::new()?;
+    let root = place.volumes();
+    fs::create_dir(&root)?;
+    for (option, more) in [("--bind", Some(&root)), ("--make-shared", None)] {
+        let mut mount = Command::new("mount");
+        mount.arg(option).args(more).arg(&root);
+        if !mount.status()?.success() {
+            return Err(anyhow::anyhow!("{mount:?} failed").into());
+        }
+    }
+    let program = in_a_namespace(lab);
+    let mut desk = lab.spawn(&program, place)?;
+    desk.await_listening("PROGRAM SOCKET ROOT, in a mount namespace")?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, small());
+    if exchange.success(DONE).is_err() {
+        return Err(Fault::NotTried("no such volume could be made".into()));
+    }
+    for life in 1..=5 {
+        let exchange =
+            desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+        exchange.success(DONE)?;
+        let count = mounts::below(&root).len() - 1;
+        if count != 1 {
+            return Err(exchange.wrong(format!(
+                "the host has the filesystem mounted once, and not {count} \
+                 times"
+            )));
+        }
+        let what = format!(
+            "life {life} of the plugin, each in a namespace of its own"
+        );
+        let place = desk.kill();
+        desk = lab.spawn(&program, place)?;
+        desk.await_listening(&what)?;
+        desk.say_before(&what);
+    }
+    for _ in 1..=5 {
+        unmount(&mut desk, &name, "93de")?;
+    }
+    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+    exchange.success("200 and {}: no container has it any more")?;
+    let gone = poll(Duration::from_secs(2), || {
+        let free = mounts::loops(&root).is_empty();
+        (free && mounts::below(&root).len() == 1).then_some(())
+    });
+    match gone {
+        Some(()) => Ok(()),
+        None => Err(exchange.wrong("nothing of it stays mounted")),
+    }
+}
+
+fn hung(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    let place = Place::new()?;
+    // A `mount` that hangs for as long as a file is there.
+    let bin = place.folder().join("bin");
+    let hang = bin.join("hang");
+    fs::create_dir(&bin)?;
+    let script = format!(
+        "#!/bin/sh\nwhile [ -e '{0}' ]; do : >'{0}s'; sleep 0.05; done\n\
+         PATH=${{PATH#*:}} exec mount \"$@\"\n",
+        hang.display()
+    );
+    fs::write(bin.join("mount"), script)?;
+    fs::set_permissions(bin.join("mount"), Permissions::from_mode(0o755))?;
+    let program = lab
+        .program()
+        .after(&format!("export PATH='{}':\"$PATH\"", bin.display()))
+        .with_options(["--patience", "1"]);
+    let mut desk = lab.spawn(&program, place)?;
+    desk.await_listening("PROGRAM SOCKET ROOT --patience 1")?;
+    let (slow, other) = (lab.name(), format!("{}-2", lab.name()));
+    for name in [&slow, &other] {
+        let exchange = create_with(&mut desk, name, small());
+        if exchange.success(DONE).is_err() {
+            return Err(Fault::NotTried("no such volume could be made".into()));
+        }
+    }
+
+    lab.forget_log();
+    fs::write(&hang, "")?;
+    desk.say_before("a Mount whose program hangs");
+    let engine = lab.engine;
+    let request = |method| use_call(method, &slow, "93de").request(engine);
+    let mut mount = desk.client("a connection")?;
+    mount.write_all(&request("VolumeDriver.Mount"))?;
+    let hangs = || bin.join("hangs").exists().then_some(());
+    if poll(PATIENCE, hangs).is_none() {
+        let why = "its Mount runs no program named mount";
+        return Err(Fault::NotTried(why.to_owned()));
+    }
+    // More than one plugin has threads.
+    let mut waiting = Vec::new();
+    for _ in 0..200 {
+        let mut client = desk.client("a connection")?;
+        client.write_all(&request("VolumeDriver.Get"))?;
+        waiting.push(client);
+    }
+    let exchange = desk.call(&about("VolumeDriver.Get", &other));
+    exchange.success("an answer for another volume")?;
+    let expected = "an \"Err\" that says which call works on it";
+    for client in &mut waiting {
+        let reply = read_reply(client, PATIENCE);
+        let exchange = desk.exchange("200 calls for its volume".into(), reply);
+        if !exchange.failure(expected)?.contains("Mount") {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    let reply = read_reply(&mut mount, PATIENCE);
+    let exchange = desk.exchange("a Mount whose program hangs".into(), reply);
+    exchange.answer("an answer, once the program has had its time")?;
+    desk.signal(Signal::TERM);
+    let ended = desk.ends();
+    fs::remove_file(&hang)?;
+    match ended {
+        Some(_) => Ok(()),
+        None => Err(wrong("SIGTERM", "the plugin ends", "it runs on")),
+    }
 }

@@ -69,7 +69,7 @@ pub const SCENES: &[Scene] = &[
         id: "8.docker-crash",
         step: 8,
         name: "after kill -9, the last container's end still unmounts",
-        why: "the kernel has the count, and the plugin finds it there",
+        why: "the count is in files, and the plugin finds it there",
         file: "src/filesystem.rs",
         place: "`recover`",
         source: "plugin-dies 3-10",
@@ -77,8 +77,8 @@ pub const SCENES: &[Scene] = &[
     },
 ];
 
-/// How often a host has the volume's files mounted, uses aside.
-const MOUNTED: &str = "grep -c demo/files /proc/mounts";
+/// How often the host has the volume's filesystem mounted.
+const MOUNTED: &str = "grep -c demo/fs /proc/mounts";
 const CREATE: &str =
     "docker volume create -d workshop -o type=ext4 -o size=64m demo";
 const FILL: &str = "docker run --rm -v demo:/data busybox \
