@@ -192,7 +192,7 @@ pub fn on_path(program: &str) -> bool {
 /// Why this machine cannot start a private dockerd; none if it can.
 pub fn no_private() -> Option<String> {
     if !cfg!(target_os = "linux") {
-        return Some("a dockerd of our own needs Linux".to_owned());
+        return Some("a dockerd of our own needs Linux (make sandbox)".into());
     }
     if !rustix::process::geteuid().is_root() {
         return Some("a dockerd of our own needs root (sudo)".to_owned());

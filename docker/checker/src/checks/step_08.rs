@@ -485,6 +485,7 @@ fn size_alone(lab: &mut Lab) -> Outcome {
         // One report is enough if there can be no such volume at all.
         let other = create_with(&mut desk, &lab.name(), small());
         if other.failure("").is_ok() {
+            may_mount()?;
             let why = "no ext4 volume could be made";
             return Err(Fault::NotTried(why.to_owned()));
         }

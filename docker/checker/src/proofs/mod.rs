@@ -83,7 +83,9 @@ impl Need {
     fn lacks(self) -> Option<String> {
         let root = rustix::process::geteuid().is_root();
         match self {
-            _ if !cfg!(target_os = "linux") => Some("it needs Linux".into()),
+            _ if !cfg!(target_os = "linux") => {
+                Some("it needs Linux (make sandbox)".into())
+            }
             Self::Dockerd => engine::no_private(),
             Self::Root if !root => Some("it needs root (sudo)".into()),
             Self::Watching if !root && !watching() => {
@@ -92,7 +94,9 @@ impl Need {
             Self::Loops => {
                 let control = Path::new("/dev/loop-control");
                 let opened = File::options().write(true).open(control);
-                opened.err().map(|err| format!("no loop devices here: {err}"))
+                opened.err().map(|err| {
+                    format!("no loop devices here (modprobe loop): {err}")
+                })
             }
             Self::Program(program, from) if !engine::on_path(program) => {
                 Some(format!("no {program} here (apt install {from})"))
