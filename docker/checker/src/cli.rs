@@ -10,9 +10,12 @@ use checker::checks::{self, Plan};
 use checker::daemon::Engine;
 use checker::lab::Lab;
 use checker::plugin::Program;
+use checker::podman::Podman;
 use checker::starters::{self, Differences};
 use checker::steps::{self, Kind, Step};
-use checker::{bench, cargo, cleanup, doctor, engine, proofs, run, stories};
+use checker::{
+    bench, cargo, cleanup, doctor, engine, podman, proofs, run, stories,
+};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
@@ -46,6 +49,8 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
   AGAINST=docker  check: play the step's story through a real dockerd instead,
                   in the sandbox, or with ENGINE=private (a dockerd of our
                   own, as root on Linux) or ENGINE=host (the machine's own)
+  AGAINST=podman  the same for steps 4 and 8, through a real podman (as root
+                  on Linux, in namespaces of its own)
   ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
   ONLY=FIGURES    bench: some of them (make bench ONLY='get start')
   STEP=N          bench: of solution N, instead of the last one
@@ -158,7 +163,10 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     match setting("AGAINST").as_deref() {
         None => {}
         Some("docker") => return story(root, what, &step),
-        Some(other) => bail!("no AGAINST={other}; there is AGAINST=docker"),
+        Some(podman::PODMAN) => return podmans_story(root, what, &step),
+        Some(other) => bail!(
+            "no AGAINST={other}; there are AGAINST=docker and AGAINST=podman"
+        ),
     }
     let mut plan = Plan::new(step.number);
     plan.seed = seed()?;
@@ -266,13 +274,45 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
             }
         })?;
     if report.passed() && is_private && kind(what) == Some(Kind::Solution) {
-        stories::compare(root, step.number, &version, &transcript)?;
+        let number = step.number;
+        stories::compare(root, number, "dockerd", &version, &transcript)?;
     }
     if !is_private && !engine::in_sandbox() {
         println!(
             "\ndockerd remembers {name} until it restarts: while nothing \
              answers for it, each `docker volume ls` takes 15 s."
         );
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Plays through a real Podman what it plays of the story of one step.
+fn podmans_story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
+    cleanup::on_signals()?;
+    let number = step.number;
+    if stories::podman_scenes(number).is_empty() {
+        bail!("Podman has no story of step {number}; it has those of 4 and 8");
+    }
+    let name = name();
+    let Some(podman) = Podman::start()? else {
+        cleanup::sweep();
+        // Built out here, where the network is.
+        program(root, what, step)?;
+        let words = ["check", what, &number.to_string()];
+        return exit_like(podman::in_private(&words, &name)?);
+    };
+    let program = program(root, what, step)?;
+    let version = podman::version()?;
+    println!("The story of step {number}, by podman {version}:");
+    let (report, transcript) =
+        stories::play_by_podman(number, program, &name, podman, |report| {
+            if let Some(lines) = report.last() {
+                anstream::print!("{lines}");
+            }
+        })?;
+    if report.passed() && kind(what) == Some(Kind::Solution) {
+        let podman = podman::PODMAN;
+        stories::compare(root, number, podman, &version, &transcript)?;
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -146,7 +146,7 @@ pub fn bring_image() -> Result<bool> {
     }
     let busybox = Path::new("/bin/busybox");
     let made = if busybox.exists() {
-        import(busybox)?
+        import("docker", busybox)?
     } else {
         eprintln!("downloading {IMAGE} (some 2 MB)…");
         play(&format!("docker pull -q {IMAGE}"), Duration::from_secs(120))?
@@ -161,7 +161,11 @@ pub fn bring_image() -> Result<bool> {
 }
 
 /// An image of nothing but a static busybox, for machines without a registry.
-fn import(busybox: &Path) -> Result<Played> {
+/// `client` is `docker` or `podman`.
+///
+/// # Errors
+/// When the image's folder cannot be made.
+pub(crate) fn import(client: &str, busybox: &Path) -> Result<Played> {
     let folder = Folder::new()?;
     let bin = folder.path().join("bin");
     fs::create_dir(&bin)?;
@@ -175,7 +179,7 @@ fn import(busybox: &Path) -> Result<Played> {
     }
     play(
         &format!(
-            "tar -C '{}' -c bin | docker import -c 'ENV PATH=/bin' - {IMAGE}",
+            "tar -C '{}' -c bin | {client} import -c 'ENV PATH=/bin' - {IMAGE}",
             folder.path().display()
         ),
         Duration::from_secs(60),
@@ -218,6 +222,20 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
     if let Some(why) = no_private() {
         bail!("{why}; or ENGINE=host uses the machine's own");
     }
+    in_namespaces("docker", &[], args, |_| Ok(Vec::new()))
+}
+
+/// Runs this very program again, in namespaces of its own, by the words of
+/// `init`, with `AGAINST` set and what `environment` says about the run's folder.
+///
+/// # Errors
+/// When the program does not start.
+pub(crate) fn in_namespaces(
+    against: &str,
+    init: &[&str],
+    args: &[&str],
+    environment: impl FnOnce(&Path) -> Result<Vec<(&'static str, PathBuf)>>,
+) -> Result<ExitStatus> {
     let folder = Folder::new()?;
     // In there no process id tells whose folder one of the machine's is.
     let temp = folder.path().join("tmp");
@@ -228,9 +246,11 @@ pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
     unshare
         .args(["--mount", "--net", "--pid", "--uts", "--ipc"])
         .args(["--fork", "--kill-child", "--mount-proc", "--"])
+        .args(init)
         .arg(program)
         .args(args)
-        .env("AGAINST", "docker")
+        .env("AGAINST", against)
+        .envs(environment(folder.path())?)
         .env("TMPDIR", temp)
         .env(INSIDE, folder.path())
         .env(run::ROOTS, folder.path().join("roots"))
@@ -376,7 +396,11 @@ pub fn restart(private: Option<&mut Private>) -> Result<bool> {
     Ok(true)
 }
 
-fn must(command: &str) -> Result<()> {
+/// Runs a command, which must succeed.
+///
+/// # Errors
+/// With what it printed.
+pub(crate) fn must(command: &str) -> Result<()> {
     let played = play(command, PATIENCE)?;
     ensure!(
         played.status.is_some_and(|it| it.success()),

@@ -8,7 +8,8 @@
 //! - [`daemon`]: what dockerd sends, and how it reads what comes back.
 //! - [`plugin`]: the program under test: started, awaited, logged, killed.
 //! - [`report`]: what a person reads; nothing else formats.
-//! - [`stories`] and [`engine`]: the same steps played by a real dockerd.
+//! - [`stories`] and [`engine`]: the same steps played by a real dockerd;
+//!   [`podman`]: some of them by a real Podman.
 //! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
 //! - [`proofs`]: what no check can show: every crash, full disks, hostile names.
@@ -37,6 +38,7 @@ pub mod lab;
 pub mod lint;
 pub mod mounts;
 pub mod plugin;
+pub mod podman;
 pub mod proofs;
 pub mod report;
 pub mod rescue;

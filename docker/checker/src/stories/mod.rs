@@ -4,6 +4,7 @@
 //! What a story prints is recorded in `docker/checker/stories/`, and the slides
 //! may show nothing else.
 
+mod podman;
 mod rescue;
 mod step_01;
 mod step_02;
@@ -31,6 +32,7 @@ use crate::daemon::{Call, Daemon, Engine, field};
 use crate::engine::{self, PATIENCE, Played, Private};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program, poll};
+use crate::podman::Podman;
 use crate::report::{Report, Verdict};
 use crate::root::Mountpoint;
 use crate::run::{NAME, PLUGINS, SPECS};
@@ -57,6 +59,15 @@ pub fn scenes(step: u32) -> &'static [Scene] {
     }
 }
 
+/// The scenes of one step that a Podman plays, in order.
+pub fn podman_scenes(step: u32) -> &'static [Scene] {
+    match step {
+        4 => podman::STEP_4,
+        8 => podman::STEP_8,
+        _ => &[],
+    }
+}
+
 /// A plugin where dockerd finds it, and somebody who types.
 #[derive(Debug)]
 pub struct Stage {
@@ -70,6 +81,8 @@ pub struct Stage {
     brought_image: bool,
     /// The dockerd, if it is our own.
     private: Option<Private>,
+    /// The Podman that is there instead of a dockerd.
+    podman: Option<Podman>,
     second: Option<Second>,
 }
 
@@ -142,6 +155,7 @@ impl Stage {
             transcript: String::new(),
             brought_image: false,
             private,
+            podman: None,
             second: None,
         })
     }
@@ -164,6 +178,19 @@ impl Stage {
             wrong("PROGRAM SOCKET ROOT", "it listens on SOCKET", got)
         })?;
         no_path_leads_out(place)
+    }
+
+    /// What a shell does before each start of the plugin.
+    pub fn put_before(&mut self, this: &str) {
+        self.program = self.program.after(this);
+    }
+
+    /// Where the plugin keeps its volumes.
+    ///
+    /// # Errors
+    /// When the story has ended.
+    pub fn volumes(&self) -> Result<PathBuf> {
+        Ok(self.place.as_ref().context("the place of the plugin")?.volumes())
     }
 
     /// Makes sure that containers can be run.
@@ -231,12 +258,20 @@ impl Stage {
     /// When there is no shell.
     pub fn types(&mut self, command: &str) -> Result<Seen, Fault> {
         // Containers write to wherever the plugin says.
-        if self.plugin.is_some() && command.contains("docker run ") {
+        let runs = |it: &str| command.contains(it);
+        let is_run = runs("docker run ") || runs("podman run ");
+        if self.plugin.is_some() && is_run {
             let place = self.place.as_ref();
             no_path_leads_out(place.context("the place of the plugin")?)?;
         }
         let typed = self.typed(command);
-        let played = engine::play(&typed, PATIENCE)?;
+        let patience = match self.podman {
+            Some(_) => crate::podman::PATIENCE,
+            None => PATIENCE,
+        };
+        let mut played = engine::play(&typed, patience)?;
+        // The plugin's folder has another name in each run.
+        played.output = self.log.shorten(&played.output);
         let output = &played.output;
         self.transcript.push_str(&format!("$ {command}\n{output}"));
         Ok(Seen { played })
@@ -264,6 +299,12 @@ impl Stage {
 
     /// Tidies up behind the story, without a word about what is not there.
     fn strike(&mut self) {
+        if let Some(podman) = self.podman.take() {
+            podman.strike();
+            self.plugin = None;
+            self.place = None;
+            return;
+        }
         let containers =
             format!("{} | xargs -r docker rm -f", containers(&self.name));
         let _ = engine::play(&containers, PATIENCE);
@@ -401,7 +442,7 @@ impl Seen {
             }
             None => format!(
                 "it still waits after {} s: {output}",
-                PATIENCE.as_secs()
+                self.played.took.as_secs()
             ),
         };
         wrong(&self.played.command, expected, got)
@@ -438,10 +479,34 @@ pub fn play_scenes(
     program: Program,
     name: &str,
     private: Option<Private>,
+    seen: impl FnMut(&Report),
+) -> Result<(Report, String)> {
+    play_on(Stage::new(program, name, private)?, scenes, step, seen)
+}
+
+/// Plays with `podman` what it plays of the story of `step`.
+///
+/// # Errors
+/// When the checker cannot work.
+pub fn play_by_podman(
+    step: u32,
+    program: Program,
+    name: &str,
+    podman: Podman,
+    seen: impl FnMut(&Report),
+) -> Result<(Report, String)> {
+    let mut stage = Stage::new(program, name, None)?;
+    stage.podman = Some(podman);
+    play_on(stage, podman_scenes(step), step, seen)
+}
+
+fn play_on(
+    mut stage: Stage,
+    scenes: &[Scene],
+    step: u32,
     mut seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
-    let mut report = Report::new(step, program.path(), 0);
-    let mut stage = Stage::new(program, name, private)?;
+    let mut report = Report::new(step, stage.program.path(), 0);
     for scene in scenes {
         let outcome = (scene.run)(&mut stage);
         let verdict = Verdict::of(outcome, &stage.log)
@@ -455,25 +520,31 @@ pub fn play_scenes(
     Ok((report, std::mem::take(&mut stage.transcript)))
 }
 
-/// Where the transcript of a step's story is kept.
-pub fn transcript_file(root: &Path, step: u32) -> PathBuf {
-    root.join("docker/checker/stories").join(format!("{step:02}.console"))
+/// Where the transcript of a step's story is kept. `engine` is `dockerd` or
+/// `podman`.
+pub fn transcript_file(root: &Path, engine: &str, step: u32) -> PathBuf {
+    let name = match engine {
+        "dockerd" => format!("{step:02}.console"),
+        other => format!("{other}-{step:02}.console"),
+    };
+    root.join("docker/checker/stories").join(name)
 }
 
-/// Compares what a story printed with what is recorded, or records it. Docker's
-/// words change between engines, so only the recorded one is held to them.
+/// Compares what a story printed with what is recorded, or records it. The words
+/// change between versions, so only the recorded one is held to them.
 ///
 /// # Errors
 /// When they differ, or the file cannot be read or written.
 pub fn compare(
     root: &Path,
     step: u32,
+    engine: &str,
     version: &str,
     transcript: &str,
 ) -> Result<()> {
-    let engine: Vec<_> = version.split('.').take(2).collect();
-    let head = format!("# dockerd {}\n", engine.join("."));
-    let file = transcript_file(root, step);
+    let version: Vec<_> = version.split('.').take(2).collect();
+    let head = format!("# {engine} {}\n", version.join("."));
+    let file = transcript_file(root, engine, step);
     let masked = head.clone() + &mask(transcript);
     if env::var_os("RECORD").is_some() {
         return fs::write(&file, masked)

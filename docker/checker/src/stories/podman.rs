@@ -1,0 +1,250 @@
+//! Steps 4 and 8 by a real Podman: the same plugin, and a client that believes
+//! every 200.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Scene, Stage};
+use crate::engine::must;
+use crate::lab::{Fault, Outcome};
+
+pub const STEP_4: &[Scene] = &[
+    Scene {
+        id: "4.podman-create",
+        step: 4,
+        name: "`podman volume create` and `podman volume ls` know the plugin",
+        why: "Podman asks for each volume that it lists",
+        file: "src/volumes.rs",
+        place: "TODO 4.1",
+        source: "podman/vol-create-inspect-ls-rm 2, 5, 6",
+        run: create,
+    },
+    Scene {
+        id: "4.podman-files",
+        step: 4,
+        name: "a file outlives its container, and two containers share it",
+        why: "Podman mounts a volume once, whatever number of containers has it",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "podman/vol-create-inspect-ls-rm 7-9",
+        run: files,
+    },
+    Scene {
+        id: "4.podman-refused-create",
+        step: 4,
+        name: "a Create that is refused leaves no volume in Podman",
+        why: "Podman takes every 200 for a success",
+        file: "src/protocol.rs",
+        place: "`encode`",
+        source: "podman/vol-errors-create 1-2",
+        run: refused_create,
+    },
+    Scene {
+        id: "4.podman-refused-mount",
+        step: 4,
+        name: "a container does not start if Mount is refused",
+        why: "after a 200, it would write into a folder of Podman's own",
+        file: "src/protocol.rs",
+        place: "`encode`",
+        source: "podman/vol-errors-mount 1-2",
+        run: refused_mount,
+    },
+    Scene {
+        id: "4.podman-refused-remove",
+        step: 4,
+        name: "a volume whose Remove is refused stays in Podman",
+        why: "after a 200, Podman would forget it, and its files would stay",
+        file: "src/protocol.rs",
+        place: "`encode`",
+        source: "podman 4.3.1: libpod/runtime_volume_linux.go, removeVolume",
+        run: refused_remove,
+    },
+];
+
+pub const STEP_8: &[Scene] = &[
+    Scene {
+        id: "8.podman-size",
+        step: 8,
+        name: "a container that writes past the size is told so",
+        why: "the filesystem of the volume is mounted for Podman, too",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2",
+        source: "our rule: what holds in Docker holds in Podman",
+        run: size,
+    },
+    Scene {
+        id: "8.podman-option",
+        step: 8,
+        name: "an option that is refused leaves no volume in Podman",
+        why: "Podman takes every 200 for a success",
+        file: "src/protocol.rs",
+        place: "`encode`",
+        source: "podman/vol-errors-create 1-2",
+        run: option,
+    },
+    Scene {
+        id: "8.podman-late-unmount",
+        step: 8,
+        name: "after an Unmount that came late, nobody writes to the host's disk",
+        why: "Podman waits 5 seconds. Then it believes that the volume is still \
+              mounted, and sends no Mount for the next container",
+        file: "src/filesystem.rs",
+        place: "TODO 8.3",
+        source: "podman 4.3.1: libpod/volume_internal_linux.go, unmount",
+        run: late_unmount,
+    },
+];
+
+const LS: &str = "podman volume ls -q";
+const ONE: &str = "podman run -d --name workshop-one -v demo:/data busybox \
+                   sleep 1000";
+const END_ONE: &str = "podman rm -f -t 0 workshop-one";
+const CAT: &str = "podman run --rm -v demo:/data busybox cat /data/f";
+
+fn create(stage: &mut Stage) -> Outcome {
+    stage.start()?;
+    stage
+        .types("podman volume create --driver workshop demo")?
+        .works(&["demo"])?;
+    stage.types("podman volume ls")?.works(&["workshop", "demo"])?;
+    stage
+        .types(
+            "podman volume inspect -f '{{.Driver}} {{.Name}} {{.Scope}}' demo",
+        )?
+        .works(&["workshop demo local"])
+}
+
+fn files(stage: &mut Stage) -> Outcome {
+    stage
+        .types(
+            "podman run --rm -v demo:/data busybox \
+             sh -c 'echo hi > /data/f'",
+        )?
+        .works(&[])?;
+    stage.types(CAT)?.works(&["hi"])?;
+    stage.types(ONE)?.works(&[])?;
+    stage
+        .types(
+            "podman run --rm -v demo:/data busybox \
+             sh -c 'echo there > /data/g'",
+        )?
+        .works(&[])?;
+    stage.types("podman exec workshop-one cat /data/g")?.works(&["there"])?;
+    stage.types("podman volume rm demo")?.fails(&["is being used"])?;
+    stage.types(END_ONE)?.works(&[])
+}
+
+fn refused_create(stage: &mut Stage) -> Outcome {
+    // A file where the directory of a volume would be.
+    fs::write(stage.volumes()?.join("taken"), "")?;
+    stage
+        .types("podman volume create --driver workshop taken")?
+        .fails(&["/VolumeDriver.Create", "workshop: "])?;
+    stage.types(LS)?.works_without(&["taken"])
+}
+
+/// Where step 4 keeps the files of `demo`.
+fn directory(stage: &Stage) -> Result<PathBuf, Fault> {
+    Ok(stage.volumes()?.join("demo"))
+}
+
+fn refused_mount(stage: &mut Stage) -> Outcome {
+    let directory = directory(stage)?;
+    let away = directory.with_extension("away");
+    fs::rename(&directory, &away)?;
+    let seen = stage.types(CAT)?;
+    fs::rename(&away, &directory)?;
+    seen.fails(&["/VolumeDriver.Mount", "workshop: "])?;
+    stage.types(CAT)?.works(&["hi"])
+}
+
+fn refused_remove(stage: &mut Stage) -> Outcome {
+    const REMOVE: &str = "podman volume rm demo";
+    let busy = directory(stage)?.join("busy");
+    fs::create_dir(&busy)?;
+    let busy = busy.display();
+    // Nobody can remove what something is mounted on.
+    must(&format!("mount -t tmpfs tmpfs '{busy}'"))?;
+    let seen = stage.types(REMOVE)?;
+    must(&format!("umount '{busy}'"))?;
+    seen.fails(&["could not be removed", "workshop: "])?;
+    stage.types(LS)?.works(&["demo"])?;
+    stage.types(REMOVE)?.works(&["demo"])?;
+    stage.types(LS)?.works_without(&["demo"])
+}
+
+fn size(stage: &mut Stage) -> Outcome {
+    slow_umount(stage)?;
+    stage.start()?;
+    stage
+        .types(
+            "podman volume create --driver workshop --opt type=ext4 \
+             --opt size=64m demo",
+        )?
+        .works(&["demo"])?;
+    stage
+        .types("podman volume inspect -f '{{json .Status}}' demo")?
+        .works(&["\"size\":\"64m\""])?;
+    stage
+        .types("podman run --rm -v demo:/data busybox df -h /data")?
+        .works(&["/dev/loop", "/data"])?;
+    stage
+        .types(
+            "podman run --rm -v demo:/data busybox \
+             sh -c 'cat /dev/zero > /data/f'",
+        )?
+        .fails(&["No space left on device"])?;
+    stage
+        .types(
+            "podman run --rm -v demo:/data busybox \
+             sh -c 'echo hi > /data/f'",
+        )?
+        .works(&[])
+}
+
+fn option(stage: &mut Stage) -> Outcome {
+    stage
+        .types("podman volume create --driver workshop --opt mdoe=0750 other")?
+        .fails(&["/VolumeDriver.Create", "mdoe"])?;
+    stage.types(LS)?.works_without(&["other"])
+}
+
+/// The plugin's `umount`, which takes 7 seconds while there is a file `slow`
+/// beside it.
+fn slow_umount(stage: &mut Stage) -> Outcome {
+    let folder = tools(stage)?;
+    fs::create_dir(&folder)?;
+    let script = folder.join("umount");
+    fs::write(
+        &script,
+        "#!/bin/sh\n\
+         if [ -e \"$0.slow\" ]; then sleep 7; fi\n\
+         PATH=${PATH#*:} exec umount \"$@\"\n",
+    )?;
+    must(&format!("chmod 755 '{}'", script.display()))?;
+    stage.put_before(&format!("PATH='{}':$PATH", folder.display()));
+    Ok(())
+}
+
+/// Beside the plugin's folder of volumes.
+fn tools(stage: &Stage) -> Result<PathBuf, Fault> {
+    Ok(stage.volumes()?.with_file_name("tools"))
+}
+
+fn late_unmount(stage: &mut Stage) -> Outcome {
+    let slow = tools(stage)?.join("umount.slow");
+    stage.types(ONE)?.works(&[])?;
+    fs::write(&slow, "")?;
+    stage.types(END_ONE)?;
+    fs::remove_file(&slow)?;
+    // What was late has come to its end.
+    stage.awaits("grep -c demo/ /proc/mounts || true", &["0"])?;
+    let seen = stage.types(
+        "podman run --rm -v demo:/data busybox \
+         sh -c 'echo lost > /data/g'",
+    )?;
+    seen.fails(&[])?;
+    stage.types("podman volume unmount demo")?.works(&[])?;
+    stage.types(CAT)?.works(&["hi"])?;
+    stage.types("podman volume rm demo")?.works(&["demo"])
+}
