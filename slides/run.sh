@@ -7,6 +7,8 @@ set -eu
 # A CDPATH of the caller's would lead into another checkout.
 unset CDPATH
 cd "$(dirname "$0")/.."
+# An empty one is the current folder to some programs and /tmp to others.
+[ -n "${TMPDIR:-}" ] || unset TMPDIR
 say() { echo "slides: $*" >&2; }
 
 if command -v cargo >/dev/null; then

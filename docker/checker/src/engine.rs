@@ -273,6 +273,11 @@ impl Private {
     /// With the end of its log, when it does not answer in time.
     pub fn start() -> Result<Option<Self>> {
         let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
+        // What follows would take the machine's own daemons their sockets.
+        ensure!(
+            std::process::id() == 1,
+            "{INSIDE} is set, and this is no namespace of ours: unset {INSIDE}"
+        );
         // A copy of what other checkers have mounted would keep it in use.
         mounts::drop_others(Path::new(&folder));
         // Sockets of the machine's own daemons are not there any more.

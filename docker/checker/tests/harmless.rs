@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use checker::checks;
@@ -155,4 +156,36 @@ fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
     });
     let complaints: Vec<_> = complaints.into_iter().flatten().collect();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn no_container_of_a_story_writes_out_of_root() {
+    if let Some(why) = checker::engine::no_private() {
+        println!("skipped: stories of wrong plugins: {why}");
+        return;
+    }
+    let solution = solution(4).display().to_string();
+    for how in ["outside", "becomes-a-link"] {
+        let outside = Outside::new();
+        let path = outside.path().display().to_string();
+        let script = outside.folder.path().join("plugin");
+        // Written by another process: see `misbehaving.rs`.
+        let words = format!(
+            "printf '#!/bin/sh\\nexec {} {how} {path} {solution} \"$@\"\\n' \
+             >\"$1\"; chmod 755 \"$1\"",
+            LIAR.display()
+        );
+        let mut write = Command::new("sh");
+        write.args(["-c", &words, "sh"]).arg(&script);
+        assert!(write.status().unwrap().success());
+        let mut checker = Command::new(env!("CARGO_BIN_EXE_checker"));
+        checker.arg("check").arg(&script).arg("4").current_dir(root());
+        checker.envs([("AGAINST", "docker"), ("ENGINE", "private")]);
+        let output = checker.stdin(Stdio::null()).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        let trouble = String::from_utf8_lossy(&output.stderr);
+        outside.assert_untouched(how);
+        assert_eq!(output.status.code(), Some(1), "{report}{trouble}");
+        assert!(report.contains(BELOW_ROOT), "{how}:\n{report}");
+    }
 }

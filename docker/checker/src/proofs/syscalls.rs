@@ -14,6 +14,7 @@ use super::world::{
     options, remove, unmount,
 };
 use super::{Need, Proof, Subject};
+use crate::cleanup::Folder;
 use crate::daemon::Call;
 use crate::lab::{Fault, Outcome, wrong};
 use crate::mounts;
@@ -312,7 +313,9 @@ fn attempt(
                 format!("--inject={name}:signal=KILL:when={count}"),
             ],
         };
-        let file = home.folder().join("strace");
+        // Not where the plugin is: a link of that name would be written to.
+        let beside = Folder::new()?;
+        let file = beside.path().join("strace");
         let strace = Strace::attach(session.plugin.id(), &file, &words)?;
         let began = now();
         let said = session.ask(&scenario.call());

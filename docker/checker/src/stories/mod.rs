@@ -139,6 +139,14 @@ impl Stage {
         if is.is_ok_and(|it| !it.file_type().is_socket()) {
             bail!("{} is no socket: remove it first", socket.display());
         }
+        let there = engine::play(&containers(name), PATIENCE)?.output;
+        if !there.trim().is_empty() {
+            bail!(
+                "there is a container {name}-one, which the end of a story \
+                 removes: remove it first (make rescue does), or take another \
+                 name (NAME=other)"
+            );
+        }
         if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
             bail!(
                 "a plugin answers on {}: stop it first, or take another name \
