@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 use checker::checks;
 use checker::cleanup::Folder;
 use checker::lab::{Fault, Lab};
+use checker::mounts;
 use checker::plugin::Program;
 use checker::report::{Report, Verdict};
 use checker::root::BELOW_ROOT;
@@ -109,16 +110,21 @@ const CASES: &[(&str, u32, &str)] = &[
     ("home", 4, "4.in-root"),
     ("slash", 4, "4.in-root"),
     ("outside", 6, "4.in-root"),
-    ("becomes-a-link", 6, "4.removed-already"),
+    ("becomes-a-link", 6, "4.mountpoint"),
     ("root-is-a-link", 6, "4.in-root"),
-    ("outside", 8, "4.in-root"),
-    ("link", 8, "4.in-root"),
+    ("link", 8, "8.size-holds"),
 ];
 
 #[test]
 fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
     let complaints = side_by_side(CASES, |(how, step, first)| {
         let case = format!("{how}, step {step}");
+        if *step == 8
+            && let Some(why) = mounts::missing()
+        {
+            println!("skipped: {case}: {why}");
+            return None;
+        }
         let outside = Outside::new();
         let path = outside.path().display().to_string();
         let solution = solution(*step).display().to_string();
@@ -130,7 +136,10 @@ fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
         lab.seed = SEED;
         let mut report = Report::new(*step, &LIAR, SEED);
         let mut seen: Option<(&str, String)> = None;
-        for check in checks::all().filter(|it| (4..=*step).contains(&it.step)) {
+        // Step 8 takes its time, and those before it are tried with others.
+        let from = if *step == 8 { 8 } else { 4 };
+        let steps = from..=*step;
+        for check in checks::all().filter(|it| steps.contains(&it.step)) {
             lab.prepare_for(check.id);
             let outcome = (check.run)(&mut lab);
             outside.assert_untouched(&format!("{case}: {}", check.id));
