@@ -18,7 +18,7 @@ use super::{Course, Docker, Engine, Installer, Machine, System, Temp, Wsl};
 use crate::cleanup::Guard;
 use crate::plugin::poll;
 use crate::steps::{self, Kind};
-use crate::{cargo, cleanup, engine, run, starters};
+use crate::{cargo, cleanup, engine, podman, run, starters};
 
 /// How long another program may take. A client whose daemon is on a host that
 /// does not answer would wait for minutes.
@@ -47,6 +47,7 @@ pub(super) fn machine(root: &Path) -> Machine {
         let make = scope.spawn(|| version("make"));
         let node = scope.spawn(|| version("node"));
         let npm = scope.spawn(|| version("npm"));
+        let podman = scope.spawn(|| version("podman"));
         let free = scope.spawn(|| free(root));
         let known = |it: thread::ScopedJoinHandle<Option<String>>| {
             it.join().unwrap_or_default()
@@ -63,6 +64,8 @@ pub(super) fn machine(root: &Path) -> Machine {
             plugins: system == System::Linux && plugins_writable(),
             dockerd: find("dockerd"),
             no_private: engine::no_private(),
+            podman: known(podman),
+            no_podman: podman::missing(),
             loops: loops(),
             mkfs: find("mkfs.ext4"),
             strace: find("strace"),

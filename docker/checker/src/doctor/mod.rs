@@ -46,6 +46,9 @@ pub struct Machine {
     dockerd: Option<PathBuf>,
     /// What keeps us from starting a dockerd of our own.
     no_private: Option<String>,
+    podman: Option<String>,
+    /// What keeps us from a Podman with storage of its own.
+    no_podman: Option<String>,
     loops: bool,
     mkfs: Option<PathBuf>,
     strace: Option<PathBuf>,
@@ -198,6 +201,7 @@ impl Machine {
         items.extend(self.docker());
         if self.system == System::Linux {
             items.push(self.dockerd());
+            items.push(self.podman());
             items.push(self.filesystems());
             items.extend(self.filesystem.as_ref().map(|kind| {
                 has("volumes", format!("/var/lib/workshop would be on {kind}"))
@@ -369,6 +373,25 @@ impl Machine {
                 why.as_deref().unwrap_or("no such program"),
                 ADDS,
                 self.get("docker"),
+            ),
+        }
+    }
+
+    fn podman(&self) -> Item {
+        const ADDS: &str = "steps 4 and 8 in a real Podman (AGAINST=podman)";
+        match (&self.podman, &self.no_podman) {
+            (Some(version), None) => has(
+                "podman",
+                format!("{version}, with storage of its own (AGAINST=podman)"),
+            ),
+            (Some(_), Some(why)) if !self.root => {
+                lacks("podman", why, ADDS, "sudo env \"PATH=$PATH\" make …")
+            }
+            (_, why) => lacks(
+                "podman",
+                why.as_deref().unwrap_or("no such program"),
+                ADDS,
+                self.get("podman"),
             ),
         }
     }
@@ -619,6 +642,7 @@ fn package(installer: Option<Installer>, thing: &str) -> &str {
         (Some(Installer::Dnf), "docker") => "moby-engine",
         (Some(Installer::Brew), "docker") => "--cask docker",
         (_, "mkfs.ext4") => "e2fsprogs",
+        (_, "podman") => "podman runc",
         (Some(Installer::Brew), "browser") => "--cask firefox",
         (_, "browser") => "chromium",
         (Some(Installer::Brew), "node") => "node",

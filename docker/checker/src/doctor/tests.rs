@@ -23,6 +23,8 @@ fn everything() -> Machine {
         plugins: true,
         dockerd: Some("/usr/sbin/dockerd".into()),
         no_private: None,
+        podman: Some("4.3.1".into()),
+        no_podman: None,
         loops: true,
         mkfs: Some("/usr/sbin/mkfs.ext4".into()),
         strace: Some("/usr/bin/strace".into()),
@@ -40,6 +42,7 @@ fn user() -> Machine {
         root: false,
         plugins: false,
         no_private: Some("a dockerd of our own needs root (sudo)".into()),
+        no_podman: Some("a Podman of our own needs root (sudo)".into()),
         ..everything()
     }
 }
@@ -55,6 +58,7 @@ fn bare() -> Machine {
         npm: None,
         docker: Docker::NoClient,
         dockerd: None,
+        podman: None,
         loops: false,
         mkfs: None,
         strace: None,
