@@ -9,14 +9,16 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use checker::cargo;
 use checker::checks;
-use checker::daemon::{Call, Engine, Reply, field, read_reply};
+use checker::cleanup::Folder;
+use checker::daemon::{Call, Daemon, Engine, Reply, field, read_reply};
 use checker::lab::{Lab, lists};
 use checker::plugin::Program;
 use checker::steps::{self, Kind};
@@ -211,4 +213,81 @@ fn judged_as_seen(engine: Engine, case: &str, line: &Value, seen: &Value) {
         let stderr = text(seen, "stderr");
         assert!(stderr.contains(shown.trim()), "{case}: {shown} but {stderr}");
     }
+}
+
+/// Answers each request on `socket` with the next status; returns the paths,
+/// without those of handshakes.
+fn answer(socket: &Path, statuses: &[u16]) -> thread::JoinHandle<Vec<String>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let mut statuses = statuses.to_vec().into_iter();
+    thread::spawn(move || {
+        let mut paths = Vec::new();
+        while let Ok((mut client, _)) = listener.accept() {
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            loop {
+                let mut lines = Vec::new();
+                for line in reader.by_ref().lines() {
+                    match line.unwrap() {
+                        line if line.is_empty() => break,
+                        line => lines.push(line),
+                    }
+                }
+                let Some(first) = lines.first() else { break };
+                let path = first.split(' ').nth(1).unwrap().to_owned();
+                let length = lines.iter().find_map(|line| {
+                    line.strip_prefix("Content-Length: ")?.parse().ok()
+                });
+                let mut body = vec![0; length.unwrap_or(0)];
+                reader.read_exact(&mut body).unwrap();
+                let status = match path.as_str() {
+                    "/Plugin.Activate" => 200,
+                    _ => {
+                        paths.push(path);
+                        statuses.next().unwrap()
+                    }
+                };
+                let head = format!("HTTP/1.1 {status} Words\r\n");
+                let body = "Content-Length: 2\r\n\r\n{}";
+                client.write_all((head + body).as_bytes()).unwrap();
+            }
+            if statuses.len() == 0 {
+                break;
+            }
+        }
+        paths
+    })
+}
+
+#[test]
+fn podman_mounts_once_and_not_again_after_an_unmount_that_failed() {
+    let folder = Folder::new().unwrap();
+    let socket = folder.path().join("plugin.sock");
+    let of = |method| {
+        let id = "93de".repeat(16);
+        Call::new(method, &[("Name", "v".into()), ("ID", id.into())])
+    };
+    let (mount, unmount) =
+        (of("VolumeDriver.Mount"), of("VolumeDriver.Unmount"));
+    let plugin = answer(&socket, &[200, 500, 200, 200, 200]);
+    let mut podman = Daemon::new(&socket, Engine::Podman);
+
+    // Two containers: one Mount, and no Unmount before the second has ended.
+    podman.call(&mount).unwrap();
+    podman.call(&mount).unwrap();
+    podman.call(&unmount).unwrap();
+    let failed = podman.call(&unmount).unwrap();
+    assert_eq!(failed.status, 500);
+    // It believes that the volume is mounted: nothing is sent for the next.
+    podman.call(&mount).unwrap();
+    podman.call(&unmount).unwrap();
+    podman.volume_unmount(&unmount).unwrap();
+    podman.call(&mount).unwrap();
+    podman.call(&unmount).unwrap();
+    drop(podman);
+    let sent = plugin.join().unwrap();
+    let words: Vec<_> = sent
+        .iter()
+        .filter_map(|path| path.strip_prefix("/VolumeDriver."))
+        .collect();
+    assert_eq!(words, ["Mount", "Unmount", "Unmount", "Mount", "Unmount"]);
 }

@@ -99,6 +99,7 @@ impl Plan {
 const NOT_OF_PODMAN: &[(&str, &str)] = &[
     ("4.in-use", "Podman mounts a volume once, and counts its containers"),
     ("8.same-id", "Podman mounts a volume once, and counts its containers"),
+    ("8.extra-unmount", "Podman counts, and sends no Unmount too many"),
     ("8.unknown-id", "Podman has one ID for all uses of all volumes"),
 ];
 
