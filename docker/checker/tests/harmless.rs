@@ -180,8 +180,8 @@ fn no_container_of_a_story_writes_out_of_root() {
         let script = outside.folder.path().join("plugin");
         // Written by another process: see `misbehaving.rs`.
         let words = format!(
-            "printf '#!/bin/sh\\nexec {} {how} {path} {solution} \"$@\"\\n' \
-             >\"$1\"; chmod 755 \"$1\"",
+            "printf '#!/bin/sh\\nexec \"{}\" {how} \"{path}\" \"{solution}\" \
+             \"$@\"\\n' >\"$1\"; chmod 755 \"$1\"",
             LIAR.display()
         );
         let mut write = Command::new("sh");
