@@ -217,9 +217,12 @@ fn judged_as_seen(engine: Engine, case: &str, line: &Value, seen: &Value) {
 
 /// Answers each request on `socket` with the next status; returns the paths,
 /// without those of handshakes.
-fn answer(socket: &Path, statuses: &[u16]) -> thread::JoinHandle<Vec<String>> {
+fn answer(
+    socket: &Path,
+    statuses: Vec<u16>,
+) -> thread::JoinHandle<Vec<String>> {
     let listener = UnixListener::bind(socket).unwrap();
-    let mut statuses = statuses.to_vec().into_iter();
+    let mut statuses = statuses.into_iter();
     thread::spawn(move || {
         let mut paths = Vec::new();
         while let Ok((mut client, _)) = listener.accept() {
@@ -268,7 +271,7 @@ fn podman_mounts_once_and_not_again_after_an_unmount_that_failed() {
     };
     let (mount, unmount) =
         (of("VolumeDriver.Mount"), of("VolumeDriver.Unmount"));
-    let plugin = answer(&socket, &[200, 500, 200, 200, 200]);
+    let plugin = answer(&socket, vec![200, 500, 200, 200, 200]);
     let mut podman = Daemon::new(&socket, Engine::Podman);
 
     // Two containers: one Mount, and no Unmount before the second has ended.
