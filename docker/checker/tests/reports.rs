@@ -1111,6 +1111,15 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         more: &[],
     },
     Wrong {
+        check: "8.status-now",
+        what: "it says what was asked for while it cannot look",
+        step: 8,
+        file: "src/options.rs",
+        right: "else { return status };",
+        wrong: "else { return self.spelled() };",
+        more: &[],
+    },
+    Wrong {
         check: "8.failed-mount",
         what: "it goes on without a filesystem",
         step: 8,

@@ -151,10 +151,7 @@ impl Volumes {
         Ok(Volume {
             name: name.to_owned(),
             created_at: rfc3339(known.created),
-            status: match known.settings.kind {
-                Kind::Dir => known.settings.status(&mountpoint),
-                _ => known.settings.spelled(),
-            },
+            status: known.settings.status(&mountpoint),
             mountpoint,
         })
     }

@@ -20,7 +20,7 @@ use super::Check;
 use super::step_02::{about, activated, not_found};
 use super::step_03::{found, remove_it};
 use super::step_04::{mount, path_in, unmount, use_call};
-use super::step_05::{DONE, create_with, refused};
+use super::step_05::{DONE, create_with, misses, refused};
 use crate::cleanup::{self, Guard};
 use crate::daemon::{PATIENCE, field, read_reply};
 use crate::lab::{Desk, Exchange, Fault, Lab, Outcome, wrong};
@@ -146,6 +146,18 @@ pub const CHECKS: &[Check] = &[
         place: "`own`",
         source: "our rule: uid, gid and mode are those of the directory",
         run: owner,
+    },
+    Check {
+        id: "8.status-now",
+        step: 8,
+        name: "Status shows mode and owner of what is mounted, and of nothing else",
+        why: "they are in the filesystem: while it is not mounted, the folder of \
+              that name is missing or another, and what was asked for may have \
+              been replaced by copy-up",
+        file: "src/options.rs",
+        place: "`status`",
+        source: "vol-copy-up 1, 4, 5",
+        run: status_now,
     },
     Check {
         id: "8.failed-mount",
@@ -616,6 +628,32 @@ fn owner(lab: &mut Lab) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn status_now(lab: &mut Lab) -> Outcome {
+    let options = json!({ "size": "16m", "type": "ext4", "mode": "0711" });
+    let (mut desk, name) = with_volume(lab, &options)?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    // As copy-up sets it.
+    directory.set_mode(0o1750)?;
+    desk.say_before("the directory's mode changed");
+    let (exchange, volume) = found(&mut desk, &name)?;
+    if let Some(wrong) = misses(&volume, directory.owner_and_mode()?) {
+        return Err(exchange.wrong(format!(
+            "a \"Status\" with the mode, the uid and the gid that the directory \
+             has: its {wrong}"
+        )));
+    }
+    unmount(&mut desk, &name, "93de")?;
+    let (exchange, volume) = found(&mut desk, &name)?;
+    let mode = field(&volume, "Status").and_then(|it| field(it, "mode"));
+    match mode.and_then(Value::as_str) {
+        None | Some("1750") => Ok(()),
+        Some(_) => Err(exchange.wrong(
+            "a \"Status\" without a mode, since nothing is mounted, or with the \
+             mode 1750, which the directory has",
+        )),
+    }
 }
 
 /// After an Unmount, the filesystem is still there, with its file.

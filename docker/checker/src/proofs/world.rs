@@ -286,7 +286,8 @@ fn ask(daemon: &mut Daemon, call: &Call) -> Said {
     }
 }
 
-/// One state of a name: no volume, or one with at least these options.
+/// One state of a name: no volume, or one with at least these options. Nobody
+/// can see mode and owner of a filesystem that is not mounted.
 pub type State = Option<Options>;
 
 /// The states that each name may have; others there must not be.
@@ -296,7 +297,13 @@ fn matches(allowed: Option<&Options>, seen: Option<&Options>) -> bool {
     match (allowed, seen) {
         (None, None) => true,
         (Some(allowed), Some(seen)) => {
-            allowed.iter().all(|(key, value)| seen.get(key) == Some(value))
+            let is_dir = seen.get("type").is_none_or(|kind| kind == "dir");
+            let hidden =
+                |key: &str| !is_dir && ["mode", "uid", "gid"].contains(&key);
+            allowed.iter().all(|(key, value)| match seen.get(key) {
+                Some(seen) => seen == value,
+                None => hidden(key),
+            })
         }
         _ => false,
     }
