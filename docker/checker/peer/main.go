@@ -168,7 +168,12 @@ func call[Request any](act func(Request) (any, error)) http.HandlerFunc {
 		}
 		answer, err := act(request)
 		if err != nil {
-			reply(w, r, http.StatusOK, err)
+			// Podman takes every 200 for a success, and needs one to a Get.
+			status := http.StatusInternalServerError
+			if r.URL.Path == "/VolumeDriver.Get" {
+				status = http.StatusOK
+			}
+			reply(w, r, status, err)
 			return
 		}
 		log.Printf("%s %s -> 200", r.Method, r.URL.Path)
