@@ -6,6 +6,7 @@ use std::{env, fmt, io};
 
 use anyhow::{Context, Result};
 
+use crate::cleanup::Folder;
 use crate::steps::{Kind, Step};
 
 /// A plugin that cargo would not build, which is for its author to mend.
@@ -40,8 +41,12 @@ pub fn target() -> Result<PathBuf> {
 /// the learner as it is.
 ///
 /// # Errors
-/// [`DoesNotBuild`] when it is the plugin's fault.
+/// [`DoesNotBuild`] when it is the plugin's fault; not so where TMPDIR is no
+/// folder.
 pub fn build(root: &Path, step: &Step, kind: Kind) -> Result<PathBuf> {
+    // Where no folder can be made, the compiler fails, and its words would
+    // blame the plugin.
+    drop(Folder::new()?);
     let package = step.package(kind);
     let target = target()?;
     let program = target.join("debug").join(&package);

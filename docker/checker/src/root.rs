@@ -10,7 +10,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
@@ -583,6 +583,8 @@ pub fn remove_tree(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn unlock(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
     // Linux sets no mode by name without following a link, but does so by the
     // number of what was opened without.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;

@@ -298,6 +298,12 @@ fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
             "set TMPDIR to a folder that you can write to",
         ),
         (
+            "TMPDIR is missing, and cargo would need it",
+            "check solution 1",
+            ("TMPDIR", "/no/such/folder"),
+            "set TMPDIR to a folder that you can write to",
+        ),
+        (
             "TMPDIR takes no folder",
             "check PROGRAM 1",
             ("TMPDIR", "/proc"),

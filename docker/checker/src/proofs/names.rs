@@ -424,11 +424,12 @@ fn planted(subject: &Subject, kind: Pairs, at: &str, target: &str) -> Outcome {
 /// Puts a link into ROOT, in place of whatever is there.
 fn plant(root: &Root, link: &str, target: &Path) -> Outcome {
     let root = root.open()?;
-    if let Some((parent, _)) = link.split_once('/')
-        && !root.has_folder(parent)
-    {
-        root.remove(parent)?;
-        root.make(parent)?;
+    for (at, _) in link.match_indices('/') {
+        let above = &link[..at];
+        if !root.has_folder(above) {
+            root.remove(above)?;
+            root.make(above)?;
+        }
     }
     root.remove(link)?;
     Ok(root.symlink(target, link)?)
