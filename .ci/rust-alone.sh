@@ -7,6 +7,8 @@
 # crates that root's CARGO_HOME has are not downloaded again.
 # `.ci/rust-alone.sh COMMAND…` runs another command there.
 set -euo pipefail
+# A CDPATH of the caller's would lead into another checkout.
+unset CDPATH
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- make test
 
