@@ -133,13 +133,18 @@ impl Stage {
         program: Program,
         name: &str,
         private: Option<Private>,
+        podman: Option<Podman>,
     ) -> Result<Self> {
         let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
         let is = socket.symlink_metadata();
         if is.is_ok_and(|it| !it.file_type().is_socket()) {
             bail!("{} is no socket: remove it first", socket.display());
         }
-        let there = engine::play(&containers(name), PATIENCE)?.output;
+        // A Podman of our own has none yet, and there is no dockerd to ask.
+        let there = match podman {
+            Some(_) => String::new(),
+            None => engine::play(&containers(name), PATIENCE)?.output,
+        };
         if !there.trim().is_empty() {
             bail!(
                 "there is a container {name}-one, which the end of a story \
@@ -163,7 +168,7 @@ impl Stage {
             transcript: String::new(),
             brought_image: false,
             private,
-            podman: None,
+            podman,
             second: None,
         })
     }
@@ -489,7 +494,7 @@ pub fn play_scenes(
     private: Option<Private>,
     seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
-    play_on(Stage::new(program, name, private)?, scenes, step, seen)
+    play_on(Stage::new(program, name, private, None)?, scenes, step, seen)
 }
 
 /// Plays with `podman` what it plays of the story of `step`.
@@ -503,8 +508,7 @@ pub fn play_by_podman(
     podman: Podman,
     seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
-    let mut stage = Stage::new(program, name, None)?;
-    stage.podman = Some(podman);
+    let stage = Stage::new(program, name, None, Some(podman))?;
     play_on(stage, podman_scenes(step), step, seen)
 }
 

@@ -235,7 +235,8 @@ fn late_unmount(stage: &mut Stage) -> Outcome {
     let slow = tools(stage)?.join("umount.slow");
     stage.types(ONE)?.works(&[])?;
     fs::write(&slow, "")?;
-    stage.types(END_ONE)?;
+    // Two processes of Podman race for this Unmount, and the words differ.
+    stage.types(&format!("{END_ONE} >/dev/null 2>&1 || true"))?.works(&[])?;
     fs::remove_file(&slow)?;
     // What was late has come to its end.
     stage.awaits("grep -c demo/ /proc/mounts || true", &["0"])?;
