@@ -7,6 +7,7 @@
 use std::env;
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -214,6 +215,23 @@ pub fn no_private() -> Option<String> {
     None
 }
 
+/// The folder of the namespaces of our own that this program runs in, if it does.
+///
+/// # Errors
+/// When the variable that names it comes from elsewhere: what is done in there
+/// would take a machine its sockets, its mounts and its containers.
+pub fn inside() -> Result<Option<PathBuf>> {
+    let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
+    // The first process of such namespaces was started with it, too.
+    let mark = [INSIDE.as_bytes(), b"=", folder.as_bytes()].concat();
+    let first = fs::read("/proc/1/environ").unwrap_or_default();
+    ensure!(
+        first.split(|it| *it == 0).any(|it| it == mark),
+        "{INSIDE} is set, and these are no namespaces of ours: unset {INSIDE}"
+    );
+    Ok(Some(folder.into()))
+}
+
 /// Runs this very program again, beside a dockerd of its own.
 ///
 /// # Errors
@@ -272,12 +290,7 @@ impl Private {
     /// # Errors
     /// With the end of its log, when it does not answer in time.
     pub fn start() -> Result<Option<Self>> {
-        let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
-        // What follows would take the machine's own daemons their sockets.
-        ensure!(
-            std::process::id() == 1,
-            "{INSIDE} is set, and this is no namespace of ours: unset {INSIDE}"
-        );
+        let Some(folder) = inside()? else { return Ok(None) };
         // A copy of what other checkers have mounted would keep it in use.
         mounts::drop_others(Path::new(&folder));
         // Sockets of the machine's own daemons are not there any more.

@@ -3,7 +3,6 @@
 //! Podman has no daemon: each command is a process, which reads where images,
 //! containers and plugins are. Here all of that is in a folder of the run.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::engine::{self, INSIDE, on_path, play};
+use crate::engine::{self, on_path, play};
 use crate::mounts;
 use crate::plugin::poll;
 use crate::run::PLUGINS;
@@ -123,8 +122,7 @@ impl Podman {
     /// # Errors
     /// When a mount is refused, or the image cannot be made.
     pub fn start() -> Result<Option<Self>> {
-        let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
-        let folder = PathBuf::from(folder);
+        let Some(folder) = engine::inside()? else { return Ok(None) };
         mounts::drop_others(&folder);
         engine::must("mount -t tmpfs tmpfs /run")?;
         // Podman writes what short names of images stand for.
