@@ -30,12 +30,15 @@ fn a_cdpath_leads_no_script_into_another_checkout() {
     }
     let bin = folder.path().join("bin");
     fs::create_dir(&bin).unwrap();
-    // Written by another process: see `misbehaving.rs`.
-    let cargo =
+    // Written by another process: see `misbehaving.rs`. The machine's own npm
+    // would fetch into HOME and the checkout.
+    let failing =
         "printf '#!/bin/sh\\npwd -P\\nexit 1\\n' >\"$1\"; chmod 755 \"$1\"";
-    let mut write = Command::new("sh");
-    write.args(["-c", cargo, "sh"]).arg(bin.join("cargo"));
-    assert!(write.status().unwrap().success());
+    for program in ["cargo", "npm"] {
+        let mut write = Command::new("sh");
+        write.args(["-c", failing, "sh"]).arg(bin.join(program));
+        assert!(write.status().unwrap().success());
+    }
     for (script, words) in SCRIPTS {
         let said = |cdpath: Option<&str>| {
             let mut command = Command::new("sh");

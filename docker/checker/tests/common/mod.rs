@@ -7,10 +7,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 use std::thread;
 
 use checker::checks::{self, Plan};
+use checker::cleanup;
 use checker::lab::Lab;
 use checker::plugin::Program;
 use checker::starters::Sources;
@@ -147,6 +148,10 @@ pub fn failures(program: &Path, plan: Plan) -> Vec<Failed> {
 /// The same, and what was not tried.
 #[track_caller]
 pub fn outcome(program: &Path, plan: Plan) -> Outcome {
+    // A signal that `make test &` has ignored is ignored by plugins, too, unless
+    // it is handled here.
+    static SIGNALS: Once = Once::new();
+    SIGNALS.call_once(|| cleanup::on_signals().unwrap());
     let plan = Plan { seed: Some(SEED), ..plan };
     let lab = Lab::new(Program::new(program).unwrap());
     let mut failed = Vec::new();
