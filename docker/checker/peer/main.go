@@ -236,12 +236,15 @@ func openVolumes(root string) (*volumes, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
 	for _, folder := range ours {
 		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
 			return nil, err
 		}
 	}
-	lock, err := os.Create(filepath.Join(root, ".lock"))
+	lock, err := os.Open(root)
 	if err != nil {
 		return nil, err
 	}

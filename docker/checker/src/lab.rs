@@ -176,12 +176,17 @@ impl Lab {
         Ok(desk)
     }
 
-    /// A second process of the same program beside the one on `desk`.
+    /// A second process of the same program, on the socket of the one on `desk`.
+    /// It has its ROOT in `place`.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn_beside(&mut self, desk: &Desk) -> Result<Plugin, Fault> {
-        self.spawn_rival(desk, &desk.socket())
+    pub fn spawn_beside(
+        &mut self,
+        desk: &Desk,
+        place: &Place,
+    ) -> Result<Plugin, Fault> {
+        self.spawn_second(place, &desk.socket())
     }
 
     /// The same on another socket: what they share is ROOT.
@@ -193,7 +198,15 @@ impl Lab {
         desk: &Desk,
         socket: &Path,
     ) -> Result<Plugin, Fault> {
-        let second = Plugin::spawn_on(&self.program, &desk.place, socket)?;
+        self.spawn_second(&desk.place, socket)
+    }
+
+    fn spawn_second(
+        &mut self,
+        place: &Place,
+        socket: &Path,
+    ) -> Result<Plugin, Fault> {
+        let second = Plugin::spawn_on(&self.program, place, socket)?;
         self.log = second.log();
         Ok(second)
     }

@@ -129,7 +129,7 @@ fn free(root: &Path) -> bool {
     }
     let path = root.display();
     // A plugin of step 6 or later holds this for as long as it lives.
-    let Ok(lock) = fs::File::open(root.join(".lock")) else { return false };
+    let Ok(lock) = fs::File::open(&root) else { return false };
     if lock.try_lock().is_err() {
         println!("{path}: its plugin runs, so its mounts stay");
         return false;

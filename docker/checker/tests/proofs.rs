@@ -28,6 +28,7 @@ struct Wrong {
 
 const VOLUMES: &str = "src/volumes.rs";
 const STORE: &str = "src/store.rs";
+const ROOT: &str = "src/root.rs";
 
 static WRONG: &[Wrong] = &[
     Wrong {
@@ -92,6 +93,56 @@ static WRONG: &[Wrong] = &[
             VOLUMES,
             "rename(&making, &folder)?;\n        sync(&self.root)",
             "rename(&making, &folder)",
+        )],
+    },
+    Wrong {
+        package: "proof-lock-file",
+        proof: ("full-disk", "ROOT is mounted read-only for a while"),
+        what: "it holds a file in ROOT that it may write to",
+        changes: &[(
+            ROOT,
+            "let lock = File::open(root)",
+            "let lock = File::create(root.join(\".lock\"))",
+        )],
+    },
+    Wrong {
+        package: "proof-lock-fifo",
+        proof: ("hostile-names", "what is in ROOT and is no volume"),
+        what: "it opens whatever has the name of its lock",
+        changes: &[(
+            ROOT,
+            "let lock = File::open(root)",
+            "let lock = File::create(root.join(\".lock\"))",
+        )],
+    },
+    Wrong {
+        package: "proof-no-patience",
+        proof: ("lock", "a second plugin waits for ROOT, and gets it"),
+        what: "it gives up at once",
+        changes: &[(
+            ROOT,
+            "const PATIENCE: Duration = Duration::from_secs(5);",
+            "const PATIENCE: Duration = Duration::ZERO;",
+        )],
+    },
+    Wrong {
+        package: "proof-waits-for-ever",
+        proof: ("lock", "a second plugin waits for ROOT, and then ends"),
+        what: "it waits for as long as it takes",
+        changes: &[(
+            ROOT,
+            "if since.elapsed() > PATIENCE {",
+            "if since.elapsed() > 10 * PATIENCE {",
+        )],
+    },
+    Wrong {
+        package: "proof-covered",
+        proof: ("lock", "a disk is mounted over ROOT"),
+        what: "it works in whatever folder has the path of ROOT",
+        changes: &[(
+            ROOT,
+            "if now.is_ok_and(is_same) {",
+            "if now.is_ok_and(|now| is_same(now) || true) {",
         )],
     },
 ];

@@ -268,9 +268,11 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
 }
 
 /// Given whole, and named as such: no lesson needs a line of them.
-const UNREAD: [(u32, &str); 9] = [
+const UNREAD: &[(u32, &str)] = &[
+    (4, "src/root.rs"),
     (5, "src/clock.rs"),
     (6, "src/remove.rs"),
+    (6, "src/root.rs"),
     (7, "src/arguments.rs"),
     (7, "src/listener.rs"),
     (8, "src/mounts.rs"),

@@ -4,6 +4,7 @@
 //! directory into the container. Start reading at `volumes.rs`.
 
 mod protocol;
+mod root;
 mod server;
 mod volumes;
 

@@ -12,9 +12,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{self, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::protocol::{Failure, Options, Volume};
+use crate::root;
 
 /// All volumes that Docker has created and not yet removed.
 pub struct Volumes {
@@ -25,11 +26,7 @@ pub struct Volumes {
 impl Volumes {
     /// Volumes whose directories are in `root`, which is made if missing.
     pub fn new(root: &Path) -> Result<Self> {
-        // Docker looks a mountpoint up from another directory than ours.
-        let root = path::absolute(root)?;
-        fs::create_dir_all(&root)
-            .with_context(|| format!("making {}", root.display()))?;
-        Ok(Self { root, by_name: BTreeMap::new() })
+        Ok(Self { root: root::open(root)?, by_name: BTreeMap::new() })
     }
 
     /// Makes a volume's directory, and remembers the volume.

@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use log::info;
 
 use crate::clock::rfc3339;
 use crate::options::Settings;
 use crate::protocol::{Failure, Options, Volume};
+use crate::root;
 
 /// All volumes that Docker has created and not yet removed.
 pub struct Volumes {
@@ -32,11 +33,7 @@ struct Known {
 impl Volumes {
     /// Volumes whose directories are in `root`, which is made if missing.
     pub fn new(root: &Path) -> Result<Self> {
-        // Docker looks a mountpoint up from another directory than ours.
-        let root = path::absolute(root)?;
-        fs::create_dir_all(&root)
-            .with_context(|| format!("making {}", root.display()))?;
-        Ok(Self { root, by_name: BTreeMap::new() })
+        Ok(Self { root: root::open(root)?, by_name: BTreeMap::new() })
     }
 
     /// Makes a volume's directory, and remembers the volume.
@@ -139,7 +136,7 @@ impl Volumes {
         // TODO(5.1): hold names to `NAME_RULE`. What stands here only keeps them
         // in ROOT.
         let mut parts = Path::new(name).components();
-        let one = matches!(parts.next(), Some(path::Component::Normal(_)));
+        let one = matches!(parts.next(), Some(std::path::Component::Normal(_)));
         let plain = one
             && parts.next().is_none()
             && !name.contains(['/', '\0'])

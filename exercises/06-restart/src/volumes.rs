@@ -12,7 +12,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -22,6 +22,7 @@ use crate::clock::rfc3339;
 use crate::options::Settings;
 use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
+use crate::root;
 use crate::store::{self, names, rename, sync, write};
 
 /// All volumes that Docker has created and not yet removed.
@@ -29,8 +30,8 @@ use crate::store::{self, names, rename, sync, write};
 /// Their folders are all there is: what is not in memory is not lost with it.
 pub struct Volumes {
     root: PathBuf,
-    /// For as long as we live, no other plugin gets this ROOT.
-    _lock: File,
+    /// ROOT, as it was at the start. No other plugin gets it while we live.
+    lock: File,
 }
 
 /// In a volume's folder: what containers see.
@@ -39,7 +40,7 @@ const FILES: &str = "files";
 const STATE: &str = "volume.json";
 
 /// In ROOT: volumes in the making. Half of one is none.
-const NEW: &str = ".new";
+pub const NEW: &str = ".new";
 /// In ROOT: volumes that are removed, while their files go.
 const REMOVED: &str = ".removed";
 /// In ROOT: volumes that are removed, and whose files stay.
@@ -73,20 +74,13 @@ impl Volumes {
     /// The volumes in `root`, which is made if missing. What a crash has left
     /// half made or half removed goes.
     pub fn new(root: &Path) -> Result<Self> {
-        // Docker looks a mountpoint up from another directory than ours.
-        let root = path::absolute(root)?;
+        let (root, lock) = root::open(root)?;
         for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder)
                 .and_then(|()| store::folder(&folder))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
-        let path = root.join(".lock");
-        let lock = File::create(&path)
-            .with_context(|| format!("opening {}", path.display()))?;
-        lock.try_lock().with_context(|| {
-            format!("another plugin has {}: stop it first", root.display())
-        })?;
         for half in [NEW, REMOVED].map(|it| root.join(it)) {
             for name in names(&half)? {
                 let path = half.join(name);
@@ -97,8 +91,24 @@ impl Volumes {
                 }
             }
         }
-        info!("{} volumes in {}", names(&root)?.len(), root.display());
-        Ok(Self { root, _lock: lock })
+        let volumes = Self { root, lock };
+        volumes.count()?;
+        Ok(volumes)
+    }
+
+    /// Logs how many volumes there are, and what is no volume but in the place of
+    /// one.
+    fn count(&self) -> io::Result<()> {
+        let folders = names(&self.root)?;
+        let folders = folders.iter().filter_map(|name| self.folder(name));
+        let (ours, others): (Vec<_>, Vec<_>) =
+            folders.partition(|it| is_volume(it).unwrap_or(true));
+        for other in others {
+            let path = other.display();
+            warn!("{path} stays, and is no volume: it has no {STATE}");
+        }
+        info!("{} volumes in {}", ours.len(), self.root.display());
+        Ok(())
     }
 
     /// Makes a volume that from here on outlives every crash.
@@ -120,6 +130,11 @@ impl Volumes {
                 Some(what) => Err(Failure::OtherOptions(name, what)),
                 None => Ok(()),
             };
+        }
+        if fs::symlink_metadata(&folder).is_ok() {
+            let words = format!("it is there without a {STATE}: move it away");
+            let err = io::Error::new(ErrorKind::AlreadyExists, words);
+            return Err(Failure::system("making", &folder)(err));
         }
 
         // TODO(6.2): fill the folder that `making` has for it, where no call looks.
@@ -143,12 +158,16 @@ impl Volumes {
         })
     }
 
-    /// All volumes, by name. This reads names only, and no volume's file.
+    /// All volumes, by name. This looks for each volume's file, and reads none.
     pub fn list(&self) -> Result<Vec<Listed>, Failure> {
+        root::is_same(&self.root, &self.lock)?;
         let names = names(&self.root)
             .map_err(Failure::system("reading", &self.root))?;
         // Where ROOT is a disk of its own, it has a `lost+found`.
-        let names = names.into_iter().filter(|it| self.folder(it).is_some());
+        let names = names.into_iter().filter(|name| {
+            let folder = self.folder(name);
+            folder.is_some_and(|it| is_volume(&it).unwrap_or(true))
+        });
         let listed =
             |name: String| Listed { mountpoint: self.files(&name), name };
         Ok(names.map(listed).collect())
@@ -195,15 +214,17 @@ impl Volumes {
     /// One that cannot be read is set aside: nobody else's has to wait for it.
     fn known(&self, name: &str) -> Result<Option<Known>, Failure> {
         let Some(folder) = self.folder(name) else { return Ok(None) };
+        root::is_same(&self.root, &self.lock)?;
+        let is_volume = is_volume(&folder);
+        if !is_volume.map_err(Failure::system("looking at", &folder))? {
+            return Ok(None);
+        }
         let err = match Known::read(&folder) {
             Ok(known) => return Ok(Some(known)),
-            Err(_) if fs::symlink_metadata(&folder).is_err() => {
-                return Ok(None);
-            }
             Err(err) => err,
         };
 
-        if err.raw_os_error().is_some() && err.kind() != ErrorKind::NotFound {
+        if err.raw_os_error().is_some() {
             // The next call may have more luck with it.
             return Err(Failure::system("reading", &folder)(err));
         }
@@ -252,6 +273,19 @@ impl Volumes {
         };
 
         plain.then(|| self.root.join(name))
+    }
+}
+
+/// Whether this is the folder of a volume. One rename brings it whole, and one
+/// takes it away: a folder without that file is somebody else's.
+fn is_volume(folder: &Path) -> io::Result<bool> {
+    let has_file = |is_folder| match is_folder {
+        true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
+        false => Ok(false),
+    };
+    match store::is_folder(folder).and_then(has_file) {
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
+        found => found,
     }
 }
 
@@ -317,8 +351,8 @@ mod tests {
     #[test]
     fn names_keep_to_the_rule() {
         let root = PathBuf::from("/root");
-        let _lock = File::open("/dev/null").unwrap();
-        let volumes = Volumes { root, _lock };
+        let lock = File::open("/dev/null").unwrap();
+        let volumes = Volumes { root, lock };
         let long = "n".repeat(LONGEST_NAME);
         for name in ["ab", "a.b", "A_9-", "0..", &long] {
             let expected = Path::new("/root").join(name);

@@ -18,6 +18,7 @@ mod names;
 mod options;
 mod protocol;
 mod remove;
+mod root;
 mod server;
 mod slots;
 mod stop;

@@ -20,6 +20,7 @@ use crate::options::{Kind, Settings};
 use crate::programs;
 use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
+use crate::root;
 use crate::store::{self, names, rename, sync, write};
 
 /// All volumes that Docker has created and not yet removed.
@@ -27,8 +28,8 @@ use crate::store::{self, names, rename, sync, write};
 /// Their folders are all there is: what is not in memory is not lost with it.
 pub struct Volumes {
     root: PathBuf,
-    /// For as long as we live, no other plugin gets this ROOT.
-    _lock: File,
+    /// ROOT, as it was at the start. No other plugin gets it while we live.
+    lock: File,
 }
 
 /// In a volume's folder: what containers see.
@@ -37,7 +38,7 @@ pub const FILES: &str = "fs/files";
 const STATE: &str = "volume.json";
 
 /// In ROOT: volumes in the making. Half of one is none.
-const NEW: &str = ".new";
+pub const NEW: &str = ".new";
 /// In ROOT: volumes that are removed, while their files go.
 const REMOVED: &str = ".removed";
 /// In ROOT: volumes that are removed, and whose files stay.
@@ -74,23 +75,13 @@ impl Volumes {
     /// The volumes in `root`, which is made if missing. What a crash has left
     /// half made or half removed goes.
     pub fn new(root: &Path, patience: Duration) -> Result<Self> {
-        fs::create_dir_all(root)
-            .with_context(|| format!("making {}", root.display()))?;
-        // Docker looks a mountpoint up from another directory than ours, and
-        // the kernel knows mounts by paths without links.
-        let root = root.canonicalize()?;
+        let (root, lock) = root::open(root)?;
         for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder)
                 .and_then(|()| store::folder(&folder))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
-        let path = root.join(".lock");
-        let lock = File::create(&path)
-            .with_context(|| format!("opening {}", path.display()))?;
-        lock.try_lock().with_context(|| {
-            format!("another plugin has {}: stop it first", root.display())
-        })?;
         programs::start_with(&lock, patience)?;
         mounts::warn_if_hidden(&root);
         filesystem::recover(&root).context("reading what is mounted")?;
@@ -104,8 +95,24 @@ impl Volumes {
                 }
             }
         }
-        info!("{} volumes in {}", names(&root)?.len(), root.display());
-        Ok(Self { root, _lock: lock })
+        let volumes = Self { root, lock };
+        volumes.count()?;
+        Ok(volumes)
+    }
+
+    /// Logs how many volumes there are, and what is no volume but in the place of
+    /// one.
+    fn count(&self) -> io::Result<()> {
+        let folders = names(&self.root)?;
+        let folders = folders.iter().filter_map(|name| self.folder(name));
+        let (ours, others): (Vec<_>, Vec<_>) =
+            folders.partition(|it| is_volume(it).unwrap_or(true));
+        for other in others {
+            let path = other.display();
+            warn!("{path} stays, and is no volume: it has no {STATE}");
+        }
+        info!("{} volumes in {}", ours.len(), self.root.display());
+        Ok(())
     }
 
     /// Makes a volume that from here on outlives every crash.
@@ -127,6 +134,11 @@ impl Volumes {
                 Some(what) => Err(Failure::OtherOptions(name, what)),
                 None => Ok(()),
             };
+        }
+        if fs::symlink_metadata(&folder).is_ok() {
+            let words = format!("it is there without a {STATE}: move it away");
+            let err = io::Error::new(ErrorKind::AlreadyExists, words);
+            return Err(Failure::system("making", &folder)(err));
         }
 
         // No call looks there. A crash from here to the rename leaves what the
@@ -156,12 +168,16 @@ impl Volumes {
         })
     }
 
-    /// All volumes, by name. This reads names only, and no volume's file.
+    /// All volumes, by name. This looks for each volume's file, and reads none.
     pub fn list(&self) -> Result<Vec<Listed>, Failure> {
+        root::is_same(&self.root, &self.lock)?;
         let names = names(&self.root)
             .map_err(Failure::system("reading", &self.root))?;
         // Where ROOT is a disk of its own, it has a `lost+found`.
-        let names = names.into_iter().filter(|it| self.folder(it).is_some());
+        let names = names.into_iter().filter(|name| {
+            let folder = self.folder(name);
+            folder.is_some_and(|it| is_volume(&it).unwrap_or(true))
+        });
         let listed =
             |name: String| Listed { mountpoint: self.files(&name), name };
         Ok(names.map(listed).collect())
@@ -232,15 +248,17 @@ impl Volumes {
     /// One that cannot be read is set aside: nobody else's has to wait for it.
     fn known(&self, name: &str) -> Result<Option<Known>, Failure> {
         let Some(folder) = self.folder(name) else { return Ok(None) };
+        root::is_same(&self.root, &self.lock)?;
+        let is_volume = is_volume(&folder);
+        if !is_volume.map_err(Failure::system("looking at", &folder))? {
+            return Ok(None);
+        }
         let err = match Known::read(&folder) {
             Ok(known) => return Ok(Some(known)),
-            Err(_) if fs::symlink_metadata(&folder).is_err() => {
-                return Ok(None);
-            }
             Err(err) => err,
         };
 
-        if err.raw_os_error().is_some() && err.kind() != ErrorKind::NotFound {
+        if err.raw_os_error().is_some() {
             // The next call may have more luck with it.
             return Err(Failure::system("reading", &folder)(err));
         }
@@ -320,6 +338,19 @@ fn same_files(kept: &Path, settings: &Settings) -> Result<(), Failure> {
     Err(Failure::OtherFiles(kept.to_owned(), kind))
 }
 
+/// Whether this is the folder of a volume. One rename brings it whole, and one
+/// takes it away: a folder without that file is somebody else's.
+fn is_volume(folder: &Path) -> io::Result<bool> {
+    let has_file = |is_folder| match is_folder {
+        true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
+        false => Ok(false),
+    };
+    match store::is_folder(folder).and_then(has_file) {
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
+        found => found,
+    }
+}
+
 /// Makes of a folder what a volume has.
 fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     if settings.kind == Kind::Dir {
@@ -397,8 +428,8 @@ mod tests {
     #[test]
     fn names_keep_to_the_rule() {
         let root = PathBuf::from("/root");
-        let _lock = File::open("/dev/null").unwrap();
-        let volumes = Volumes { root, _lock };
+        let lock = File::open("/dev/null").unwrap();
+        let volumes = Volumes { root, lock };
         let long = "n".repeat(LONGEST_NAME);
         for name in ["ab", "a.b", "A_9-", "0..", &long] {
             let expected = Path::new("/root").join(name);

@@ -6,6 +6,7 @@
 mod clock;
 mod options;
 mod protocol;
+mod root;
 mod server;
 mod volumes;
 

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use log::info;
 
 use crate::clock::rfc3339;
 use crate::options::Settings;
 use crate::protocol::{Failure, Options, Volume};
+use crate::root;
 
 /// All volumes that Docker has created and not yet removed.
 pub struct Volumes {
@@ -30,11 +31,7 @@ struct Known {
 impl Volumes {
     /// Volumes whose directories are in `root`, which is made if missing.
     pub fn new(root: &Path) -> Result<Self> {
-        // Docker looks a mountpoint up from another directory than ours.
-        let root = path::absolute(root)?;
-        fs::create_dir_all(&root)
-            .with_context(|| format!("making {}", root.display()))?;
-        Ok(Self { root, by_name: BTreeMap::new() })
+        Ok(Self { root: root::open(root)?, by_name: BTreeMap::new() })
     }
 
     /// Makes a volume's directory, and remembers the volume.

@@ -7,6 +7,7 @@ mod clock;
 mod options;
 mod protocol;
 mod remove;
+mod root;
 mod server;
 mod store;
 mod volumes;

@@ -10,6 +10,7 @@ mod names;
 mod options;
 mod protocol;
 mod remove;
+mod root;
 mod server;
 mod slots;
 mod stop;

@@ -13,6 +13,7 @@ mod options;
 mod programs;
 mod protocol;
 mod remove;
+mod root;
 mod server;
 mod size;
 mod slots;

@@ -180,7 +180,8 @@ fn live_socket(lab: &mut Lab) -> Outcome {
     let first = lab.start()?;
     let sent = "PROGRAM SOCKET, and once more while the first one answers";
     let expected = "the second one ends with an error that says who is there";
-    let mut second = lab.spawn_beside(&first)?;
+    let place = Place::new()?;
+    let mut second = lab.spawn_beside(&first, &place)?;
     match second.ends_within(PATIENCE) {
         Some(status) if status.success() => {
             return Err(wrong(sent, expected, format!("it ended ({status})")));

@@ -1,6 +1,7 @@
 //! Step 4: a directory for each volume.
 
-use std::fs::{self, File};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -8,8 +9,9 @@ use serde_json::{Value, json};
 use super::Check;
 use super::step_02::{about, activated, create_call};
 use super::step_03::{create, found};
-use crate::daemon::Call;
-use crate::lab::{Desk, Exchange, Fault, Lab, Outcome};
+use crate::daemon::{Call, PATIENCE};
+use crate::lab::{Desk, Exchange, Fault, Lab, Outcome, wrong};
+use crate::plugin::{Place, poll};
 use crate::root::Mountpoint;
 
 pub const CHECKS: &[Check] = &[
@@ -128,6 +130,28 @@ pub const CHECKS: &[Check] = &[
         place: "`directory`",
         source: "vol-errors-names 1-7; 28.5/vol-errors-names 15",
         run: names,
+    },
+    Check {
+        id: "4.private-root",
+        step: 4,
+        name: "no other user of the host reaches a volume's files",
+        why: "a container's root can leave a setuid program in a volume: \
+              whoever starts it on the host is root there",
+        file: "src/root.rs",
+        place: "`open`",
+        source: "path_resolution(7); Docker's own /var/lib/docker is 0710",
+        run: private_root,
+    },
+    Check {
+        id: "4.not-its-root",
+        step: 4,
+        name: "a ROOT with somebody else's files keeps its mode",
+        why: "ROOT may be /tmp, given by mistake: a plugin that closes it takes \
+              it from everybody",
+        file: "src/root.rs",
+        place: "`close`",
+        source: "our rule: a plugin closes only what is its own",
+        run: not_its_root,
     },
 ];
 
@@ -354,6 +378,92 @@ fn names(lab: &mut Lab) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The mode of a folder, as `chmod` takes it.
+fn mode_of(folder: &Path) -> anyhow::Result<u32> {
+    Ok(fs::symlink_metadata(folder)?.permissions().mode() & 0o7777)
+}
+
+/// Between ROOT and a volume's files is a folder that other users cannot enter.
+pub(super) fn is_private(
+    desk: &Desk,
+    exchange: &Exchange,
+    volume: &Value,
+) -> Outcome {
+    let within = match path_in(exchange, volume)?.within() {
+        Ok(within) => within,
+        // There are other checks for a path that leads elsewhere, or nowhere.
+        Err(Fault::Wrong(_)) => return Ok(()),
+        Err(trouble) => return Err(trouble),
+    };
+    // The directory itself has the mode that its containers give it.
+    for folder in within.ancestors().skip(1) {
+        if mode_of(&desk.volumes().join(folder))? & 0o011 == 0 {
+            return Ok(());
+        }
+    }
+    let mode = mode_of(&desk.volumes())?;
+    Err(wrong(
+        "PROGRAM SOCKET ROOT, a Create, and ls -ld ROOT",
+        "mode 0700: no other user may enter",
+        format!("mode 0{mode:o}"),
+    ))
+}
+
+fn private_root(lab: &mut Lab) -> Outcome {
+    // One that is missing, and one that is there as mkdir makes it.
+    for is_there in [false, true] {
+        let place = Place::new()?;
+        if is_there {
+            fs::create_dir(place.volumes())?;
+            let open = Permissions::from_mode(0o755);
+            fs::set_permissions(place.volumes(), open)?;
+        }
+        let program = lab.program().clone();
+        let mut desk = lab.spawn(&program, place)?;
+        desk.await_listening("PROGRAM SOCKET ROOT, where ROOT is empty")?;
+        let name = lab.name();
+        create(&mut desk, &name)?;
+        let (exchange, volume) = found(&mut desk, &name)?;
+        is_private(&desk, &exchange, &volume)?;
+    }
+    Ok(())
+}
+
+fn not_its_root(lab: &mut Lab) -> Outcome {
+    let place = Place::new()?;
+    let root = place.volumes();
+    fs::create_dir(&root)?;
+    fs::write(root.join("somebodys-file"), "")?;
+    fs::set_permissions(&root, Permissions::from_mode(0o1777))?;
+    let program = lab.program().clone();
+    let mut desk = lab.spawn(&program, place)?;
+    let sent = "PROGRAM SOCKET ROOT, where ROOT is a folder like /tmp";
+    // It may refuse, or listen and keep its volumes private in another way.
+    let listens = desk.await_listening(sent).is_ok();
+    let mode = mode_of(&root)?;
+    if mode != 0o1777 {
+        let expected = "the folder keeps its mode, 01777";
+        return Err(wrong(sent, expected, format!("mode 0{mode:o}")));
+    }
+    if listens {
+        let name = lab.name();
+        create(&mut desk, &name)?;
+        let (exchange, volume) = found(&mut desk, &name)?;
+        return is_private(&desk, &exchange, &volume);
+    }
+    let says_why = || {
+        let log = lab.log().last_lines(20);
+        log.iter().any(|it| it.contains("…/volumes")).then_some(())
+    };
+    match poll(PATIENCE, says_why) {
+        Some(()) => Ok(()),
+        None => {
+            let expected = "it ends, and its log names the folder";
+            Err(wrong(sent, expected, "it ends without that"))
+        }
+    }
 }
 
 /// What is in a folder, except for the plugin's own two places.

@@ -1,15 +1,16 @@
 //! Step 6: volumes that outlive a crash.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::step_02::{about, activated, create_call, not_found};
 use super::step_03::{found, names, remove_it};
-use super::step_04::path_in;
+use super::step_04::{is_private, path_in};
 use super::step_05::{DONE, create_with, holds, kept, refused};
 use super::{Check, strace};
 use crate::daemon::{Call, Daemon, PATIENCE, field, read_reply};
@@ -141,12 +142,45 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.alone",
         step: 6,
-        name: "a second plugin with the same ROOT refuses to start",
+        name: "a second plugin with the same ROOT does not serve",
         why: "each would tidy up what the other one is making",
         file: "src/volumes.rs",
         place: "`new`",
         source: "our rule: one plugin a ROOT",
         run: alone,
+    },
+    Check {
+        id: "6.private-again",
+        step: 6,
+        name: "a ROOT of its own that is open to others is closed at the start",
+        why: "older plugins made it as mkdir does: a setuid program in a volume \
+              is within reach of all users of the host",
+        file: "src/root.rs",
+        place: "`close`",
+        source: "path_resolution(7); our rule: what is in .new is ours",
+        run: private_again,
+    },
+    Check {
+        id: "6.other-root",
+        step: 6,
+        name: "another folder in ROOT's place gets no volume",
+        why: "a disk that is mounted over ROOT hides the volumes, and the lock: \
+              what is made there belongs to a second plugin",
+        file: "src/volumes.rs",
+        place: "`known`",
+        source: "our rule: one plugin a ROOT",
+        run: other_root,
+    },
+    Check {
+        id: "6.strangers",
+        step: 6,
+        name: "what is in ROOT and is no volume stays as it is",
+        why: "an administrator's folder is nobody's to move, to hand out or to \
+              remove",
+        file: "src/volumes.rs",
+        place: "`known`",
+        source: "our rule: a volume has its file from its first moment on",
+        run: strangers,
     },
 ];
 
@@ -543,24 +577,93 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
 fn alone(lab: &mut Lab) -> Outcome {
     let first = lab.start()?;
     let sent = "PROGRAM SOCKET ROOT, and beside it PROGRAM OTHER-SOCKET ROOT";
-    let expected = "the second one ends with an error that says why";
+    let expected = "the second one waits, or ends with an error that says why";
     let socket = first.folder().join("run/other.sock");
     let mut second = lab.spawn_rival(&first, &socket)?;
     let mut docker = Daemon::new(&socket, lab.engine);
-    let ended = poll(PATIENCE, || match second.ended() {
+    // It may wait for the end of the first one for longer than this.
+    let ended = poll(PATIENCE / 2, || match second.ended() {
         Some(status) => Some(Some(status)),
         // It would serve Docker, too.
         None => docker.call(&Call::bare("Plugin.Activate")).ok().map(|_| None),
     });
-    match ended.flatten() {
-        Some(status) if !status.success() => first.still_answers(sent),
-        Some(status) => {
+    match ended {
+        None => first.still_answers(sent),
+        Some(Some(status)) if !status.success() => first.still_answers(sent),
+        Some(Some(status)) => {
             Err(wrong(sent, expected, format!("it ended ({status})")))
         }
-        None => {
+        Some(None) => {
             // How often it was asked before it answered depends on the machine.
             lab.forget_log();
             Err(wrong(sent, expected, "the second one runs on"))
         }
     }
+}
+
+fn private_again(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let volume = Volume::create(lab, &mut desk)?;
+    let place = desk.kill();
+    place.root().open()?.set_mode(0o755)?;
+    let what = "kill -9, chmod 755 ROOT";
+    let mut desk = lab.start_again(place, what)?;
+    volume.is_as_before(&mut desk)?;
+    let (exchange, said) = found(&mut desk, &volume.name)?;
+    is_private(&desk, &exchange, &said)
+}
+
+fn other_root(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let volume = Volume::create(lab, &mut desk)?;
+    let root = desk.volumes();
+    let aside = root.with_extension("aside");
+    // As a mount over ROOT does.
+    fs::rename(&root, &aside)?;
+    fs::create_dir(&root)?;
+    desk.say_before("another folder in ROOT's place");
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, unusual());
+    let expected = "an \"Err\", and nothing in that folder";
+    exchange.failure(expected)?;
+    if !desk.root().open()?.names()?.is_empty() {
+        return Err(exchange.wrong(expected));
+    }
+    let exchange = desk.call(&about("VolumeDriver.Remove", &volume.name));
+    exchange.failure("an \"Err\": the volume is not in that folder")?;
+    fs::remove_dir(&root)?;
+    fs::rename(&aside, &root)?;
+    desk.say_before("ROOT in its place again");
+    volume.is_as_before(&mut desk)
+}
+
+fn strangers(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let volume = Volume::create(lab, &mut desk)?;
+    let (folder, file) = (lab.name(), lab.name());
+    let root = desk.root().open()?;
+    root.make(&folder)?;
+    root.make(Path::new(&folder).join("files"))?;
+    let inside = Path::new(&folder).join("files/somebodys");
+    root.write(&inside, &folder)?;
+    root.write(&file, &file)?;
+    for (name, path) in [(&folder, &*inside), (&file, Path::new(&file))] {
+        desk.say_before("something in ROOT that is no volume");
+        not_found(&mut desk, name)?;
+        let exchange = create_with(&mut desk, name, unusual());
+        refused(&exchange, &[name])?;
+        for method in ["VolumeDriver.Mount", "VolumeDriver.Remove"] {
+            let exchange = desk.call(&about(method, name));
+            exchange.failure("an \"Err\": there is no such volume")?;
+            if root.read(path).as_ref() != Some(name) {
+                return Err(exchange.wrong("it is where it was"));
+            }
+        }
+    }
+    let (exchange, listed) = names(&mut desk)?;
+    if listed != [volume.name.as_str()] {
+        let expected = format!("{}, and nothing else", volume.name);
+        return Err(exchange.wrong(expected));
+    }
+    volume.is_as_before(&mut desk)
 }

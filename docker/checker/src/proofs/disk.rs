@@ -40,6 +40,7 @@ pub(super) const PROOFS: &[Proof] = &[
         starve(it, Disk::Tmpfs, Lack::Inodes)
     }),
     proof("ROOT becomes read-only after an error of the disk", EXT4, read_only),
+    proof("ROOT is mounted read-only for a while", EXT4, remounted),
     proof("the log's disk is full", &[Need::Linux], |it| {
         without_log(it, "exec \"$0\" \"$@\" 2>/dev/full")
     }),
@@ -172,14 +173,46 @@ fn read_only(subject: &Subject) -> Result<String, Fault> {
         .context("asking ext4 for an error")?;
     let refused = refuses(&mut session, &place, &mut allowed, READ_ONLY)?;
     drop(session);
-    starts_not(subject, &place)?;
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    refuses(&mut session, &place, &mut allowed, READ_ONLY)?;
+    drop(session);
 
     mounts::clear(&root);
     Disk::Ext4.mount(&place)?;
     let mut session = Session::start(&subject.program, &place)?;
     subject.remember(session.log());
     works_again(&mut session, &mut allowed)?;
-    Ok(format!("{refused} calls and a start refused, then it works again"))
+    Ok(format!(
+        "{refused} calls refused, as many after a new start, then it works \
+         again"
+    ))
+}
+
+/// An administrator does so before a check of the disk. The kernel refuses it
+/// while a program has a file that it may write to.
+fn remounted(subject: &Subject) -> Result<String, Fault> {
+    let place = Place::new()?;
+    let root = place.volumes();
+    Disk::Ext4.mount(&place)?;
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    let mut allowed = prepare(&mut session)?;
+    let remount = |how: &str| -> Outcome {
+        let how = format!("remount,{how}");
+        match tool(&[&"mount", &"-o", &how, &root]) {
+            Ok(_) => Ok(()),
+            Err(err) => {
+                let sent = format!("mount -o {how} ROOT, while it runs");
+                Err(wrong(sent, "it can be done", format!("{err:#}")))
+            }
+        }
+    };
+    remount("ro")?;
+    let refused = refuses(&mut session, &place, &mut allowed, READ_ONLY)?;
+    remount("rw")?;
+    works_again(&mut session, &mut allowed)?;
+    Ok(format!("{refused} calls refused, then it works again"))
 }
 
 /// Three volumes, of which the last would keep its files.
@@ -257,25 +290,6 @@ fn works_again(session: &mut Session, allowed: &mut Allowed) -> Outcome {
         }
     }
     session.compare(allowed)
-}
-
-/// A plugin that can write nothing says so, and why, and ends.
-fn starts_not(subject: &Subject, place: &Place) -> Outcome {
-    let sent = "started while ROOT is read-only";
-    let expected = "it ends, and its log has a path in ROOT and why";
-    let mut plugin = crate::plugin::Plugin::spawn(&subject.program, place)?;
-    let Some(status) = plugin.ends_within(crate::daemon::PATIENCE) else {
-        return Err(wrong(sent, expected, "it runs"));
-    };
-    let log = plugin.log();
-    // What it has printed may still be on its way.
-    plugin.kill();
-    let text = log.last_lines(20).join(" | ");
-    let named = text.contains("…/volumes") && text.contains(READ_ONLY);
-    match !status.success() && named {
-        true => Ok(()),
-        false => Err(wrong(sent, expected, format!("{status}: {text}"))),
-    }
 }
 
 /// What the plugin prints gets lost, and nothing else does.

@@ -7,6 +7,7 @@ mod clients;
 mod disk;
 mod dockerd;
 mod kill;
+mod lock;
 mod names;
 mod power;
 mod storm;
@@ -57,6 +58,7 @@ pub const PROOFS: &[&[Proof]] = &[
     disk::PROOFS,
     names::PROOFS,
     clients::PROOFS,
+    lock::PROOFS,
     kill::PROOFS,
     dockerd::PROOFS,
 ];

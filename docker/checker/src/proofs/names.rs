@@ -1,8 +1,8 @@
 //! Names, ids, options and links that lead out of ROOT.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -460,10 +460,15 @@ fn used(session: &mut Session, around: &Around, kind: Pairs) -> Outcome {
 /// What a disk, an admin or an editor leaves in ROOT is not listed, and stays.
 fn no_volumes(subject: &Subject) -> Result<String, Fault> {
     let around = Around::new(DIR)?;
-    let names = ["lost+found", ".Trash-0", "notes~", "ü", "a b"];
+    // The last one could be a volume's name, and that of the second FIFO, too.
+    let names = ["lost+found", ".Trash-0", "notes~", "ü", "a b", "backup"];
+    let root = around.root();
     for name in names {
-        fs::create_dir_all(around.root().join(name).join("files"))?;
+        fs::create_dir_all(root.join(name).join("files"))?;
     }
+    fs::set_permissions(&root, Permissions::from_mode(0o700))?;
+    // Older plugins had a file of this name. Opening a FIFO may take for ever.
+    tool(&[&"mkfifo", &root.join(".lock"), &root.join("fifo")])?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     let seen = session.names()?;
@@ -474,9 +479,18 @@ fn no_volumes(subject: &Subject) -> Result<String, Fault> {
     for name in names {
         let call = remove(name);
         session.must_not(&call)?;
-        if !around.root().join(name).join("files").is_dir() {
+        if !root.join(name).join("files").is_dir() {
             return Err(wrong(call, "it stays", "it is gone"));
         }
     }
-    Ok(format!("{} folders", names.len()))
+    for name in ["backup", "fifo"] {
+        for call in calls(name, "id", DIR) {
+            session.must_not(&call)?;
+        }
+        if fs::symlink_metadata(root.join(name)).is_err() {
+            let sent = format!("calls about {name}");
+            return Err(wrong(sent, "it stays", "it is gone"));
+        }
+    }
+    Ok(format!("{} folders and 2 FIFOs", names.len()))
 }

@@ -1,0 +1,140 @@
+//! ROOT, the folder of all volumes, for this user and for one plugin alone. No
+//! lesson needs a line of it.
+
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{self, Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use log::{info, warn};
+
+use crate::protocol::Failure;
+use crate::volumes::NEW;
+
+/// How long a start waits for another plugin's end, or for that of the programs
+/// which a killed one has started.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes ROOT if it is missing, and returns its path, absolute and without
+/// links: Docker looks a mountpoint up from another directory than ours. No
+/// other plugin gets this ROOT until the file, and each copy of it, is closed.
+///
+/// Fails if other users may enter ROOT and a stranger's files are in it: it may
+/// be `/tmp`, given by mistake.
+pub fn open(root: &Path) -> Result<(PathBuf, File)> {
+    let root = path::absolute(root)?;
+    let path = root.display();
+    docker_can_read(&root)?;
+    if let Some(parent) = root.parent() {
+        fs::create_dir_all(parent)
+            .with_context(|| format!("making the folder of {path}"))?;
+    }
+    match DirBuilder::new().mode(0o700).create(&root) {
+        Err(err) if err.kind() != ErrorKind::AlreadyExists => {
+            return Err(err).with_context(|| format!("making {path}"));
+        }
+        _ => {}
+    }
+    let real = root
+        .canonicalize()
+        .with_context(|| format!("{path} is a link that leads nowhere"))?;
+    docker_can_read(&real)?;
+    ensure!(real.is_dir(), "{path} is no folder: give a folder of its own");
+    close(&real).with_context(|| format!("closing {path} to other users"))?;
+    let lock = lock(&real)?;
+    Ok((real, lock))
+}
+
+/// Locks ROOT itself, which needs nothing in it that can be written.
+fn lock(root: &Path) -> Result<File> {
+    let path = root.display();
+    let lock = File::open(root).with_context(|| format!("opening {path}"))?;
+    let since = Instant::now();
+    let mut is_said = false;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(err)) => {
+                let words = "a network's filesystem may not: give a folder of \
+                             a local disk";
+                return Err(err)
+                    .with_context(|| format!("locking {path} ({words})"));
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if since.elapsed() > PATIENCE {
+            bail!("another plugin has {path}: stop it first");
+        }
+        if !is_said && since.elapsed() > Duration::from_secs(1) {
+            info!(
+                "waiting for {path}: another plugin has it, or a program that \
+                 a killed plugin has started"
+            );
+            is_said = true;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Fails if ROOT is not the folder that we have locked: a disk may have been
+/// mounted over it, and another plugin may have that.
+pub fn is_same(root: &Path, lock: &File) -> Result<(), Failure> {
+    let now = fs::symlink_metadata(root);
+    let locked = lock.metadata().map_err(Failure::system("reading", root))?;
+    let is_same = |now: fs::Metadata| {
+        (now.dev(), now.ino()) == (locked.dev(), locked.ino())
+    };
+    if now.is_ok_and(is_same) {
+        return Ok(());
+    }
+    let words = "another folder than at the start: start the plugin again";
+    Err(Failure::system("looking at", root)(io::Error::other(words)))
+}
+
+/// A path that is no UTF-8 cannot be said in JSON.
+fn docker_can_read(path: &Path) -> Result<()> {
+    let is_text = path.to_str().is_some();
+    ensure!(is_text, "{path:?} is no UTF-8, and Docker reads nothing else");
+    Ok(())
+}
+
+/// Lets no other user of the host enter ROOT: the root of a container can leave
+/// a program in a volume that runs as root, whoever starts it (setuid).
+fn close(root: &Path) -> Result<()> {
+    let path = root.display();
+    let mode = || Ok::<_, io::Error>(fs::metadata(root)?.permissions());
+    let had = mode()?.mode() & 0o7777;
+    if had & 0o077 == 0 {
+        return Ok(());
+    }
+    ensure!(
+        is_ours(root)?,
+        "they may enter it (mode {had:04o}), and what is in it is not this \
+         plugin's: give a folder of its own, or close it (chmod 700 {path})"
+    );
+    fs::set_permissions(root, Permissions::from_mode(0o700))?;
+    match mode()?.mode() & 0o077 {
+        0 => {
+            info!("{path} was open to others (mode {had:04o}): now it is 0700")
+        }
+        _ => warn!("{path} is open to others: its filesystem has no modes"),
+    }
+    Ok(())
+}
+
+/// Whether a plugin has used ROOT before, or nothing is in it but what a new
+/// filesystem has.
+fn is_ours(root: &Path) -> Result<bool> {
+    if root.join(NEW).is_dir() {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(root)? {
+        if entry?.file_name() != "lost+found" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
