@@ -177,7 +177,8 @@ impl Lab {
     }
 
     /// A second process of the same program, on the socket of the one on `desk`.
-    /// It has its ROOT in `place`.
+    /// It has its ROOT in `place`. Reports do not show its log, in which the
+    /// socket's path differs in each run.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -186,7 +187,8 @@ impl Lab {
         desk: &Desk,
         place: &Place,
     ) -> Result<Plugin, Fault> {
-        self.spawn_second(place, &desk.socket())
+        self.forget_log();
+        Ok(Plugin::spawn_on(&self.program, place, &desk.socket())?)
     }
 
     /// The same on another socket: what they share is ROOT.
@@ -198,15 +200,7 @@ impl Lab {
         desk: &Desk,
         socket: &Path,
     ) -> Result<Plugin, Fault> {
-        self.spawn_second(&desk.place, socket)
-    }
-
-    fn spawn_second(
-        &mut self,
-        place: &Place,
-        socket: &Path,
-    ) -> Result<Plugin, Fault> {
-        let second = Plugin::spawn_on(&self.program, place, socket)?;
+        let second = Plugin::spawn_on(&self.program, &desk.place, socket)?;
         self.log = second.log();
         Ok(second)
     }

@@ -6,6 +6,7 @@
 #![expect(clippy::todo, reason = "TODO(1): delete each word that warns")]
 
 mod server;
+mod turn;
 
 use std::env;
 use std::path::Path;
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
     }
     let server = server::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(&server)
+    server::serve(server)
 }
 
 /// What Docker gets for one call: a status and a text.

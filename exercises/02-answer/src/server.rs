@@ -13,6 +13,7 @@ use log::{debug, error, info, warn};
 use tiny_http::{Method, Request, Response, Server};
 
 use crate::answer;
+use crate::turn;
 
 /// Docker's longest bodies are a few hundred bytes; more than this is no call.
 const LONGEST_BODY: u64 = 1 << 20;
@@ -22,13 +23,13 @@ const ABSURD_BODY: usize = 64 << 20;
 /// Listens on `socket`, which is for the user of this process alone.
 ///
 /// Fails if a running plugin answers there, or something else is in the place.
-pub fn bind(socket: &Path) -> Result<Server> {
+pub fn bind(socket: &Path) -> Result<&'static Server> {
     let path = socket.display();
-    if let Some(folder) = socket.parent() {
-        let mut private = DirBuilder::new();
-        let made = private.recursive(true).mode(0o700).create(folder);
-        made.with_context(|| format!("making the folder of {path}{HINT}"))?;
-    }
+    let mut private = DirBuilder::new();
+    let made = private.recursive(true).mode(0o700).create(turn::folder(socket));
+    made.with_context(|| format!("making the folder of {path}{HINT}"))?;
+    // Until this returns, no other plugin asks, removes or binds there.
+    let _turn = turn::take(socket)?;
     let listener = match UnixListener::bind(socket) {
         Err(err) if err.kind() == ErrorKind::AddrInUse => {
             make_way(socket)?;
@@ -38,7 +39,10 @@ pub fn bind(socket: &Path) -> Result<Server> {
     };
     let listener = listener.with_context(|| format!("binding {path}{HINT}"))?;
     fs::set_permissions(socket, Permissions::from_mode(0o600))?;
-    Server::from_listener(listener, None).map_err(anyhow::Error::from_boxed)
+    let server = Server::from_listener(listener, None);
+    let server = server.map_err(anyhow::Error::from_boxed)?;
+    // Never dropped: then tiny_http removes the path, even a newer plugin's.
+    Ok(Box::leak(Box::new(server)))
 }
 
 /// What helps against both a folder of root's and a path over 107 bytes.

@@ -8,6 +8,7 @@ mod options;
 mod protocol;
 mod root;
 mod server;
+mod turn;
 mod volumes;
 
 use std::env;
@@ -46,7 +47,7 @@ fn main() -> Result<()> {
     let mut volumes = Volumes::new(Path::new(&root))?;
     let server = server::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(&server, &mut volumes)
+    server::serve(server, &mut volumes)
 }
 
 /// What Docker gets for one call: a status and a text.

@@ -35,7 +35,7 @@ pub struct Volumes {
 /// In a volume's folder: what containers see.
 pub const FILES: &str = "fs/files";
 /// In a volume's folder: its options, as `docker volume inspect` shows them.
-const STATE: &str = "volume.json";
+pub const STATE: &str = "volume.json";
 
 /// In ROOT: volumes in the making. Half of one is none.
 pub const NEW: &str = ".new";
@@ -96,23 +96,10 @@ impl Volumes {
             }
         }
         let volumes = Self { root, lock };
-        volumes.count()?;
+        let folders = names(&volumes.root)?;
+        let folders = folders.iter().filter_map(|it| volumes.folder(it));
+        root::count(&volumes.root, folders);
         Ok(volumes)
-    }
-
-    /// Logs how many volumes there are, and what is no volume but in the place of
-    /// one.
-    fn count(&self) -> io::Result<()> {
-        let folders = names(&self.root)?;
-        let folders = folders.iter().filter_map(|name| self.folder(name));
-        let (ours, others): (Vec<_>, Vec<_>) =
-            folders.partition(|it| is_volume(it).unwrap_or(true));
-        for other in others {
-            let path = other.display();
-            warn!("{path} stays, and is no volume: it has no {STATE}");
-        }
-        info!("{} volumes in {}", ours.len(), self.root.display());
-        Ok(())
     }
 
     /// Makes a volume that from here on outlives every crash.
@@ -176,7 +163,7 @@ impl Volumes {
         // Where ROOT is a disk of its own, it has a `lost+found`.
         let names = names.into_iter().filter(|name| {
             let folder = self.folder(name);
-            folder.is_some_and(|it| is_volume(&it).unwrap_or(true))
+            folder.is_some_and(|it| root::is_volume(&it).unwrap_or(true))
         });
         let listed =
             |name: String| Listed { mountpoint: self.files(&name), name };
@@ -249,8 +236,9 @@ impl Volumes {
     fn known(&self, name: &str) -> Result<Option<Known>, Failure> {
         let Some(folder) = self.folder(name) else { return Ok(None) };
         root::is_same(&self.root, &self.lock)?;
-        let is_volume = is_volume(&folder);
-        if !is_volume.map_err(Failure::system("looking at", &folder))? {
+        if !root::is_volume(&folder)
+            .map_err(Failure::system("looking at", &folder))?
+        {
             return Ok(None);
         }
         let err = match Known::read(&folder) {
@@ -336,19 +324,6 @@ fn same_files(kept: &Path, settings: &Settings) -> Result<(), Failure> {
     let pairs = pairs.into_iter().flatten().map(|(k, v)| format!("{k}={v}"));
     let kind = pairs.collect::<Vec<_>>().join(" ");
     Err(Failure::OtherFiles(kept.to_owned(), kind))
-}
-
-/// Whether this is the folder of a volume. One rename brings it whole, and one
-/// takes it away: a folder without that file is somebody else's.
-fn is_volume(folder: &Path) -> io::Result<bool> {
-    let has_file = |is_folder| match is_folder {
-        true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
-        false => Ok(false),
-    };
-    match store::is_folder(folder).and_then(has_file) {
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
-        found => found,
-    }
 }
 
 /// Makes of a folder what a volume has.

@@ -4,6 +4,7 @@
 //! for anything else. Start reading at `answer`; `server.rs` is the way there.
 
 mod server;
+mod turn;
 
 use std::env;
 use std::path::Path;
@@ -31,7 +32,7 @@ fn main() -> Result<()> {
     }
     let server = server::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(&server)
+    server::serve(server)
 }
 
 /// What Docker gets for one call: a status and a text.

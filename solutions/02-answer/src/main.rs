@@ -6,6 +6,7 @@
 
 mod protocol;
 mod server;
+mod turn;
 
 use std::env;
 use std::path::Path;
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
     }
     let server = server::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(&server)
+    server::serve(server)
 }
 
 /// What Docker gets for one call: a status and a text.

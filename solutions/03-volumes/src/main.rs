@@ -6,6 +6,7 @@
 
 mod protocol;
 mod server;
+mod turn;
 mod volumes;
 
 use std::env;
@@ -37,7 +38,7 @@ fn main() -> Result<()> {
     }
     let server = server::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(&server, &mut Volumes::default())
+    server::serve(server, &mut Volumes::default())
 }
 
 /// What Docker gets for one call: a status and a text.

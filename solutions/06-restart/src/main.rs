@@ -10,6 +10,7 @@ mod remove;
 mod root;
 mod server;
 mod store;
+mod turn;
 mod volumes;
 
 use std::env;
@@ -48,7 +49,7 @@ fn main() -> Result<()> {
     let volumes = Volumes::new(Path::new(&root))?;
     let server = server::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(&server, &volumes)
+    server::serve(server, &volumes)
 }
 
 /// What Docker gets for one call: a status and a text.

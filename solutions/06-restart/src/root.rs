@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use log::{info, warn};
 
 use crate::protocol::Failure;
-use crate::volumes::NEW;
+use crate::store::is_folder;
+use crate::volumes::{NEW, STATE};
 
 /// How long a start waits for another plugin's end, or for that of the programs
 /// which a killed one has started.
@@ -92,6 +93,30 @@ pub fn is_same(root: &Path, lock: &File) -> Result<(), Failure> {
     }
     let words = "another folder than at the start: start the plugin again";
     Err(Failure::system("looking at", root)(io::Error::other(words)))
+}
+
+/// Whether this is the folder of a volume. One rename brings it whole, and one
+/// takes it away: a folder without that file is somebody else's.
+pub fn is_volume(folder: &Path) -> io::Result<bool> {
+    let has_file = |is_folder| match is_folder {
+        true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
+        false => Ok(false),
+    };
+    match is_folder(folder).and_then(has_file) {
+        Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
+        found => found,
+    }
+}
+
+/// Logs how many of these are volumes, and which ones are somebody else's.
+pub fn count(root: &Path, folders: impl Iterator<Item = PathBuf>) {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        folders.partition(|it| is_volume(it).unwrap_or(true));
+    for other in others {
+        let path = other.display();
+        warn!("{path} stays, and is no volume: it has no {STATE}");
+    }
+    info!("{} volumes in {}", ours.len(), root.display());
 }
 
 /// A path that is no UTF-8 cannot be said in JSON.

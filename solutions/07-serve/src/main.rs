@@ -15,6 +15,7 @@ mod server;
 mod slots;
 mod stop;
 mod store;
+mod turn;
 mod volumes;
 
 use std::env;

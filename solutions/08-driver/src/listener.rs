@@ -2,19 +2,21 @@
 //! lacks. No lesson needs a line of it.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::net::{
     Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs,
 };
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError::Disconnected, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use log::{info, warn};
 use serde_json::json;
 use tiny_http::{Method, Request, Response, Server};
@@ -22,26 +24,50 @@ use tiny_http::{Method, Request, Response, Server};
 use crate::arguments::Arguments;
 use crate::server;
 use crate::store;
+use crate::turn;
 
 /// The files that lead to us, until this is dropped: Docker waits 15 seconds
 /// for each one that leads to nobody.
-pub struct Traces {
-    socket: PathBuf,
-    /// A file, and what we wrote to it.
-    spec: Option<(PathBuf, String)>,
+pub struct Traces(Vec<Trace>);
+
+/// A file that leads to us.
+struct Trace {
+    path: PathBuf,
+    /// Device and inode. While our socket is bound, and while our address is
+    /// taken, no other file is the same and says the same.
+    is: (u64, u64),
+    says: Option<String>,
+}
+
+impl Trace {
+    fn of(path: &Path, says: Option<String>) -> io::Result<Self> {
+        let is = identity(path)?;
+        Ok(Self { path: path.to_owned(), is, says })
+    }
+
+    /// Removes the file, unless another plugin's is there by now.
+    fn remove(&self) -> Result<()> {
+        let Self { path, is, says } = self;
+        let _turn = turn::take(path)?;
+        ensure!(identity(path)? == *is, "another plugin has it now");
+        if let Some(says) = says {
+            let now = store::read(path)?;
+            ensure!(now == says.as_bytes(), "another plugin has it now");
+        }
+        Ok(fs::remove_file(path)?)
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let is = fs::symlink_metadata(path)?;
+    Ok((is.dev(), is.ino()))
 }
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        let spec = self.spec.take();
-        // Somebody may have written another address there since.
-        let spec = spec.filter(|(path, text)| {
-            fs::read_to_string(path).is_ok_and(|now| now == *text)
-        });
-        let socket = Some(self.socket.as_path());
-        for path in socket.into_iter().chain(spec.iter().map(|it| &*it.0)) {
-            if let Err(err) = fs::remove_file(path) {
-                warn!("removing {}: {err}", path.display());
+        for trace in &self.0 {
+            if let Err(err) = trace.remove() {
+                warn!("not removing {}: {err}", trace.path.display());
             }
         }
     }
@@ -56,7 +82,7 @@ pub fn bind(arguments: &Arguments) -> Result<(Vec<&'static Listener>, Traces)> {
     let socket = arguments.socket.clone();
     let server = server::bind(&socket)?;
     info!("listening on {}", socket.display());
-    let mut traces = Traces { socket: socket.clone(), spec: None };
+    let mut traces = Traces(vec![Trace::of(&socket, None)?]);
     let knock = move || drop(UnixStream::connect(&socket));
     let mut all = vec![Listener::new(server, knock)?];
 
@@ -67,10 +93,11 @@ pub fn bind(arguments: &Arguments) -> Result<(Vec<&'static Listener>, Traces)> {
         if let Some(path) = &arguments.spec {
             let text = publish(path, address)
                 .with_context(|| format!("--spec {}", path.display()))?;
-            traces.spec = Some((path.clone(), text));
+            traces.0.push(Trace::of(path, Some(text))?);
         }
         let server = Server::from_listener(tcp, None)
             .map_err(anyhow::Error::from_boxed)?;
+        let server = Box::leak(Box::new(server));
         let knock = move || drop(TcpStream::connect(address));
         all.push(Listener::new(server, knock)?);
     }
@@ -118,7 +145,13 @@ fn publish(path: &Path, address: SocketAddr) -> Result<String> {
         }
         _ => bail!("Docker reads only what ends in .spec or in .json"),
     };
-    match fs::read_to_string(path) {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let _turn = turn::take(path)?;
+    match store::read(path)
+        .map(|had| String::from_utf8_lossy(&had).into_owned())
+    {
         Err(err) if err.kind() == ErrorKind::NotFound => {}
         Ok(had) if had == text || is_stale(&had) => {
             info!("replacing {}, which a killed plugin left", path.display());
@@ -126,15 +159,30 @@ fn publish(path: &Path, address: SocketAddr) -> Result<String> {
         Ok(had) => bail!("it stays, because it is not ours: {}", had.trim()),
         Err(err) => bail!("it stays, because it is not ours: {err}"),
     }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
     // Docker may look at any moment, and finds the whole text or none.
-    let aside = path.with_extension("new");
-    crate::remove::remove(&aside)?;
-    store::write(&aside, text.as_bytes()).map_err(|err| anyhow!("{err}"))?;
-    fs::rename(&aside, path)?;
+    let (mut file, aside) = create_beside(path)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&aside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    written?;
     Ok(text)
+}
+
+/// A new file whose name begins with that of `path`.
+fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut number = process::id();
+    loop {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".{number}"));
+        match File::create_new(&aside) {
+            Err(err) if err.kind() == ErrorKind::AlreadyExists => number += 1,
+            made => return Ok((made?, aside.into())),
+        }
+    }
 }
 
 /// Whether `publish` can have written this, for a plugin that is gone.
@@ -150,7 +198,7 @@ fn is_stale(text: &str) -> bool {
 
 /// One place where requests arrive.
 pub struct Listener {
-    server: Server,
+    server: &'static Server,
     nudge: SyncSender<()>,
     closed: AtomicBool,
 }
@@ -159,10 +207,9 @@ pub struct Listener {
 const TICK: Duration = Duration::from_millis(20);
 
 impl Listener {
-    /// Lives as long as the process: when it is dropped, tiny_http removes its
-    /// socket's path, whoever may have it by then.
+    /// Lives as long as the process.
     fn new(
-        server: Server,
+        server: &'static Server,
         knock: impl Fn() + Send + 'static,
     ) -> Result<&'static Self> {
         // In a burst of connections, tiny_http counts a waiting thread twice

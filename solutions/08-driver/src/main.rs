@@ -19,6 +19,7 @@ mod size;
 mod slots;
 mod stop;
 mod store;
+mod turn;
 mod volumes;
 
 use std::env;

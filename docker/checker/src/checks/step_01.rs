@@ -1,16 +1,17 @@
 //! Step 1: the socket, the handshake, and clients that are not Docker.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::iter;
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
 
 use super::Check;
-use crate::daemon::{Call, PATIENCE, read_reply};
-use crate::lab::{Lab, Outcome, lists, wrong};
-use crate::plugin::{Place, poll};
+use crate::daemon::{Call, Daemon, PATIENCE, read_reply};
+use crate::lab::{Fault, Lab, Outcome, lists, wrong};
+use crate::plugin::{Place, Plugin, poll};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -44,6 +45,17 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 1.2",
         source: "unix(7)",
         run: live_socket,
+    },
+    Check {
+        id: "1.race",
+        step: 1,
+        name: "of plugins that start at once, one gets the stale socket",
+        why: "between the look at a socket and its removal, another plugin may \
+              have bound it: that one runs on, deaf",
+        file: "src/server.rs",
+        place: "`bind`",
+        source: "unix(7); flock(2)",
+        run: race,
     },
     Check {
         id: "1.not-a-socket",
@@ -190,6 +202,75 @@ fn live_socket(lab: &mut Lab) -> Outcome {
         None => return Err(wrong(sent, expected, "the second one runs on")),
     }
     first.still_answers(sent)
+}
+
+/// Whether two processes meet is a matter of chance: of a plugin that removes
+/// and binds without a lock, eight at once meet in 8 of 10 rounds.
+fn race(lab: &mut Lab) -> Outcome {
+    const ROUNDS: usize = 8;
+    const PLUGINS: usize = 8;
+    let sent = format!(
+        "PROGRAM SOCKET, {PLUGINS} times at once, where kill -9 has left SOCKET"
+    );
+    let expected = "one of them answers there, the others end with an error";
+    let mut outcome = Ok(());
+    for _ in 0..ROUNDS {
+        let got = match one_race(lab, PLUGINS)? {
+            None => continue,
+            Some(got) => got,
+        };
+        outcome = Err(wrong(&sent, expected, got));
+        break;
+    }
+    // Which of the logs is the last one, and what it says, differs.
+    lab.forget_log();
+    outcome
+}
+
+/// What goes wrong in one round.
+fn one_race(lab: &Lab, plugins: usize) -> Result<Option<&'static str>, Fault> {
+    let place = Place::new()?;
+    let socket = place.socket();
+    fs::create_dir(socket.parent().expect("a file is in a folder"))?;
+    drop(UnixListener::bind(&socket)?);
+    // They wait for one byte each, so that all start at the same time.
+    let gate = place.folder().join("gate");
+    if !Command::new("mkfifo").arg(&gate).status()?.success() {
+        return Err(Fault::NotTried("mkfifo made no FIFO".to_owned()));
+    }
+    let mut go = File::options().read(true).write(true).open(&gate)?;
+    let wait = format!("read -r _ < '{}'", gate.display());
+    let program = lab.program().after(&wait);
+    let places: Vec<_> = iter::repeat_with(Place::new)
+        .take(plugins)
+        .collect::<Result<_, _>>()?;
+    let started = places.iter();
+    let started = started.map(|it| Plugin::spawn_on(&program, it, &socket));
+    let mut running = started.collect::<Result<Vec<_>, _>>()?;
+    go.write_all(&b"\n".repeat(plugins))?;
+
+    let mut ended_well = false;
+    let settled = poll(2 * PATIENCE, || {
+        running.retain_mut(|it| match it.ended() {
+            Some(status) => {
+                ended_well |= status.success();
+                false
+            }
+            None => true,
+        });
+        (running.len() <= 1).then_some(())
+    });
+    if settled.is_none() {
+        return Ok(Some("two or more run on"));
+    }
+    let mut docker = Daemon::new(&socket, lab.engine);
+    // The last one to run may not be through with its start.
+    let answers = || docker.call(&handshake()).ok().map(drop);
+    Ok(match (poll(PATIENCE, answers), ended_well) {
+        (Some(()), false) => None,
+        (Some(()), true) => Some("one of the others ended with status 0"),
+        (None, _) => Some("nobody answers there"),
+    })
 }
 
 fn not_a_socket(lab: &mut Lab) -> Outcome {

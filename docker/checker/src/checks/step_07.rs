@@ -136,6 +136,26 @@ pub const CHECKS: &[Check] = &[
         run: spec_gone,
     },
     Check {
+        id: "7.newer-socket",
+        step: 7,
+        name: "a plugin that stops leaves a newer plugin its socket",
+        why: "that one would run on, and never hear from Docker again",
+        file: "src/listener.rs",
+        place: "`remove`",
+        source: "our rule: what another has bound is not ours",
+        run: newer_socket,
+    },
+    Check {
+        id: "7.folder-beside-spec",
+        step: 7,
+        name: "what stands beside FILE stays",
+        why: "a folder named like a temporary file may be somebody's work",
+        file: "src/listener.rs",
+        place: "`publish`",
+        source: "our rule: a plugin removes only what it has made",
+        run: folder_beside_spec,
+    },
+    Check {
         id: "7.foreign-spec",
         step: 7,
         name: "a file that names somebody else stays",
@@ -591,6 +611,51 @@ fn spec_gone(lab: &mut Lab) -> Outcome {
         ends_cleanly(&desk, &sent, &[&file, &desk.socket()])?;
     }
     Ok(())
+}
+
+fn newer_socket(lab: &mut Lab) -> Outcome {
+    let first = activated(lab)?;
+    // As an administrator does who believes that the first one has ended.
+    fs::remove_file(first.socket())?;
+    let place = Place::new()?;
+    let mut second = lab.spawn_beside(&first, &place)?;
+    let sent = "rm SOCKET, PROGRAM SOCKET OTHER-ROOT, then SIGTERM for the \
+                first plugin";
+    if let Err(got) = second.listens_on(&first.socket()) {
+        return Err(wrong(sent, "the second one listens", got));
+    }
+    // Once it answers, it is through with its start.
+    first.still_answers("rm SOCKET, PROGRAM SOCKET OTHER-ROOT")?;
+    first.signal(Signal::TERM);
+    if first.ends_within(LONG).is_none() {
+        return Err(wrong(sent, "the first one ends", "it runs on"));
+    }
+    first.still_answers(sent)
+}
+
+fn folder_beside_spec(lab: &mut Lab) -> Outcome {
+    let place = Place::new()?;
+    let file = place.folder().join("tcp.spec");
+    let names = ["tcp.new", "tcp.tmp", "tcp.spec.new", "tcp.spec.tmp", "tcp"];
+    let files = names.map(|it| place.folder().join(it).join("file"));
+    for file in &files {
+        fs::create_dir(file.parent().expect("a file is in a folder"))?;
+        fs::write(file, "")?;
+    }
+    let mut desk = spawn_tcp(lab, place, &file)?;
+    let sent = format!("{}, beside folders", tcp_words(&file));
+    let listens = desk.await_listening(&sent);
+    desk.signal(Signal::TERM);
+    desk.ends_within(LONG);
+    let expected = "it writes FILE, and no folder beside FILE is touched";
+    match files.iter().find(|it| !it.exists()) {
+        None => listens,
+        Some(file) => {
+            let name = file.parent().and_then(Path::file_name);
+            let name = name.unwrap_or_default().display();
+            Err(wrong(sent, expected, format!("{name} has lost its file")))
+        }
+    }
 }
 
 fn foreign_spec(lab: &mut Lab) -> Outcome {
