@@ -286,13 +286,21 @@ pub fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// One line of at most some 200 characters, for a report.
 pub fn clip(text: &str) -> String {
-    const MOST: usize = 200;
-    let mut line: String = text
-        .chars()
-        .take(MOST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(MOST).is_some() {
+    one_line(text, 200)
+}
+
+/// One line of at most `most` characters and its length, in which nothing moves
+/// a terminal's cursor, changes its colours or hides.
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line = String::new();
+    for c in text.chars().take(most) {
+        match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            '"' | '\'' | '\\' => line.push(c),
+            c => line.extend(c.escape_debug()),
+        }
+    }
+    if text.chars().nth(most).is_some() {
         line.push_str(&format!("… ({} bytes)", text.len()));
     }
     line

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 
 use crate::checks::Check;
-use crate::daemon::clip;
+use crate::daemon::{clip, one_line};
 use crate::lab::{Fault, Finding, Outcome};
 use crate::plugin::Log;
 use crate::steps;
@@ -177,12 +177,40 @@ impl Display for Lines<'_> {
     }
 }
 
+/// More than this of what a plugin says, in characters, helps nobody.
+pub(crate) const LONGEST: usize = 1000;
+
 fn line(f: &mut fmt::Formatter, label: &str, text: &str) -> fmt::Result {
+    let text = one_line(text, LONGEST);
     writeln!(f, "  {LABEL}{label:<9}{LABEL:#} {text}")
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.ran.iter().try_for_each(|ran| self.write_one(f, ran))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::wrong;
+    use crate::plugin::Program;
+
+    #[test]
+    fn what_a_plugin_says_moves_no_cursor() {
+        let this = std::env::current_exe().expect("a test is a program");
+        let program = Program::new(&this).expect("it is there");
+        let mut report = Report::new(1, program.path(), 7);
+        let check = crate::checks::all().next().expect("there is one");
+        let got =
+            format!("\u{1b}[2J\u{1b}[32mok\u{202e}{}", "x".repeat(1 << 20));
+        let outcome = Err(wrong("sent", "expected", got));
+        let verdict = Verdict::of(outcome, &Log::default());
+        report.add(check, verdict.expect("the checker can work"));
+        let lines = report.last().expect("there is one").to_string();
+        let lines = anstream::adapter::strip_str(&lines).to_string();
+        assert!(lines.contains(r"got       \u{1b}[2J\u{1b}[32mok\u{202e}xxx"));
+        assert!(lines.len() < 3000, "{} bytes", lines.len());
     }
 }

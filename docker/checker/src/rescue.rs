@@ -153,7 +153,7 @@ fn is_ours(root: &Path, path: &Path) -> bool {
     let names: Vec<_> = within.iter().filter_map(|it| it.to_str()).collect();
     match names[..] {
         [_, "fs"] => true,
-        [dotted, _, "fs"] => dotted.starts_with('.'),
+        [dotted, _, "fs"] | [dotted, _, _, "fs"] => dotted.starts_with('.'),
         _ => false,
     }
 }

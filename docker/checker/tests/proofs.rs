@@ -96,6 +96,16 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        package: "proof-one-place",
+        proof: ("leftovers", "a file in a removed volume that cannot go"),
+        what: "it has one place for what is removed",
+        changes: &[(
+            VOLUMES,
+            "let removed = root::vacant(&self.root.join(REMOVED), name)?;",
+            "let removed = self.root.join(REMOVED).join(name);",
+        )],
+    },
+    Wrong {
         package: "proof-lock-file",
         proof: ("full-disk", "ROOT is mounted read-only for a while"),
         what: "it holds a file in ROOT that it may write to",

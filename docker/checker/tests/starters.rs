@@ -269,6 +269,7 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
 
 /// Given whole, and named as such: no lesson needs a line of them.
 const UNREAD: &[(u32, &str)] = &[
+    (1, "src/text.rs"),
     (1, "src/turn.rs"),
     (4, "src/root.rs"),
     (5, "src/clock.rs"),

@@ -6,6 +6,7 @@
 #![expect(clippy::todo, reason = "TODO(1): delete each word that warns")]
 
 mod server;
+mod text;
 mod turn;
 
 use std::env;
@@ -46,6 +47,9 @@ fn answer(path: &str, _body: &[u8]) -> (u16, String) {
         // TODO(1.1): tell Docker that this is a volume driver. It wants status
         // 200 and a JSON object whose `Implements` lists "VolumeDriver".
         "/Plugin.Activate" => todo!("1.1"),
-        _ => (404, format!("workshop: no call is named {path}")),
+        _ => {
+            let path = text::shown(path);
+            (404, format!("workshop: no call is named {path}"))
+        }
     }
 }

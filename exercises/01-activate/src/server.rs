@@ -20,6 +20,7 @@ use log::{debug, error, info, warn};
 use tiny_http::{Method, Request, Response, Server};
 
 use crate::answer;
+use crate::text::shown;
 use crate::turn;
 
 /// Docker's longest bodies are a few hundred bytes; more than this is no call.
@@ -77,7 +78,7 @@ pub fn serve(server: &Server) -> Result<()> {
 }
 
 fn handle(mut request: Request) {
-    let call = format!("{} {}", request.method(), request.url());
+    let call = shown(&format!("{} {}", request.method(), request.url()));
     if request.body_length().is_some_and(|length| length > ABSURD_BODY) {
         warn!("{call} -> 413, and its connection is given up");
         let refusal = Response::from_string("workshop: an absurd length");
@@ -115,13 +116,13 @@ fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
     if let Err(err) = bounded.read_to_end(&mut body) {
         return refuse(400, format!("reading the body: {err}"));
     }
-    debug!("{}", String::from_utf8_lossy(&body).trim_end());
+    debug!("{}", shown(&String::from_utf8_lossy(&body)));
     match request.method() {
         _ if body.len() as u64 > LONGEST_BODY => {
             refuse(413, format!("over {LONGEST_BODY} bytes are no call"))
         }
         Method::Post => Ok(body),
-        other => refuse(405, format!("Docker sends POST, not {other}")),
+        _ => refuse(405, "Docker sends POST, and nothing else".to_owned()),
     }
 }
 
@@ -133,7 +134,8 @@ fn answer_whatever_happens(path: &str, body: &[u8]) -> (u16, String) {
             .downcast_ref::<&str>()
             .copied()
             .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        (500, format!("workshop: {}", text.unwrap_or("a bug, see the log")))
+        let text = shown(text.unwrap_or("a bug, see the log"));
+        (500, format!("workshop: {text}"))
     })
 }
 

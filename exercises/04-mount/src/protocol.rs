@@ -14,6 +14,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::text::shown;
+
 /// One call, as Docker means it.
 pub enum Call {
     /// The handshake: what kind of plugin is this?
@@ -151,16 +153,24 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::UnknownCall(path) => write!(f, "no call is named {path}"),
-            Self::BadBody(why) => write!(f, "the request's body: {why}"),
-            Self::BadName(name) => {
-                write!(f, "{name:?} cannot be the name of one directory")
+            Self::UnknownCall(path) => {
+                write!(f, "no call is named {}", shown(path))
             }
-            Self::NoSuchVolume(name) => write!(f, "no such volume: {name}"),
+            Self::BadBody(why) => {
+                write!(f, "the request's body: {}", shown(why))
+            }
+            Self::BadName(name) => {
+                let name = shown(name);
+                write!(f, "\"{name}\" cannot be the name of one directory")
+            }
+            Self::NoSuchVolume(name) => {
+                write!(f, "no such volume: {}", shown(name))
+            }
             Self::OtherOptions(name, difference) => {
+                let (name, difference) = (shown(name), shown(difference));
                 write!(f, "{name} exists with other options: {difference}")
             }
-            Self::System(what, err) => write!(f, "{what}: {err}"),
+            Self::System(what, err) => write!(f, "{}: {err}", shown(what)),
         }
     }
 }

@@ -13,6 +13,7 @@ use log::{debug, error, info, warn};
 use tiny_http::{Method, Request, Response, Server};
 
 use crate::answer;
+use crate::text::shown;
 use crate::turn;
 use crate::volumes::Volumes;
 
@@ -79,7 +80,7 @@ pub fn serve(server: &Server, volumes: &mut Volumes) -> Result<()> {
 }
 
 fn handle(mut request: Request, volumes: &mut Volumes) {
-    let call = format!("{} {}", request.method(), request.url());
+    let call = shown(&format!("{} {}", request.method(), request.url()));
     if request.body_length().is_some_and(|length| length > ABSURD_BODY) {
         warn!("{call} -> 413, and its connection is given up");
         let refusal = Response::from_string("workshop: an absurd length");
@@ -117,13 +118,13 @@ fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
     if let Err(err) = bounded.read_to_end(&mut body) {
         return refuse(400, format!("reading the body: {err}"));
     }
-    debug!("{}", String::from_utf8_lossy(&body).trim_end());
+    debug!("{}", shown(&String::from_utf8_lossy(&body)));
     match request.method() {
         _ if body.len() as u64 > LONGEST_BODY => {
             refuse(413, format!("over {LONGEST_BODY} bytes are no call"))
         }
         Method::Post => Ok(body),
-        other => refuse(405, format!("Docker sends POST, not {other}")),
+        _ => refuse(405, "Docker sends POST, and nothing else".to_owned()),
     }
 }
 
@@ -142,7 +143,8 @@ fn answer_whatever_happens(
             .downcast_ref::<&str>()
             .copied()
             .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        (500, format!("workshop: {}", text.unwrap_or("a bug, see the log")))
+        let text = shown(text.unwrap_or("a bug, see the log"));
+        (500, format!("workshop: {text}"))
     })
 }
 

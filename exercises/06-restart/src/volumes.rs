@@ -24,6 +24,7 @@ use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
 use crate::root;
 use crate::store::{self, names, rename, sync, write};
+use crate::text::shown;
 
 /// All volumes that Docker has created and not yet removed.
 ///
@@ -58,7 +59,8 @@ struct Known {
 impl Known {
     /// As the file in a volume's folder says.
     fn read(folder: &Path) -> io::Result<Self> {
-        let wrong = |err: String| io::Error::new(ErrorKind::InvalidData, err);
+        let wrong =
+            |err: String| io::Error::new(ErrorKind::InvalidData, shown(&err));
         store::folder(folder)?;
         let path = folder.join(STATE);
         let text = store::read(&path)?;
@@ -190,9 +192,9 @@ impl Volumes {
             return Ok(());
         }
 
-        // TODO(6.4): let one rename take it to a folder in REMOVED, where nothing
-        // may be in the way, and sync ROOT. Only then remove it. What cannot be
-        // removed is worth a warning, and the volume is gone all the same.
+        // TODO(6.4): let one rename take it to a vacant path in REMOVED, and sync
+        // ROOT. Only then remove it. What cannot be removed is worth a warning,
+        // and the volume is gone all the same.
         remove(&folder).map_err(Failure::system("removing", &folder))
     }
 
@@ -216,8 +218,9 @@ impl Volumes {
             // The next call may have more luck with it.
             return Err(Failure::system("reading", &folder)(err));
         }
-        // TODO(6.3): move it into a folder in UNREADABLE that has the time for its
-        // name, and log why, and where it is. Then there is no such volume.
+        // TODO(6.3): move it to a vacant path in a folder in UNREADABLE that has
+        // the time for its name, and log why, and where it is. Then there is no
+        // such volume.
         Err(Failure::system("reading", &folder)(err))
     }
 
@@ -231,10 +234,11 @@ impl Volumes {
             info!("{name} has the files of {} again", kept.display());
             return Ok(kept);
         }
-        let new = self.root.join(NEW).join(name);
-        remove(&new)
-            .and_then(|()| fs::create_dir(&new))
-            .map_err(Failure::system("making", &new))?;
+        let ours = self.root.join(NEW);
+        // What cannot go, such as an immutable file, is in nobody's way.
+        let _ = remove(&ours.join(name));
+        let new = root::vacant(&ours, name)?;
+        fs::create_dir(&new).map_err(Failure::system("making", &new))?;
         Ok(new)
     }
 

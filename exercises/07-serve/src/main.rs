@@ -23,6 +23,7 @@ mod server;
 mod slots;
 mod stop;
 mod store;
+mod text;
 mod turn;
 mod volumes;
 

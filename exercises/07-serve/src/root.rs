@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use log::{info, warn};
 
 use crate::protocol::Failure;
-use crate::store::is_folder;
+use crate::store::{self, is_folder};
 use crate::volumes::{NEW, STATE};
 
 /// How long a start waits for another plugin's end, or for that of the programs
@@ -105,6 +105,27 @@ pub fn is_volume(folder: &Path) -> io::Result<bool> {
     match is_folder(folder).and_then(has_file) {
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
         found => found,
+    }
+}
+
+/// A path for `name` in a folder of ours that nothing has. What is there, and
+/// cannot be removed, stays, and this one goes to `_2/NAME` beside it: no
+/// volume's name starts with `_`.
+pub fn vacant(ours: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let mut folder = ours.to_owned();
+    let mut count = 1;
+    loop {
+        fs::create_dir_all(&folder)
+            .and_then(|()| store::folder(&folder))
+            .map_err(Failure::system("making", &folder))?;
+        let path = folder.join(name);
+        match fs::symlink_metadata(&path) {
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(path),
+            Err(err) => return Err(Failure::system("looking at", &path)(err)),
+            Ok(_) => {}
+        }
+        count += 1;
+        folder = ours.join(format!("_{count}"));
     }
 }
 

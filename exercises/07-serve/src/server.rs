@@ -16,6 +16,7 @@ use tiny_http::{Method, Request, Response, Server};
 
 use crate::listener::{self, Listener};
 use crate::slots::{Slot, Slots};
+use crate::text::shown;
 use crate::turn;
 use crate::{Plugin, answer};
 
@@ -104,7 +105,7 @@ fn serve(
 }
 
 fn call(request: &Request) -> String {
-    format!("{} {}", request.method(), request.url())
+    shown(&format!("{} {}", request.method(), request.url()))
 }
 
 fn handle(mut request: Request, slot: &Slot, plugin: &Plugin) {
@@ -149,13 +150,13 @@ fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
     if let Err(err) = bounded.read_to_end(&mut body) {
         return refuse(400, format!("reading the body: {err}"));
     }
-    debug!("{}", String::from_utf8_lossy(&body).trim_end());
+    debug!("{}", shown(&String::from_utf8_lossy(&body)));
     match request.method() {
         _ if body.len() as u64 > LONGEST_BODY => {
             refuse(413, format!("over {LONGEST_BODY} bytes are no call"))
         }
         Method::Post => Ok(body),
-        other => refuse(405, format!("Docker sends POST, not {other}")),
+        _ => refuse(405, "Docker sends POST, and nothing else".to_owned()),
     }
 }
 
@@ -173,7 +174,8 @@ fn answer_whatever_happens(
             .downcast_ref::<&str>()
             .copied()
             .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        (500, format!("workshop: {}", text.unwrap_or("a bug, see the log")))
+        let text = shown(text.unwrap_or("a bug, see the log"));
+        (500, format!("workshop: {text}"))
     })
 }
 

@@ -24,6 +24,7 @@ use tiny_http::{Method, Request, Response, Server};
 use crate::arguments::Arguments;
 use crate::server;
 use crate::store;
+use crate::text::shown;
 use crate::turn;
 
 /// The files that lead to us, until this is dropped: Docker waits 15 seconds
@@ -156,7 +157,9 @@ fn publish(path: &Path, address: SocketAddr) -> Result<String> {
         Ok(had) if had == text || is_stale(&had) => {
             info!("replacing {}, which a killed plugin left", path.display());
         }
-        Ok(had) => bail!("it stays, because it is not ours: {}", had.trim()),
+        Ok(had) => {
+            bail!("it stays, because it is not ours: {}", shown(had.trim()))
+        }
         Err(err) => bail!("it stays, because it is not ours: {err}"),
     }
     // Docker may look at any moment, and finds the whole text or none.

@@ -19,6 +19,7 @@ mod size;
 mod slots;
 mod stop;
 mod store;
+mod text;
 mod turn;
 mod volumes;
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::options::shown;
+use crate::text::shown;
 
 /// One call, as Docker means it.
 pub enum Call {
@@ -189,8 +189,12 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::UnknownCall(path) => write!(f, "no call is named {path}"),
-            Self::BadBody(why) => write!(f, "the request's body: {why}"),
+            Self::UnknownCall(path) => {
+                write!(f, "no call is named {}", shown(path))
+            }
+            Self::BadBody(why) => {
+                write!(f, "the request's body: {}", shown(why))
+            }
             Self::BadName(name) => {
                 let name = shown(name);
                 write!(f, "\"{name}\" is no name: write {NAME_RULE}")
@@ -198,8 +202,11 @@ impl fmt::Display for Failure {
             Self::BadOption(option, cure) => {
                 write!(f, "no option {option}: {cure}")
             }
-            Self::NoSuchVolume(name) => write!(f, "no such volume: {name}"),
+            Self::NoSuchVolume(name) => {
+                write!(f, "no such volume: {}", shown(name))
+            }
             Self::OtherOptions(name, difference) => {
+                let (name, difference) = (shown(name), shown(difference));
                 write!(f, "{name} exists with other options: {difference}")
             }
             Self::OtherFiles(path, kind) => {
@@ -208,7 +215,7 @@ impl fmt::Display for Failure {
                 f.write_str("the same, or move them away")
             }
             Self::InUse(name, who) => write!(f, "{name} is in use: {who}"),
-            Self::System(what, err) => write!(f, "{what}: {err}"),
+            Self::System(what, err) => write!(f, "{}: {err}", shown(what)),
         }
     }
 }

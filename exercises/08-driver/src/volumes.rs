@@ -22,6 +22,7 @@ use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
 use crate::root;
 use crate::store::{self, names, rename, sync, write};
+use crate::text::shown;
 
 /// All volumes that Docker has created and not yet removed.
 ///
@@ -56,7 +57,8 @@ struct Known {
 impl Known {
     /// As the file in a volume's folder says.
     fn read(folder: &Path) -> io::Result<Self> {
-        let wrong = |err: String| io::Error::new(ErrorKind::InvalidData, err);
+        let wrong =
+            |err: String| io::Error::new(ErrorKind::InvalidData, shown(&err));
         store::folder(folder)?;
         if PARTS.iter().any(|it| folder.join(it).is_symlink()) {
             return Err(wrong("a link in it may lead out of ROOT".to_owned()));
@@ -212,8 +214,7 @@ impl Volumes {
 
         // From the rename on there is no such volume, whatever happens to its
         // files; the next start removes those that a crash leaves.
-        let removed = self.root.join(REMOVED).join(name);
-        remove(&removed).map_err(Failure::system("removing", &removed))?;
+        let removed = root::vacant(&self.root.join(REMOVED), name)?;
         rename(&folder, &removed)?;
         sync(&self.root)?;
         if let Err(err) = remove(&removed) {
@@ -251,9 +252,8 @@ impl Volumes {
             return Err(Failure::system("reading", &folder)(err));
         }
         let aside = self.root.join(UNREADABLE).join(rfc3339(SystemTime::now()));
-        fs::create_dir_all(&aside)
-            .map_err(Failure::system("making", &aside))?;
-        rename(&folder, &aside.join(name))?;
+        let aside = root::vacant(&aside, name)?;
+        rename(&folder, &aside)?;
         error!("{name} cannot be read ({err}): it is in {}", aside.display());
         Ok(None)
     }
@@ -272,10 +272,11 @@ impl Volumes {
             info!("{name} has the files of {} again", kept.display());
             return Ok(kept);
         }
-        let new = self.root.join(NEW).join(name);
-        remove(&new)
-            .and_then(|()| fs::create_dir(&new))
-            .map_err(Failure::system("making", &new))?;
+        let ours = self.root.join(NEW);
+        // What cannot go, such as an immutable file, is in nobody's way.
+        let _ = remove(&ours.join(name));
+        let new = root::vacant(&ours, name)?;
+        fs::create_dir(&new).map_err(Failure::system("making", &new))?;
         Ok(new)
     }
 

@@ -4,6 +4,7 @@
 //! for anything else. Start reading at `answer`; `server.rs` is the way there.
 
 mod server;
+mod text;
 mod turn;
 
 use std::env;
@@ -44,6 +45,9 @@ fn answer(path: &str, _body: &[u8]) -> (u16, String) {
         "/Plugin.Activate" => {
             (200, r#"{"Implements":["VolumeDriver"]}"#.to_owned())
         }
-        _ => (404, format!("workshop: no call is named {path}")),
+        _ => {
+            let path = text::shown(path);
+            (404, format!("workshop: no call is named {path}"))
+        }
     }
 }

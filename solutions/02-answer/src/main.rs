@@ -6,6 +6,7 @@
 
 mod protocol;
 mod server;
+mod text;
 mod turn;
 
 use std::env;

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::text::shown;
+
 /// One call, as Docker means it.
 pub enum Call {
     /// The handshake: what kind of plugin is this?
@@ -139,14 +141,25 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::UnknownCall(path) => write!(f, "no call is named {path}"),
-            Self::BadBody(why) => write!(f, "the request's body: {why}"),
-            Self::BadName(name) => write!(f, "{name}: no name holds a /"),
-            Self::NoSuchVolume(name) => write!(f, "no such volume: {name}"),
+            Self::UnknownCall(path) => {
+                write!(f, "no call is named {}", shown(path))
+            }
+            Self::BadBody(why) => {
+                write!(f, "the request's body: {}", shown(why))
+            }
+            Self::BadName(name) => {
+                write!(f, "{}: no name holds a /", shown(name))
+            }
+            Self::NoSuchVolume(name) => {
+                write!(f, "no such volume: {}", shown(name))
+            }
             Self::OtherOptions(name, difference) => {
+                let (name, difference) = (shown(name), shown(difference));
                 write!(f, "{name} exists with other options: {difference}")
             }
-            Self::NoDirectory(name) => write!(f, "{name} has no files yet"),
+            Self::NoDirectory(name) => {
+                write!(f, "{} has no files yet", shown(name))
+            }
         }
     }
 }

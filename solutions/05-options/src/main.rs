@@ -8,6 +8,7 @@ mod options;
 mod protocol;
 mod root;
 mod server;
+mod text;
 mod turn;
 mod volumes;
 

@@ -10,6 +10,7 @@ mod remove;
 mod root;
 mod server;
 mod store;
+mod text;
 mod turn;
 mod volumes;
 

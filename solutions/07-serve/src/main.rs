@@ -15,6 +15,7 @@ mod server;
 mod slots;
 mod stop;
 mod store;
+mod text;
 mod turn;
 mod volumes;
 

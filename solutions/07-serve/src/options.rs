@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::protocol::{Failure, Options};
+use crate::text::shown;
 
 /// What all of a volume's options come to.
 pub struct Settings {
@@ -122,13 +123,6 @@ fn mistakes(a: &[u8], b: &[u8]) -> usize {
             1 + mistakes(c, d).min(mistakes(a, d)).min(mistakes(c, b))
         }
     }
-}
-
-/// The beginning of what a user typed, on one line.
-pub fn shown(text: &str) -> String {
-    let start: String = text.chars().take(40).collect();
-    let rest = if start.len() < text.len() { "…" } else { "" };
-    format!("{}{rest}", start.escape_debug())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::protocol::{Failure, Options};
 use crate::size;
+use crate::text::shown;
 
 /// What all of a volume's options come to.
 pub struct Settings {
@@ -262,13 +263,6 @@ fn mistakes(a: &[u8], b: &[u8]) -> usize {
             1 + mistakes(c, d).min(mistakes(a, d)).min(mistakes(c, b))
         }
     }
-}
-
-/// The beginning of what a user typed, on one line.
-pub fn shown(text: &str) -> String {
-    let start: String = text.chars().take(40).collect();
-    let rest = if start.len() < text.len() { "…" } else { "" };
-    format!("{}{rest}", start.escape_debug())
 }
 
 #[cfg(test)]

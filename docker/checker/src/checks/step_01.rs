@@ -100,6 +100,16 @@ pub const CHECKS: &[Check] = &[
         run: unknown_call,
     },
     Check {
+        id: "1.short-text",
+        step: 1,
+        name: "the refusal of a long path is one short line, in the log, too",
+        why: "whoever may connect could fill a terminal, and a disk of logs",
+        file: "src/main.rs",
+        place: "`answer`",
+        source: "our rule: no text of a stranger's is repeated whole",
+        run: short_text,
+    },
+    Check {
         id: "1.get",
         step: 1,
         name: "a GET is answered, and Docker still is",
@@ -266,10 +276,13 @@ fn one_race(lab: &Lab, plugins: usize) -> Result<Option<&'static str>, Fault> {
     let mut docker = Daemon::new(&socket, lab.engine);
     // The last one to run may not be through with its start.
     let answers = || docker.call(&handshake()).ok().map(drop);
-    Ok(match (poll(PATIENCE, answers), ended_well) {
-        (Some(()), false) => None,
-        (Some(()), true) => Some("one of the others ended with status 0"),
-        (None, _) => Some("nobody answers there"),
+    let answered = poll(PATIENCE, answers).is_some();
+    // There is another check for a plugin that replaces no socket.
+    let all_ended = running.iter_mut().all(|it| it.ended().is_some());
+    Ok(match (answered, all_ended, ended_well) {
+        (true, _, false) | (false, true, false) => None,
+        (_, _, true) => Some("one that has ended has status 0"),
+        (false, false, false) => Some("one runs on, and nobody answers there"),
     })
 }
 
@@ -329,6 +342,43 @@ fn unknown_call(lab: &mut Lab) -> Outcome {
     desk.call(&Call::bare("Workshop.NoSuchCall"))
         .failure("any status but 200, and a text")?;
     desk.still_answers("POST /Workshop.NoSuchCall")
+}
+
+/// What a text must be, whatever was sent.
+pub(super) const TAME: &str =
+    "a text of one line, 1000 bytes at most, without control characters";
+
+/// Whether a text is what `TAME` says.
+pub(super) fn is_tame(text: &str) -> bool {
+    let hidden = |c: char| c.is_control() || c == '\u{202e}';
+    text.len() <= 1000 && !text.contains(hidden)
+}
+
+/// The log's last lines are tame, too.
+pub(super) fn log_is_tame(lab: &mut Lab, sent: &str) -> Outcome {
+    if lab.log().last_lines(20).iter().all(|it| is_tame(it)) {
+        return Ok(());
+    }
+    lab.forget_log();
+    Err(wrong(sent, format!("in the log, {TAME}"), "another one"))
+}
+
+fn short_text(lab: &mut Lab) -> Outcome {
+    let desk = lab.start()?;
+    let what = "POST /VolumeDriver.…, a path of 5000 characters";
+    let path = "long".repeat(1250);
+    let request = format!(
+        "POST /VolumeDriver.{path} HTTP/1.1\r\nHost: a\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let (exchange, _client) = desk.send(what, request.as_bytes())?;
+    if let Err(said) = exchange.answer(TAME)?.judge()
+        && !is_tame(&said)
+    {
+        lab.forget_log();
+        return Err(exchange.wrong(TAME));
+    }
+    log_is_tame(lab, what)
 }
 
 fn get(lab: &mut Lab) -> Outcome {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Check;
+use super::step_01::{TAME, is_tame, log_is_tame};
 use crate::daemon::{Call, Engine, field};
 use crate::lab::{Desk, Fault, Lab, Outcome};
 
@@ -105,6 +106,16 @@ pub const CHECKS: &[Check] = &[
         source: "podman 4.3.1, 5.4.2, 5.8.6: libpod/plugin/volume_api.go, \
                  GetVolume",
         run: get_status,
+    },
+    Check {
+        id: "2.tame-errors",
+        step: 2,
+        name: "an error is one short line, whatever name was sent",
+        why: "Docker checks no name, and a terminal obeys what it is shown",
+        file: "src/protocol.rs",
+        place: "`fmt`",
+        source: "vol-errors-names; ECMA-48 for what a terminal obeys",
+        run: tame_errors,
     },
     Check {
         id: "2.list",
@@ -273,6 +284,22 @@ fn get_status(lab: &mut Lab) -> Outcome {
         200 => Ok(()),
         _ => Err(exchange.wrong(expected)),
     }
+}
+
+fn tame_errors(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let long = name.repeat(10_000);
+    let tricky = format!("{name}\u{1b}[2J\r\nworkshop: done\u{202e}");
+    for name in [long, tricky] {
+        let exchange = desk.call(&about("VolumeDriver.Get", &name));
+        let said = exchange.failure(TAME)?;
+        if !is_tame(&said) {
+            lab.forget_log();
+            return Err(exchange.wrong(TAME));
+        }
+    }
+    log_is_tame(lab, "POST /VolumeDriver.Get of a long name")
 }
 
 fn list(lab: &mut Lab) -> Outcome {

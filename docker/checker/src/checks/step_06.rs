@@ -129,6 +129,17 @@ pub const CHECKS: &[Check] = &[
         run: set_aside,
     },
     Check {
+        id: "6.set-aside-twice",
+        step: 6,
+        name: "a name that is set aside again and again loses nothing",
+        why: "a script that creates what is missing does so within a second, \
+              and the second one would be in the way of the first",
+        file: "src/volumes.rs",
+        place: "TODO 6.3",
+        source: "our rule: nobody asked for its removal",
+        run: set_aside_twice,
+    },
+    Check {
         id: "6.half-removed",
         step: 6,
         name: "a crash in the middle of Remove leaves no half volume",
@@ -498,6 +509,38 @@ fn set_aside(lab: &mut Lab) -> Outcome {
     match elsewhere(&text)? && elsewhere(&volume.name)? {
         true => Ok(()),
         false => Err(exchange.wrong(expected)),
+    }
+}
+
+fn set_aside_twice(lab: &mut Lab) -> Outcome {
+    const TIMES: usize = 5;
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let mut texts = Vec::new();
+    desk.say_before("a volume's file spoiled, again and again");
+    for time in 1..=TIMES {
+        let before = files_under(desk.root())?;
+        create_with(&mut desk, &name, unusual()).success(DONE)?;
+        let (exchange, said) = found(&mut desk, &name)?;
+        let text = format!("spoiled: {name}, {time}");
+        path_in(&exchange, &said)?.write("file", &text)?;
+        let mut state = files_under(desk.root())?;
+        state.retain(|it| !before.contains(it) && !it.ends_with("file"));
+        spoil(&desk, &state, b"{")?;
+        desk.call(&about("VolumeDriver.Get", &name));
+        texts.push(text);
+    }
+    let exchange = create_with(&mut desk, &name, unusual());
+    exchange.success("200 and {}: the name is free again")?;
+    let files = files_under(desk.root())?;
+    let root = desk.root().open()?;
+    let has = |text: &String| {
+        files.iter().any(|it| root.read(it).as_ref() == Some(text))
+    };
+    // There is another check for a plugin that keeps none of them.
+    match texts.iter().all(&has) || !texts.iter().any(has) {
+        true => Ok(()),
+        false => Err(exchange.wrong("the files of each one, under ROOT")),
     }
 }
 

@@ -5,15 +5,17 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::world::{
-    Allowed, Said, Session, create, mount, options, remove, tool, unmount,
+    Allowed, Said, Session, create, get, mount, options, remove, tool, unmount,
 };
 use super::{Need, Proof, Subject};
-use crate::daemon::Call;
+use crate::daemon::{Call, field};
 use crate::lab::{Fault, Outcome, wrong};
 use crate::mounts;
 use crate::plugin::{Place, Program};
+use crate::root::Mountpoint;
 
 const EXT4: &[Need] =
     &[Need::Root, Need::Loops, Need::Program("mkfs.ext4", "e2fsprogs")];
@@ -41,6 +43,10 @@ pub(super) const PROOFS: &[Proof] = &[
     }),
     proof("ROOT becomes read-only after an error of the disk", EXT4, read_only),
     proof("ROOT is mounted read-only for a while", EXT4, remounted),
+    Proof {
+        name: "leftovers",
+        ..proof("a file in a removed volume that cannot go", EXT4, immutable)
+    },
     proof("the log's disk is full", &[Need::Linux], |it| {
         without_log(it, "exec \"$0\" \"$@\" 2>/dev/full")
     }),
@@ -213,6 +219,46 @@ fn remounted(subject: &Subject) -> Result<String, Fault> {
     remount("rw")?;
     works_again(&mut session, &mut allowed)?;
     Ok(format!("{refused} calls refused, then it works again"))
+}
+
+/// A volume is gone, whatever one of its files does, and its name is free.
+fn immutable(subject: &Subject) -> Result<String, Fault> {
+    const TIMES: usize = 3;
+    let place = Place::new()?;
+    let root = place.volumes();
+    Disk::Ext4.mount(&place)?;
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    let made = options(&[]);
+    let mut allowed = Allowed::new();
+    for _ in 0..TIMES {
+        session.must(&create(NEW, &made))?;
+        let value = session.must(&get(NEW))?;
+        let said =
+            field(&value, "Volume").and_then(|it| field(it, "Mountpoint"));
+        let path = said.and_then(Value::as_str).context("a Mountpoint")?;
+        let files = Mountpoint::new(path, "Get", place.root()).within()?;
+        let file = root.join(files).join("file");
+        place.root().open()?.write(file.strip_prefix(&root)?, "")?;
+        tool(&[&"chattr", &"+i", &file])?;
+        session.must(&remove(NEW))?;
+        allowed.insert(NEW.to_owned(), vec![None]);
+        session.compare(&allowed)?;
+    }
+    drop(session);
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    session.compare(&allowed)?;
+    drop(session);
+    tool(&[&"chattr", &"-R", &"-i", &root.join(".removed")])?;
+    Session::start(&subject.program, &place)?;
+    match fs::read_dir(root.join(".removed"))?.count() {
+        0 => Ok(format!("{TIMES} Removes, and a start that ends it")),
+        left => {
+            let sent = "a start, once the files can go";
+            Err(wrong(sent, "they go", format!("{left} are left")))
+        }
+    }
 }
 
 /// Three volumes, of which the last would keep its files.

@@ -29,10 +29,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo;
 use crate::cleanup::Guard;
+use crate::daemon::one_line;
 use crate::engine;
 use crate::lab::{Fault, Outcome};
 use crate::plugin::{Log, Program};
-use crate::report::{BAD, GOOD, LABEL, Verdict};
+use crate::report::{BAD, GOOD, LABEL, LONGEST, Verdict};
 use crate::steps::{self, Kind};
 use crate::test::Counts;
 
@@ -286,11 +287,13 @@ pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
                     ("expected", finding.expected),
                     ("got", finding.got),
                 ] {
+                    let text = one_line(&text, LONGEST);
                     anstream::println!(
                         "        {LABEL}{label:<9}{LABEL:#} {text}"
                     );
                 }
                 for line in log {
+                    let line = one_line(&line, LONGEST);
                     anstream::println!(
                         "        {LABEL}log{LABEL:#}       | {line}"
                     );
