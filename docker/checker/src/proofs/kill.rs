@@ -5,10 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use rustix::process::Signal;
 
 use super::storm::{Reins, Volumes, acknowledged, allowed, storm};
 use super::world::{Session, State};
 use super::{Need, Proof, Subject};
+use crate::daemon::PATIENCE;
 use crate::lab::{Fault, wrong};
 use crate::mounts;
 use crate::plugin::Place;
@@ -51,13 +53,18 @@ fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
             let clients = scope
                 .spawn(|| storm(&place, 8, seed, volumes, &before, &reins));
             thread::sleep(moment);
-            // It ends with the plugin: nobody answers any more.
-            session.plugin.kill();
+            // The storm ends with the plugin. A mount or a mkfs that the plugin
+            // has started lives on.
+            session.plugin.signal(Signal::KILL);
+            session.plugin.ends_within(PATIENCE);
             clients.join().map_err(|_| anyhow!("a bug of ours"))?
         })?;
         calls += acknowledged(&histories);
 
+        // At once, whatever the killed one has left at work.
+        let killed = session;
         session = Session::start(&subject.program, &place)?;
+        drop(killed);
         subject.remember(session.log());
         let now = Instant::now();
         session.compare(&allowed(&histories, now, now))?;
