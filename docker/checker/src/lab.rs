@@ -97,7 +97,7 @@ impl Lab {
 
     /// What many calls at once have logged has no order worth showing.
     pub fn forget_log(&mut self) {
-        self.log = Log::default();
+        self.log = self.log.emptied();
     }
 
     /// Names are the same for the same seed and check, whatever ran before.

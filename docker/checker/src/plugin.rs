@@ -316,6 +316,11 @@ impl Log {
         Self { pipe: Some(Arc::new(pipe)), folder, ..Self::default() }
     }
 
+    /// A log of the same plugin that nothing is written to.
+    pub fn emptied(&self) -> Self {
+        Self { folder: self.folder.clone(), ..Self::default() }
+    }
+
     /// Reads on until every holder of the pipe has closed it.
     fn follow(&self) -> Result<Receiver<()>> {
         let (end, ended) = mpsc::channel();

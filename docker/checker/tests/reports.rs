@@ -1270,6 +1270,18 @@ static USES: AtomicUsize = AtomicUsize::new(0);
                 "        fs::create_dir(&files).map_err",
                 "        fs::create_dir_all(&files).map_err",
             ),
+            (
+                "src/volumes.rs",
+                "known.settings.status(&mountpoint)",
+                "known.settings.status(
+                match known.settings.kind == Kind::Dir
+                    || mounts::is_mounted(&mountpoint)?
+                {
+                    true => &mountpoint,
+                    false => Path::new(\"/nowhere\"),
+                },
+            )",
+            ),
         ],
     },
     Wrong {
@@ -1412,7 +1424,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         more: &[(
             "src/filesystem.rs",
             "        Some(who) => Err(in_use(who)),\n",
-            "        Some(who) => Ok(warn!(\"{who}\")),\n",
+            "        Some(who) => Ok(drop(who)),\n",
         )],
     },
     Wrong {

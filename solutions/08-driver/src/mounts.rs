@@ -151,6 +151,10 @@ fn others(folder: &Path) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
+/// The process namespace of a host has the same number on every Linux, and no
+/// container's has it.
+const HOST_PROCESSES: &str = "pid:[4026531836]";
+
 /// Says so where Docker would not see what is mounted below `root`.
 pub fn warn_if_hidden(root: &Path) {
     if let Some(why) = hidden(root) {
@@ -166,10 +170,8 @@ fn hidden(root: &Path) -> Option<String> {
         return None;
     }
     let our_own = namespace("self")?;
-    // From a container, the host's first process cannot be seen.
-    let is_container = ["/.dockerenv", "/run/.containerenv"]
-        .iter()
-        .any(|mark| Path::new(mark).exists());
+    let is_container = fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|it| it != Path::new(HOST_PROCESSES));
     let is_beside_docker = processes().ok()?.iter().any(|process| {
         name(process) == "dockerd"
             && namespace(process).as_ref() == Some(&our_own)

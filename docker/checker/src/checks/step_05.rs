@@ -92,7 +92,7 @@ pub const CHECKS: &[Check] = &[
         name: "an error is one short line, whatever was sent",
         why: "it goes to somebody's terminal and into logs: 100 kB hide what is \
               wrong, and control characters forge what is read",
-        file: "src/options.rs",
+        file: "src/text.rs",
         place: "`shown`",
         source: "plugin-huge 3-4: Docker sends and shows any length",
         run: short_errors,

@@ -178,6 +178,7 @@ pub fn masked(text: &str) -> String {
     for line in without_times(text).lines() {
         let line = without_positions(line);
         let line = without_thread_ids(&line);
+        let line = without_process_ids(&line);
         let line = without_ports(&line);
         let line = without_owners(&line);
         // Whether a crash leaves a core file is the machine's affair.
@@ -219,6 +220,17 @@ fn without_thread_ids(line: &str) -> String {
         }
         _ => line.to_owned(),
     }
+}
+
+/// `sleep (process 1234)` becomes `sleep (process ID)`.
+fn without_process_ids(line: &str) -> String {
+    let mut parts = line.split("(process ");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        masked.push_str(&format!("(process ID{rest}"));
+    }
+    masked
 }
 
 /// `127.0.0.1:40123` becomes `127.0.0.1:PORT`.
