@@ -271,7 +271,7 @@ impl Reply {
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let body = String::from_utf8_lossy(&self.body);
-        write!(f, "{} {}", self.status, clip(body.trim_end()))
+        write!(f, "{} {}", self.status, body.trim_end())
     }
 }
 

@@ -44,7 +44,9 @@ impl Verdict {
                 let finding = Finding {
                     sent: log.shorten(&finding.sent),
                     expected: log.shorten(&finding.expected),
-                    got: log.shorten(&finding.got),
+                    // Shortened first: how much is cut off must not depend on
+                    // where the plugin's folder is.
+                    got: one_line(&log.shorten(&finding.got), GOT),
                 };
                 Ok(Self::Failed { finding, log: log.last_lines(LINES) })
             }
@@ -179,6 +181,9 @@ impl Display for Lines<'_> {
 
 /// More than this of what a plugin says, in characters, helps nobody.
 pub(crate) const LONGEST: usize = 1000;
+
+/// What is shown of a reply, in characters.
+const GOT: usize = 300;
 
 fn line(f: &mut fmt::Formatter, label: &str, text: &str) -> fmt::Result {
     let text = one_line(text, LONGEST);

@@ -403,11 +403,11 @@ pub(super) fn is_private(
             return Ok(());
         }
     }
-    let mode = mode_of(&desk.volumes())?;
+    // Which mode it is depends on the umask.
     Err(wrong(
         "PROGRAM SOCKET ROOT, a Create, and ls -ld ROOT",
         "mode 0700: no other user may enter",
-        format!("mode 0{mode:o}"),
+        "a mode that lets other users in",
     ))
 }
 
@@ -445,6 +445,8 @@ fn not_its_root(lab: &mut Lab) -> Outcome {
     let mode = mode_of(&root)?;
     if mode != 0o1777 {
         let expected = "the folder keeps its mode, 01777";
+        // How far the plugin has come by now depends on the moment.
+        lab.forget_log();
         return Err(wrong(sent, expected, format!("mode 0{mode:o}")));
     }
     if listens {
