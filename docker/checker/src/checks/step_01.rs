@@ -47,17 +47,6 @@ pub const CHECKS: &[Check] = &[
         run: live_socket,
     },
     Check {
-        id: "1.race",
-        step: 1,
-        name: "of plugins that start at once, one gets the stale socket",
-        why: "between the look at a socket and its removal, another plugin may \
-              have bound it: that one runs on, deaf",
-        file: "src/server.rs",
-        place: "`bind`",
-        source: "unix(7); flock(2)",
-        run: race,
-    },
-    Check {
         id: "1.not-a-socket",
         step: 1,
         name: "a file that is no socket stays where it is",
@@ -173,6 +162,17 @@ pub const CHECKS: &[Check] = &[
         place: "`serve`",
         source: "tiny_http 0.12.0, Server::from_listener",
         run: few_files,
+    },
+    Check {
+        id: "1.race",
+        step: 1,
+        name: "of plugins that start at once, one gets the stale socket",
+        why: "between the look at a socket and its removal, another plugin may \
+              have bound it: that one runs on, deaf",
+        file: "src/server.rs",
+        place: "`bind`",
+        source: "unix(7); flock(2)",
+        run: race,
     },
 ];
 
