@@ -522,38 +522,23 @@ pub fn read_reply(
     connection: &mut dyn Connection,
     patience: Duration,
 ) -> Result<Reply, NoReply> {
-    let mut wire = Wire {
-        connection,
-        deadline: Instant::now() + patience,
-        patience,
-        bytes: Vec::new(),
-    };
-    loop {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut head = httparse::Response::new(&mut headers);
-        match head.parse(&wire.bytes) {
-            Err(_) => {
-                let text = String::from_utf8_lossy(&wire.bytes).into_owned();
-                return Err(NoReply::NotHttp(text));
-            }
-            Ok(httparse::Status::Partial) => {
-                if !wire.more()? {
-                    return Err(NoReply::Dropped);
-                }
-            }
-            Ok(httparse::Status::Complete(length)) => {
-                let status = head.code.unwrap_or_default();
-                let framing = Framing::of(&head);
-                wire.bytes.drain(..length);
-                if status == 100 {
-                    continue;
-                }
-                let (body, whole) = framing.body(&mut wire)?;
-                let keeps = whole;
-                return Ok(Reply { status, body, keeps, to_podman: None });
-            }
-        }
-    }
+    let mut wire = Wire::new(connection, patience);
+    let (status, framing) = wire.head()?;
+    let (body, keeps) = framing.body(&mut wire)?;
+    Ok(Reply { status, body, keeps, to_podman: None })
+}
+
+/// Reads the head of a reply, and leaves its body empty: where a request is
+/// refused before its end has come, the end of the reply may not come either.
+///
+/// # Errors
+/// When no whole head comes in time.
+pub fn read_head(
+    connection: &mut dyn Connection,
+    patience: Duration,
+) -> Result<Reply, NoReply> {
+    let (status, _) = Wire::new(connection, patience).head()?;
+    Ok(Reply { status, body: Vec::new(), keeps: false, to_podman: None })
 }
 
 /// How the end of a body is told.
@@ -609,7 +594,39 @@ struct Wire<'a> {
     bytes: Vec<u8>,
 }
 
-impl Wire<'_> {
+impl<'a> Wire<'a> {
+    fn new(connection: &'a mut dyn Connection, patience: Duration) -> Self {
+        let deadline = Instant::now() + patience;
+        Self { connection, deadline, patience, bytes: Vec::new() }
+    }
+
+    /// Reads a status, and how its body ends.
+    fn head(&mut self) -> Result<(u16, Framing), NoReply> {
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; 64];
+            let mut head = httparse::Response::new(&mut headers);
+            match head.parse(&self.bytes) {
+                Err(_) => {
+                    let text = String::from_utf8_lossy(&self.bytes);
+                    return Err(NoReply::NotHttp(text.into_owned()));
+                }
+                Ok(httparse::Status::Partial) => {
+                    if !self.more()? {
+                        return Err(NoReply::Dropped);
+                    }
+                }
+                Ok(httparse::Status::Complete(length)) => {
+                    let status = head.code.unwrap_or_default();
+                    let framing = Framing::of(&head);
+                    self.bytes.drain(..length);
+                    if status != 100 {
+                        return Ok((status, framing));
+                    }
+                }
+            }
+        }
+    }
+
     /// Reads some more; false at the end of the connection.
     fn more(&mut self) -> Result<bool, NoReply> {
         let left = self.deadline.saturating_duration_since(Instant::now());

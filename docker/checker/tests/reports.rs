@@ -149,12 +149,12 @@ static WRONG: &[Wrong] = &[
         more: &[],
     },
     Wrong {
-        check: "1.absurd-length",
+        check: "1.long-length",
         what: "it has no limit for what a head may promise",
         step: 1,
         file: "src/server.rs",
-        right: "const ABSURD_BODY: usize = 64 << 20;",
-        wrong: "const ABSURD_BODY: usize = usize::MAX;",
+        right: "const LONGEST_PROMISE: usize = 64 << 20;",
+        wrong: "const LONGEST_PROMISE: usize = usize::MAX;",
         more: &[],
     },
     Wrong {

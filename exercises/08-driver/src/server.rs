@@ -22,8 +22,8 @@ use crate::{Plugin, answer};
 
 /// Docker's longest bodies are a few hundred bytes; more than this is no call.
 const LONGEST_BODY: u64 = 1 << 20;
-/// Above this, tiny_http 0.12 dies of allocating the rest of an unread body.
-const ABSURD_BODY: usize = 64 << 20;
+/// A request that promises a longer body is refused before it is read.
+const LONGEST_PROMISE: usize = 64 << 20;
 
 /// Listens on `socket`, which is for the user of this process alone.
 ///
@@ -113,10 +113,10 @@ fn call(request: &Request) -> String {
 
 fn handle(mut request: Request, slot: &Slot, plugin: &Plugin) {
     let call = call(&request);
-    if request.body_length().is_some_and(|length| length > ABSURD_BODY) {
+    if request.body_length().is_some_and(|length| length > LONGEST_PROMISE) {
         warn!("{call} -> 413, and its connection is given up");
-        let refusal = Response::from_string("workshop: an absurd length");
-        // Dropping the request would allocate that length, so it never drops.
+        let refusal = Response::from_string("workshop: the body is too long");
+        // tiny_http 0.12.0 bounds no length: what is refused unread never drops.
         mem::forget(request.upgrade("", refusal.with_status_code(413)));
         return;
     }

@@ -18,8 +18,8 @@ use crate::turn;
 
 /// Docker's longest bodies are a few hundred bytes; more than this is no call.
 const LONGEST_BODY: u64 = 1 << 20;
-/// Above this, tiny_http 0.12 dies of allocating the rest of an unread body.
-const ABSURD_BODY: usize = 64 << 20;
+/// A request that promises a longer body is refused before it is read.
+const LONGEST_PROMISE: usize = 64 << 20;
 
 /// Listens on `socket`, which is for the user of this process alone.
 ///
@@ -80,10 +80,10 @@ pub fn serve(server: &Server) -> Result<()> {
 
 fn handle(mut request: Request) {
     let call = shown(&format!("{} {}", request.method(), request.url()));
-    if request.body_length().is_some_and(|length| length > ABSURD_BODY) {
+    if request.body_length().is_some_and(|length| length > LONGEST_PROMISE) {
         warn!("{call} -> 413, and its connection is given up");
-        let refusal = Response::from_string("workshop: an absurd length");
-        // Dropping the request would allocate that length, so it never drops.
+        let refusal = Response::from_string("workshop: the body is too long");
+        // tiny_http 0.12.0 bounds no length: what is refused unread never drops.
         mem::forget(request.upgrade("", refusal.with_status_code(413)));
         return;
     }
