@@ -76,10 +76,9 @@ impl Slides {
 
     /// Frees connections that tiny_http 0.12 has stranded.
     ///
-    /// It hands each connection to a thread of its own, and in a burst of them
-    /// counts one waiting thread twice: the surplus waits until some other
-    /// connection closes, and browsers keep theirs open. One more connection,
-    /// closed at once, is what it waits for.
+    /// It may leave a connection without a thread until some other connection
+    /// closes, and browsers keep theirs open. So one more connection is made,
+    /// and closed at once.
     fn nudger(&self) -> SyncSender<()> {
         let (nudge, nudges) = mpsc::sync_channel(1);
         let port = self.address.port();

@@ -158,12 +158,27 @@ static WRONG: &[Wrong] = &[
         more: &[],
     },
     Wrong {
-        check: "1.upgrade",
-        what: "it knows of one kind of upgrade only",
+        check: "1.connection",
+        what: "it refuses the words that it knows, and lets all others in",
         step: 1,
         file: "src/server.rs",
-        right: r#".contains("upgrade")"#,
-        wrong: r#".contains("websocket")"#,
+        right: r#"
+        let known = |it: &str| ["keep-alive", "close"].contains(&it.trim());
+        header.field.equiv("Connection") && !value.split(',').all(known)
+"#,
+        wrong: r#"
+        let known = |it: &str| ["kettle", "samovar"].contains(&it.trim());
+        header.field.equiv("Connection") && value.split(',').any(known)
+"#,
+        more: &[],
+    },
+    Wrong {
+        check: "1.connection",
+        what: "it knows a word in lower case only",
+        step: 1,
+        file: "src/server.rs",
+        right: "header.value.as_str().to_ascii_lowercase()",
+        wrong: "header.value.as_str()",
         more: &[],
     },
     Wrong {
@@ -1026,7 +1041,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.stranded",
-        what: "it trusts tiny_http with a burst of connections",
+        what: "it trusts tiny_http to serve every connection",
         step: 7,
         file: "src/listener.rs",
         right: "                knock();\n",

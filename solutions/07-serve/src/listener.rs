@@ -215,10 +215,10 @@ impl Listener {
         server: &'static Server,
         knock: impl Fn() + Send + 'static,
     ) -> Result<&'static Self> {
-        // In a burst of connections, tiny_http counts a waiting thread twice
-        // and leaves a connection without one until another closes, and Docker
-        // keeps its connections open. So there is one more, closed at once, for
-        // each request; and some where only halves of requests come.
+        // tiny_http 0.12.0 may leave a connection without a thread until another
+        // one closes, and Docker keeps its connections open. So there is one
+        // more connection, closed at once, for each request; and some where only
+        // halves of requests come.
         let (nudge, nudges) = mpsc::sync_channel(1);
         let knock = move || {
             while nudges.recv_timeout(TICK) != Err(Disconnected) {

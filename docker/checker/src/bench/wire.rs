@@ -315,8 +315,7 @@ impl Serving {
     }
 
     /// Connections that ask for a volume each. They come one after the other:
-    /// in a burst, tiny_http may leave some waiting until another one closes,
-    /// which is another matter (step 7).
+    /// whether tiny_http serves all that come at once is another matter (step 7).
     fn clients(&self, count: usize) -> Result<Vec<Client>> {
         let client = |number| {
             self.create(number)?;

@@ -85,11 +85,11 @@ pub const CHECKS: &[Check] = &[
         id: "7.stranded",
         step: 7,
         name: "32 connections that stay open are all answered",
-        why: "in a burst, tiny_http leaves some without a thread until another \
-              one closes, and Docker keeps its connections open",
+        why: "tiny_http 0.12.0 may leave one without a thread until another one \
+              closes, and Docker keeps its connections open",
         file: "src/listener.rs",
         place: "`recv`",
-        source: "concurrency 2; tiny_http 0.12 util/task_pool.rs",
+        source: "concurrency 2; tiny_http 0.12.0",
         run: stranded,
     },
     Check {

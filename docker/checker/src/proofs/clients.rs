@@ -195,9 +195,8 @@ fn no_calls(place: &Place) -> Result<String, Fault> {
         ("a negative length", {
             format!("{}Content-Length: -1\r\n\r\n", head("POST"))
         }),
-        ("an upgrade", {
-            let upgrade = "Connection: upgrade\r\nUpgrade: h2c\r\n\r\n";
-            format!("{}{upgrade}", head("POST"))
+        ("a connection of no known kind", {
+            format!("{}Connection: teapot\r\n\r\n", head("POST"))
         }),
         ("no end of a line", "P".repeat(100_000)),
         ("lines without a colon", format!("{}no colon\r\n\r\n", head("POST"))),
