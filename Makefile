@@ -2,6 +2,7 @@
 # For make 3.81, POSIX sh, and tools as macOS has them.
 .DEFAULT_GOAL := help
 CHECKER = @sh docker/checker/run.sh
+PROVER = @sh docker/prover/run.sh
 
 STEPS := $(sort $(notdir $(wildcard solutions/[0-9][0-9]-*)))
 # 01-activate -> 1
@@ -88,15 +89,15 @@ slides-pdf:
 
 ## test: prove everything that this machine can prove
 test:
-	$(CHECKER) test
+	$(PROVER) test
 
 ## lint: formatting, clippy, and what else needs no run
 lint:
-	$(CHECKER) lint
+	$(PROVER) lint
 
 ## bench: figures, as ratios
 bench:
-	$(CHECKER) bench
+	$(PROVER) bench
 
 # Only what no rule above knows comes here.
 run-exercise-% run-solution-% check-exercise-% check-solution-% watch-exercise-% hint-% diff-exercise-% reset-exercise-%:

@@ -50,7 +50,7 @@ build() {
     say 'building its image (once: about 100 MB and a minute, and the rust image)'
     "$docker" build --tag "$image" ${BASE:+--build-arg BASE="$BASE"} \
         --file docker/toolbox.Dockerfile docker >&2 ||
-        fail 'no image, see above. If the rust image cannot be pulled from here: BASE=IMAGE is built upon instead, docker load brings one from a file, docker/checker/base-image.sh makes one'
+        fail 'no image, see above. If the rust image cannot be pulled from here: BASE=IMAGE is built upon instead, docker load brings one from a file, docker/prover/base-image.sh makes one'
 }
 
 running() { [ "$("$docker" container inspect --format '{{.State.Running}}' "$name" 2>/dev/null)" = true ]; }

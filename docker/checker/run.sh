@@ -1,18 +1,22 @@
 #!/bin/sh
 # Builds the checker and calls it: run.sh check exercise 1
 #
+# docker/prover/run.sh comes here, too, by WORKSHOP_PROGRAM=prover.
+#
 # The Makefile's recipes come here, so that what can keep a checker from being
 # there at all is dealt with in one place.
 set -u
 # A CDPATH of the caller's would lead into another checkout.
 unset CDPATH
 cd "$(dirname "$0")/../.." || exit 2
+name=${WORKSHOP_PROGRAM:-checker}
+unset WORKSHOP_PROGRAM
 
 if ! command -v cargo >/dev/null 2>&1; then
     if command -v "${DOCKER:-docker}" >/dev/null 2>&1; then
         # The same, in a container that has Rust. What was not passed on to it
         # would not arrive: the variables are named in sandbox.sh.
-        sh docker/sandbox.sh run sh docker/checker/run.sh "$@"
+        sh docker/sandbox.sh run sh "docker/$name/run.sh" "$@"
         status=$?
         [ $status = 125 ] || exit $status
         echo "make: with Rust (https://rustup.rs) it would work without Docker" >&2
@@ -34,18 +38,18 @@ if ! mkdir -p "$target" 2>/dev/null || ! [ -w "$target" ]; then
     exit 2
 fi
 
-checker=$target/debug/checker
+program=$target/debug/$name
 # A first build takes seconds and shows it; later ones have nothing to say.
-if [ -x "$checker" ]; then quiet=yes; else quiet=; fi
+if [ -x "$program" ]; then quiet=yes; else quiet=; fi
 # Built alone, its dependencies lack features that other crates ask for, and cargo
 # test would build it once more.
-alone='--package checker'
+alone="--package $name --package checker"
 [ "${1:-}" != test ] || alone=
 # shellcheck disable=SC2086 # words
 if ! cargo build ${quiet:+--quiet} $alone; then
     # One broken manifest in exercises/ stops cargo for every crate. The checker
     # of the last build names it and can put the starter back.
-    [ -x "$checker" ] || exit 2
-    echo "make: cargo fails, so the checker of the last build goes on" >&2
+    [ -x "$program" ] || exit 2
+    echo "make: cargo fails, so the $name of the last build goes on" >&2
 fi
-exec "$checker" "$@"
+exec "$program" "$@"

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::chapter::Deck;
-use crate::{html, site};
+use crate::html;
+use crate::site;
 
 /// Writes the deck into `folder`, which is new or empty.
 ///

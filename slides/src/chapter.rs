@@ -14,7 +14,8 @@ use pulldown_cmark::{
 };
 
 use crate::diagram::Diagram;
-use crate::{html, site};
+use crate::html;
+use crate::site;
 
 /// All chapters, in their order.
 pub struct Deck {

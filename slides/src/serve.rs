@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use tiny_http::{Method, Request, Server};
 
 use crate::chapter::Deck;
-use crate::{html, site};
+use crate::html;
+use crate::site;
 
 /// How many slow readers it takes to keep others waiting.
 const WORKERS: usize = 4;

@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use checker::plugin::{Place, Plugin, Program};
-use checker::steps::Kind;
 use slides::chapter::{CodeKind, Deck};
+use stand_in::plugin::{Place, Plugin, Program};
+use stand_in::steps::Kind;
 
 #[test]
 fn every_exchange_is_what_the_solution_answers() {
@@ -87,9 +87,9 @@ fn play(package: &str, exchange: &str) -> Option<String> {
 /// What a solution replies to one request. The checker starts it, with a socket
 /// and a ROOT of its own: alone, it would use those that Docker knows.
 fn ask(package: &str, request: &str) -> String {
-    let root = checker::steps::root().unwrap();
+    let root = stand_in::steps::root().unwrap();
     let number = package.trim_start_matches("solution-");
-    let step = checker::steps::find(&root, number).unwrap();
+    let step = stand_in::steps::find(&root, number).unwrap();
     let program = checker::cargo::build(&root, &step, Kind::Solution).unwrap();
     let place = Place::new().unwrap();
     let program = Program::new(&program).unwrap();

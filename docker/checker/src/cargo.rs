@@ -5,9 +5,8 @@ use std::process::{Command, ExitStatus};
 use std::{env, fmt, io};
 
 use anyhow::{Context, Result};
-
-use crate::cleanup::Folder;
-use crate::steps::{Kind, Step};
+use stand_in::cleanup::Folder;
+use stand_in::steps::{Kind, Step};
 
 /// A plugin that cargo would not build, which is for its author to mend.
 #[derive(Debug)]
@@ -35,6 +34,15 @@ pub fn target() -> Result<PathBuf> {
     });
     let target = profile.and_then(Path::parent);
     Ok(target.context("the checker is not in cargo's folder")?.to_owned())
+}
+
+/// The program of ours that has this name, as it was built last. Not
+/// `current_exe`: a build since our start has replaced that one.
+///
+/// # Errors
+/// When the system does not tell where programs are.
+pub fn program(name: &str) -> Result<PathBuf> {
+    Ok(target()?.join("debug").join(name))
 }
 
 /// Builds one plugin, and returns the program. What cargo says about it goes to

@@ -1,23 +1,24 @@
 //! The words of the command line, and what each of them does.
 
-use std::env;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use checker::checks::{self, Plan};
-use checker::daemon::Engine;
-use checker::lab::Lab;
-use checker::plugin::Program;
 use checker::podman::Podman;
 use checker::starters::{self, Differences};
-use checker::steps::{self, Kind, Step};
 use checker::{
-    bench, cargo, cleanup, doctor, engine, podman, proofs, run, stories,
+    cargo, doctor, engine, exit_like, hints, places, podman, rescue, run, seed,
+    setting, stories,
 };
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
+use stand_in::checks::{self, Plan};
+use stand_in::cleanup;
+use stand_in::daemon::Engine;
+use stand_in::lab::Lab;
+use stand_in::plugin::Program;
+use stand_in::steps::{self, Kind, Step};
 
 const HELP: &str = "\
 checker: plays Docker's half of the plugin protocol, and grades the other
@@ -29,21 +30,14 @@ checker: plays Docker's half of the plugin protocol, and grades the other
   checker watch N                     check exercise N after every save
   checker hint N                      the next hint for the first open hole
   checker rescue                      remove what killed plugins left behind
-  checker prove rescue                that the latter does, on a dockerd of our own
-  checker prove [NAME [WHAT N]]       one proof or all, of the last solution or of
-                                      WHAT and N as for check
   checker diff N                      what separates exercise N from its solution
   checker reset N                     put starter N back, keep what was there
-  checker test                        prove everything that can be proven here
-  checker lint                        formatting, clippy, links, make and sh
   checker doctor                      what this machine has and lacks
-  checker bench [--list] [--json] [FIGURE…]
-                                      figures as ratios, all or some
-  checker record N                    for authors: exercise N becomes the starter
+
+What proves the workshop itself: sh docker/prover/run.sh --help
 
 Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
   SEED=NUMBER     replay a run with the same names
-  PROOFS=full     prove, test: try far more than with PROOFS=short
   ENGINE=VERSION  play an older dockerd (20.10, 26.1 or 28.5, the default),
                   or podman, which speaks the same protocol in another way
   AGAINST=docker  check: play the step's story through a real dockerd instead,
@@ -52,29 +46,12 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
   AGAINST=podman  the same for steps 4 and 8, through a real podman (as root
                   on Linux, in namespaces of its own)
   ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
-  ONLY=FIGURES    bench: some of them (make bench ONLY='get start')
-  STEP=N          bench: of solution N, instead of the last one
   NAME=OTHER      Docker's name for the plugin, instead of workshop
 ";
 
-/// One setting; make passes its own variables on in the environment.
-fn setting(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The seed that replays a run.
-fn seed() -> Result<Option<u64>> {
-    let parse = |seed: String| {
-        seed.parse().with_context(|| {
-            format!("SEED={seed} is no number from 0 to {}", u64::MAX)
-        })
-    };
-    setting("SEED").map(parse).transpose()
-}
-
 /// Docker's name for the plugin.
 fn name() -> String {
-    setting("NAME").unwrap_or_else(|| run::NAME.to_owned())
+    setting("NAME").unwrap_or_else(|| places::NAME.to_owned())
 }
 
 /// Does what the command line says.
@@ -88,11 +65,6 @@ pub fn main() -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             Value(word) => words.push(word.string()?),
-            Long(name @ ("list" | "json"))
-                if words.first().is_some_and(|it| it == "bench") =>
-            {
-                words.push(format!("--{name}"));
-            }
             other => bail!("{}; checker --help tells", other.unexpected()),
         }
     }
@@ -101,54 +73,25 @@ pub fn main() -> Result<ExitCode> {
     match words[..] {
         ["check", what, step] => check(&root, what, step),
         ["run", kind, step] => run(&root, kind, step),
-        ["test"] => {
-            cleanup::on_signals()?;
-            cleanup::sweep();
-            let proven = checker::test::run(&root)?;
-            Ok(ExitCode::from(u8::from(!proven)))
-        }
-        ["lint"] => {
-            let clean = checker::lint::run(&root)?;
-            Ok(ExitCode::from(u8::from(!clean)))
-        }
         ["watch", step] => watch(&root, step),
         ["hint", step] => {
             let step = steps::find(&root, step)?;
-            println!("{}", checker::hints::next(&root, &step)?);
+            println!("{}", hints::next(&root, &step)?);
             Ok(ExitCode::SUCCESS)
         }
         ["rescue"] => {
             cleanup::on_signals()?;
-            checker::rescue::run(&root, &name())?;
+            rescue::run(&root, &name())?;
             Ok(ExitCode::SUCCESS)
-        }
-        ["bench-docker", file, ref programs @ ..] => {
-            cleanup::on_signals()?;
-            bench::docker::inside(Path::new(file), programs)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        [proofs::DOCKERD, ref words @ ..] => {
-            cleanup::on_signals()?;
-            let good = proofs::beside_dockerd(words)?;
-            Ok(ExitCode::from(u8::from(!good)))
-        }
-        ["prove", "rescue"] => prove_rescue(&root),
-        ["prove"] => prove(&root, None, Kind::Solution.word(), None),
-        ["prove", name] => {
-            prove(&root, Some(name), Kind::Solution.word(), None)
-        }
-        ["prove", name, what, step] => {
-            prove(&root, Some(name), what, Some(step))
         }
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
-        ["bench", ref options @ ..] => bench(&root, options),
         ["doctor"] => doctor(&root),
-        ["record", step] => {
-            starters::record(&root, &steps::find(&root, step)?)?;
-            Ok(ExitCode::SUCCESS)
-        }
         [] => bail!("what to do? checker --help tells"),
+        [word @ ("test" | "lint" | "bench" | "prove" | "record"), ..] => bail!(
+            "`{word}` is the maintainers': sh docker/prover/run.sh {}",
+            words.join(" ")
+        ),
         _ => bail!("no command `{}`; checker --help tells", words.join(" ")),
     }
 }
@@ -211,14 +154,6 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-/// Ends as a program did that was run in our place.
-fn exit_like(status: ExitStatus) -> Result<ExitCode> {
-    match status.code().and_then(|it| u8::try_from(it).ok()) {
-        Some(code) => Ok(ExitCode::from(code)),
-        None => bail!("what ran in our place ended ({status})"),
-    }
-}
-
 /// The program that `what` names, built if it is one of ours.
 fn program(root: &Path, what: &str, step: &Step) -> Result<Program> {
     let path = match kind(what) {
@@ -250,7 +185,10 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
             // Built out here, where the network is.
             program(root, what, step)?;
             let step = step.number.to_string();
-            return exit_like(engine::in_private(&["check", what, &step])?);
+            return exit_like(engine::in_private(
+                "checker",
+                &["check", what, &step],
+            )?);
         }
         Some(other) => bail!(
             "no ENGINE={other}; there are host and private, and the sandbox \
@@ -313,58 +251,6 @@ fn podmans_story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
         stories::compare(root, number, podman, &version, &transcript)?;
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// Plays what is killed and rescued, on a dockerd that may suffer from it.
-fn prove_rescue(root: &Path) -> Result<ExitCode> {
-    cleanup::on_signals()?;
-    let step = steps::find(root, "4")?;
-    let Some(private) = engine::Private::start()? else {
-        program(root, Kind::Solution.word(), &step)?;
-        return exit_like(engine::in_private(&["prove", "rescue"])?);
-    };
-    let program = program(root, Kind::Solution.word(), &step)?;
-    let (report, _) = stories::play_scenes(
-        stories::RESCUE,
-        step.number,
-        program,
-        run::NAME,
-        Some(private),
-        |report| {
-            if let Some(lines) = report.last() {
-                anstream::print!("{lines}");
-            }
-        },
-    )?;
-    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// Tries proofs, with a seed that can be given.
-fn prove(
-    root: &Path,
-    name: Option<&str>,
-    what: &str,
-    step: Option<&str>,
-) -> Result<ExitCode> {
-    let proofs = proofs::choose(name)?;
-    cleanup::on_signals()?;
-    cleanup::sweep();
-    if let Some(status) = proofs::apart()? {
-        return exit_like(status);
-    }
-    let mut subject = proofs::subject(root, what, step)?;
-    if let Some(seed) = seed()? {
-        subject.seed = seed;
-    }
-    let counts = proofs::run(&proofs, &subject)?;
-    println!(
-        "\n{} proven, {} failed, {} skipped (SEED={})",
-        counts.passed,
-        counts.failed,
-        counts.skipped.len(),
-        subject.seed
-    );
-    Ok(ExitCode::from(u8::from(counts.failed > 0)))
 }
 
 fn say_next(root: &Path, step: &Step) {
@@ -453,42 +339,4 @@ fn doctor(root: &Path) -> Result<ExitCode> {
     let machine = doctor::look(root);
     anstream::print!("{machine}");
     Ok(ExitCode::from(u8::from(!machine.builds())))
-}
-
-fn bench(root: &Path, options: &[&str]) -> Result<ExitCode> {
-    let only = setting("ONLY").unwrap_or_default();
-    let is_figure = |it: &&str| !it.starts_with("--");
-    let words = options.iter().copied().filter(is_figure);
-    let names: Vec<_> = words.chain(only.split_whitespace()).collect();
-    if options.contains(&"--list") {
-        for figure in bench::FIGURES {
-            let bench::Figure { name, what, against, .. } = figure;
-            println!("{name:<17} {what}, against {against}");
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let figures = bench::choose(&names)?;
-    let step = match setting("STEP") {
-        Some(step) => steps::find(root, &step)?,
-        None => steps::all(root)?.pop().context("there is no step")?,
-    };
-    cleanup::on_signals()?;
-    cleanup::sweep();
-    let json = options.contains(&"--json");
-    let mut rows = Vec::new();
-    if !json {
-        anstream::println!("{}", bench::machine(&step));
-        anstream::println!("{}", bench::header());
-    }
-    bench::run(root, step, &figures, |figure, seen| {
-        if json {
-            rows.push(bench::to_json(figure, &seen));
-        } else {
-            anstream::println!("{}", bench::row(figure, &seen));
-        }
-    })?;
-    if json {
-        println!("{:#}", serde_json::Value::from(rows));
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, WaitOptions, waitpid};
+use stand_in::cleanup::{self, Folder, Guard};
+use stand_in::mounts;
+use stand_in::search_path::on_path;
+use stand_in::wait::poll;
 
-use crate::cargo;
-use crate::cleanup::{self, Folder, Guard};
-use crate::mounts;
-use crate::plugin::poll;
-use crate::run;
+use crate::{cargo, places};
 
 /// How long one docker command may take, unless a story says otherwise. It lies
 /// below the 15 seconds after which dockerd gives up on a plugin.
@@ -187,13 +187,6 @@ pub(crate) fn import(client: &str, busybox: &Path) -> Result<Played> {
     )
 }
 
-/// Whether a program is installed.
-pub fn on_path(program: &str) -> bool {
-    env::var_os("PATH").is_some_and(|path| {
-        env::split_paths(&path).any(|it| it.join(program).is_file())
-    })
-}
-
 /// Why this machine cannot start a private dockerd; none if it can.
 pub fn no_private() -> Option<String> {
     if !cfg!(target_os = "linux") {
@@ -232,25 +225,25 @@ pub fn inside() -> Result<Option<PathBuf>> {
     Ok(Some(folder.into()))
 }
 
-/// Runs this very program again, beside a dockerd of its own.
+/// Runs a program of ours (`checker`, `prover`) beside a dockerd of its own.
 ///
 /// # Errors
 /// When this machine cannot, or the program does not start.
-pub fn in_private(args: &[&str]) -> Result<ExitStatus> {
+pub fn in_private(program: &str, args: &[&str]) -> Result<ExitStatus> {
     if let Some(why) = no_private() {
         bail!("{why}; or ENGINE=host uses the machine's own");
     }
-    in_namespaces("docker", &[], args, |_| Ok(Vec::new()))
+    in_namespaces("docker", &[], program, args, |_| Ok(Vec::new()))
 }
 
-/// Runs this very program again, in namespaces of its own, by the words of
-/// `init`, with `AGAINST` set and what `environment` says about the run's folder.
+/// Runs a program of ours in namespaces of its own, by the words of `init`, with `AGAINST` set and what `environment` says about the run's folder.
 ///
 /// # Errors
 /// When the program does not start.
 pub(crate) fn in_namespaces(
     against: &str,
     init: &[&str],
+    program: &str,
     args: &[&str],
     environment: impl FnOnce(&Path) -> Result<Vec<(&'static str, PathBuf)>>,
 ) -> Result<ExitStatus> {
@@ -258,8 +251,7 @@ pub(crate) fn in_namespaces(
     // In there no process id tells whose folder one of the machine's is.
     let temp = folder.path().join("tmp");
     fs::create_dir(&temp)?;
-    // Not `current_exe`: a build since our start has replaced that one.
-    let program = cargo::target()?.join("debug/checker");
+    let program = cargo::program(program)?;
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--mount", "--net", "--pid", "--uts", "--ipc"])
@@ -271,7 +263,7 @@ pub(crate) fn in_namespaces(
         .envs(environment(folder.path())?)
         .env("TMPDIR", temp)
         .env(INSIDE, folder.path())
-        .env(run::ROOTS, folder.path().join("roots"))
+        .env(places::ROOTS, folder.path().join("roots"))
         .env(cleanup::MARK, folder.path());
     let mut child = unshare.spawn().context("starting unshare")?;
     Ok(child.wait()?)

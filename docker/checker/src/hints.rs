@@ -4,10 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use stand_in::steps::{Kind, Step};
 
-use crate::cargo;
-use crate::starters;
-use crate::steps::{Kind, Step};
+use crate::{cargo, starters};
 
 /// One folded hint.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,68 +1,93 @@
-//! The stand-in daemon: plays Docker's half of the plugin protocol and grades
-//! the program on the other side.
+//! What a learner calls: the checks of the stand-in daemon, and what helps to
+//! pass them.
 //!
 //! A tour, in reading order:
-//! - [`steps`]: the steps of the workshop, found in the folders.
-//! - [`checks`]: the table of all checks, and each check as a function.
-//! - [`lab`]: what a check works with: fresh plugins, calls, findings.
-//! - [`daemon`]: what dockerd sends, and how it reads what comes back.
-//! - [`plugin`]: the program under test: started, awaited, logged, killed.
-//! - [`report`]: what a person reads; nothing else formats.
-//! - [`stories`] and [`engine`]: the same steps played by a real dockerd;
-//!   [`podman`]: some of them by a real Podman.
-//! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
-//! - [`proofs`]: what no check can show: every crash, full disks, hostile names.
-//! - [`test`] and [`sandbox`]: what proves this repository, in one run.
-//! - [`lint`]: what needs no run.
+//! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
+//! - [`stories`] and [`engine`]: the steps played by a real dockerd;
+//!   [`podman`]: some of them by a real Podman.
 //! - [`doctor`]: what this machine has, and what that allows.
-//! - [`bench`]: figures, as ratios.
-//! - [`mounts`]: what plugins of step 8 mount.
-//! - [`root`]: ROOT, and paths of the plugin's, none of which is trusted.
-//! - [`supervisor`]: what keeps together all that a plugin starts.
-//! - [`cleanup`]: what an interrupted run must not leave behind.
-//!
-//! Errors: what the plugin does wrong is a [`lab::Finding`]; what keeps the
-//! checker from working is an [`anyhow::Error`]. They never mix.
+//! - [`places`]: names and places that Docker and the workshop agree on.
 
-pub mod bench;
 pub mod cargo;
-pub mod checks;
-pub mod cleanup;
-pub mod daemon;
 pub mod doctor;
 pub mod engine;
 pub mod hints;
-pub mod lab;
-pub mod lint;
-pub mod mounts;
-pub mod plugin;
+pub mod places;
 pub mod podman;
-pub mod proofs;
-pub mod report;
 pub mod rescue;
-pub mod root;
 pub mod run;
-pub mod sandbox;
-pub mod slides;
 pub mod starters;
-pub mod steps;
 pub mod stories;
-pub mod supervisor;
-pub mod test;
 pub mod watch;
 
-use std::path::Path;
+use std::process::{self, ExitCode, ExitStatus};
+use std::{env, panic};
 
-pub use report::Report;
+use anyhow::{Context, Result, bail};
+use stand_in::supervisor;
 
-/// Runs the checks of steps 1 to `step` against `program`, in order, up to the
-/// first that fails.
+/// The frame of a program of ours: plugins are supervised, a reader of the output
+/// that goes away is no drama, and an error is one line.
+///
+/// Exit status: 0 for passed or done, 1 for a plugin that is wrong, 2 when the
+/// program itself could not work.
+pub fn run_program(
+    name: &str,
+    supervised: bool,
+    program: impl FnOnce() -> Result<ExitCode>,
+) -> ExitCode {
+    let mut words = env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == supervisor::WORD) {
+        supervisor::run(words);
+    }
+    if supervised {
+        supervisor::enable();
+    }
+    // `make … | head` closes our output, and println! would make a drama of it.
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if panic.to_string().contains("Broken pipe") {
+            process::exit(2);
+        }
+        usual(panic);
+    }));
+    match program() {
+        Ok(code) => code,
+        Err(err) => {
+            anstream::eprintln!("{name}: {err:#}");
+            let theirs = err.is::<cargo::DoesNotBuild>();
+            ExitCode::from(if theirs { 1 } else { 2 })
+        }
+    }
+}
+
+/// One setting; make passes its own variables on in the environment.
+pub fn setting(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The seed that replays a run, from `SEED`.
 ///
 /// # Errors
-/// When the checker itself cannot work; a wrong plugin is part of the report.
-pub fn grade(step: u32, program: &Path) -> anyhow::Result<Report> {
-    let lab = lab::Lab::new(plugin::Program::new(program)?);
-    checks::run(lab, checks::Plan::new(step), |_| ())
+/// When it is no number.
+pub fn seed() -> Result<Option<u64>> {
+    let parse = |seed: String| {
+        seed.parse().with_context(|| {
+            format!("SEED={seed} is no number from 0 to {}", u64::MAX)
+        })
+    };
+    setting("SEED").map(parse).transpose()
+}
+
+/// Ends as a program did that was run in our place.
+///
+/// # Errors
+/// When a signal has ended it.
+pub fn exit_like(status: ExitStatus) -> Result<ExitCode> {
+    match status.code().and_then(|it| u8::try_from(it).ok()) {
+        Some(code) => Ok(ExitCode::from(code)),
+        None => bail!("what ran in our place ended ({status})"),
+    }
 }

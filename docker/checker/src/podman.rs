@@ -9,11 +9,12 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use stand_in::mounts;
+use stand_in::search_path::on_path;
+use stand_in::wait::poll;
 
-use crate::engine::{self, on_path, play};
-use crate::mounts;
-use crate::plugin::poll;
-use crate::run::PLUGINS;
+use crate::engine::{self, play};
+use crate::places::PLUGINS;
 
 /// Names Podman in `AGAINST`, and in what `make test` skips.
 pub const PODMAN: &str = "podman";
@@ -66,7 +67,7 @@ pub fn in_private(args: &[&str], name: &str) -> Result<ExitStatus> {
     // Podman awaits the end of processes that the first one inherits, and the
     // first one has to await them: a shell does.
     let init = ["sh", "-c", "\"$@\"; exit $?", "sh"];
-    engine::in_namespaces(PODMAN, &init, args, |folder| {
+    engine::in_namespaces(PODMAN, &init, "checker", args, |folder| {
         let containers = folder.join("containers.conf");
         let storage = folder.join("storage.conf");
         fs::write(&containers, containers_conf(folder, name))?;

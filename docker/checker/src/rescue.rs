@@ -13,15 +13,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use stand_in::cleanup::{self, Guard};
+use stand_in::mounts::{self, Mount};
+use stand_in::steps::{self, Kind};
+use stand_in::wait::poll;
 
 use crate::cargo;
-use crate::cleanup::{self, Guard};
 use crate::engine::{self, Played};
-use crate::mounts::{self, Mount};
-use crate::plugin::poll;
-use crate::run::{self, PLUGINS, RUNNER, SPECS};
-use crate::steps::{self, Kind};
-use crate::stories;
+use crate::places::{self, PLUGINS, RUNNER, SPECS};
 
 /// Time for one command, a second driver that is gone for good included: each
 /// costs dockerd 15 seconds.
@@ -111,7 +110,7 @@ fn roots(root: &Path) -> Result<Vec<PathBuf>> {
     for step in steps::all(root)? {
         for kind in [Kind::Exercise, Kind::Solution] {
             let package = step.package(kind);
-            roots.push(run::roots().join(&package));
+            roots.push(places::roots().join(&package));
             roots.push(run.join(package).join("volumes"));
         }
     }
@@ -257,7 +256,7 @@ fn docker(name: &str) -> Result<bool> {
     let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
     // First of all: while nothing answers, each of these takes 15 seconds.
     let stub = Stub::start(&socket)?;
-    let containers = engine::play(&stories::containers(name), PATIENCE)?;
+    let containers = engine::play(&places::containers(name), PATIENCE)?;
     for id in listed(&containers) {
         let removed = engine::play(&format!("docker rm -f {id}"), PATIENCE)?;
         found |= say(

@@ -14,33 +14,12 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use stand_in::cleanup;
+use stand_in::steps::{Kind, Step};
+use stand_in::wait::poll;
 
-use crate::cargo;
-use crate::cleanup;
-use crate::engine;
-use crate::plugin::poll;
-use crate::steps::{Kind, Step};
-
-/// Docker's name for the plugin, in every step.
-pub const NAME: &str = "workshop";
-
-/// Where dockerd looks first.
-pub const PLUGINS: &str = "/run/docker/plugins";
-
-/// Another place for [`roots`]: what a test starts must not use the machine's.
-pub const ROOTS: &str = "WORKSHOP_ROOTS";
-
-/// Where plugins that Docker finds keep their volumes, in a folder each.
-pub fn roots() -> PathBuf {
-    let other = env::var_os(ROOTS).map(PathBuf::from);
-    other.unwrap_or_else(|| "/var/lib/workshop".into())
-}
-
-/// Where dockerd looks for a file that names a plugin's address.
-pub const SPECS: &str = "/etc/docker/plugins";
-
-/// Tells every plugin which process it was started by, for `make rescue`.
-pub const RUNNER: &str = "WORKSHOP_RUNNER";
+use crate::places::{PLUGINS, RUNNER, roots};
+use crate::{cargo, engine};
 
 /// Longer paths do not fit a socket's address on every system, in bytes.
 const LONGEST_SOCKET: usize = 100;

@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use diffy::DiffOptions;
 use diffy::patch_set::{FileOperation, ParseOptions, PatchSet};
-
-use crate::steps::{Kind, Step};
+use stand_in::steps::{Kind, Step};
 
 /// A crate's files by their path in it: `Cargo.toml` and all of `src/`.
 pub type Sources = BTreeMap<PathBuf, String>;

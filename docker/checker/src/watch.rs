@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::steps::{Kind, Step};
+use stand_in::steps::{Kind, Step};
 
 /// How often the files are looked at. Events of the system would be quicker,
 /// and get lost in WSL and in containers.
@@ -59,7 +59,7 @@ fn times(folder: &Path) -> Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cleanup::Folder;
+    use stand_in::cleanup::Folder;
 
     type Change = fn(&Path);
 

@@ -16,14 +16,15 @@ use std::thread;
 use std::time::Duration;
 
 use checker::cargo;
-use checker::checks;
-use checker::cleanup::Folder;
-use checker::daemon::{Call, Daemon, Engine, Reply, field, read_reply};
-use checker::lab::{Lab, lists};
-use checker::plugin::Program;
-use checker::steps::{self, Kind};
-use common::root;
 use serde_json::Value;
+use stand_in::checks;
+use stand_in::cleanup::Folder;
+use stand_in::daemon::{Call, Daemon, Engine, Reply, field, read_reply};
+use stand_in::lab::{Lab, lists};
+use stand_in::plugin::Program;
+use stand_in::steps::{self, Kind};
+
+use common::root;
 
 /// The lines of one capture.
 #[track_caller]

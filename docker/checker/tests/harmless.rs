@@ -12,15 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use checker::checks;
-use checker::cleanup::Folder;
-use checker::lab::{Fault, Lab};
-use checker::mounts;
-use checker::plugin::Program;
-use checker::report::{Report, Verdict};
-use checker::root::BELOW_ROOT;
 use checker::starters::Sources;
-use checker::steps::{self, Kind};
+use stand_in::cleanup::Folder;
+use stand_in::finding::Fault;
+use stand_in::lab::Lab;
+use stand_in::plugin::Program;
+use stand_in::report::{Report, Verdict};
+use stand_in::root::BELOW_ROOT;
+use stand_in::steps::{self, Kind};
+use stand_in::{checks, mounts};
+
 use common::{
     SEED, Workspace, differs_from_record, masked, root, side_by_side,
 };

@@ -12,12 +12,13 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use checker::cleanup::Folder;
-use checker::plugin::poll;
 use checker::starters::Sources;
-use checker::steps::{self, Kind};
-use common::{Workspace, root, side_by_side};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use stand_in::cleanup::Folder;
+use stand_in::steps::{self, Kind};
+use stand_in::wait::poll;
+
+use common::{Workspace, root, side_by_side};
 
 /// Far more than any case needs, for a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);

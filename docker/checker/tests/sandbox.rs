@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use checker::cleanup::Folder;
+use stand_in::cleanup::Folder;
 
 /// A Docker, and what comes of a command there.
 struct Case {

@@ -7,13 +7,14 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use checker::cleanup::Folder;
+use stand_in::cleanup::Folder;
+
 use common::root;
 
 /// The scripts, with words for which they say where they are: by the name of
 /// the sandbox, or by the folder in which they call cargo.
 const SCRIPTS: &[(&str, &[&str])] = &[
-    ("docker/checker/run.sh", &["lint"]),
+    ("docker/prover/run.sh", &["lint"]),
     ("docker/sandbox.sh", &["container"]),
     ("slides/run.sh", &["pdf", "slides.pdf"]),
 ];
@@ -22,7 +23,7 @@ const SCRIPTS: &[(&str, &[&str])] = &[
 fn a_cdpath_leads_no_script_into_another_checkout() {
     let folder = Folder::new().unwrap();
     let decoy = folder.path().join("decoy");
-    for inner in ["docker/checker", "slides"] {
+    for inner in ["docker/checker", "docker/prover", "slides"] {
         fs::create_dir_all(decoy.join(inner)).unwrap();
     }
     for file in ["toolbox.Dockerfile", "toolbox-init.sh"] {

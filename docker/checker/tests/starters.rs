@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use checker::checks::{self, Check, Plan};
-use checker::cleanup::Folder;
 use checker::starters::{self, Sources};
-use checker::steps::{self, Kind, Step};
+use stand_in::checks::{self, Check, Plan};
+use stand_in::cleanup::Folder;
+use stand_in::steps::{self, Kind, Step};
+
 use common::{Outcome, Workspace, cargo, differs_from_record, outcome, root};
 
 /// The starters as learners first get them, whatever stands in `exercises/`.
@@ -64,7 +65,7 @@ fn each_exercise_is_its_starter_unless_a_learner_has_begun() {
         assert!(
             !in_ci(),
             "{folder} is not solution and docker/checker/starters/{:02}.patch; \
-             checker record {} makes the patch anew",
+             prover record {} makes the patch anew",
             step.number,
             step.number
         );

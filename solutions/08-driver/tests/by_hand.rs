@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checker::daemon::{Call, field};
-use checker::lab::{Desk, Lab};
-use checker::mounts;
-use checker::plugin::Program;
 use serde_json::{Value, json};
+use stand_in::daemon::{Call, field};
+use stand_in::lab::{Desk, Lab};
+use stand_in::mounts;
+use stand_in::plugin::Program;
 
 /// Types, and the size of a volume before and after.
 const TYPES: &[(&str, &str, &str)] =

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use checker::daemon::{Call, field};
-use checker::lab::{Desk, Lab};
-use checker::mounts;
-use checker::plugin::Program;
 use serde_json::{Value, json};
+use stand_in::daemon::{Call, field};
+use stand_in::lab::{Desk, Lab};
+use stand_in::mounts;
+use stand_in::plugin::Program;
 
 const MIB: u64 = 1 << 20;
 

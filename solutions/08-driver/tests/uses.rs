@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
-use checker::daemon::Call;
-use checker::lab::{Desk, Lab};
-use checker::mounts;
-use checker::plugin::Program;
 use serde_json::{Value, json};
+use stand_in::daemon::Call;
+use stand_in::lab::{Desk, Lab};
+use stand_in::mounts;
+use stand_in::plugin::Program;
 
 /// Where it was captured, and one volume's calls there, in order.
 ///

@@ -13,12 +13,12 @@ use std::time::Duration;
 use std::{env, io, thread};
 
 use serde_json::Value;
+use stand_in::cleanup::{self, Guard};
+use stand_in::steps::{self, Kind};
+use stand_in::wait::poll;
 
 use super::{Course, Docker, Engine, Installer, Machine, System, Temp, Wsl};
-use crate::cleanup::Guard;
-use crate::plugin::poll;
-use crate::steps::{self, Kind};
-use crate::{cargo, cleanup, engine, podman, run, starters};
+use crate::{cargo, engine, places, podman, starters};
 
 /// How long another program may take. A client whose daemon is on a host that
 /// does not answer would wait for minutes.
@@ -251,7 +251,7 @@ fn host() -> Option<String> {
 /// dockerd looks at names that end in .sock, .spec or .json, and so not at
 /// this one.
 fn plugins_writable() -> bool {
-    let plugins = Path::new(run::PLUGINS);
+    let plugins = Path::new(places::PLUGINS);
     if !plugins.is_dir() {
         return rustix::process::geteuid().is_root();
     }

@@ -11,7 +11,7 @@ mod tests;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
-use crate::report::{BAD, GOOD};
+use stand_in::report::{BAD, GOOD};
 
 /// The oldest Rust that builds the workshop, as its manifests say.
 const RUST: &str = env!("CARGO_PKG_RUST_VERSION");

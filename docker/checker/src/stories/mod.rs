@@ -5,7 +5,6 @@
 //! may show nothing else.
 
 mod podman;
-mod rescue;
 mod step_01;
 mod step_02;
 mod step_03;
@@ -25,21 +24,18 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use serde_json::Value;
+use stand_in::check::Check;
+use stand_in::cleanup::Guard;
+use stand_in::daemon::{Call, Daemon, Engine, field};
+use stand_in::finding::{Fault, Outcome, wrong};
+use stand_in::plugin::{Log, Place, Plugin, Program};
+use stand_in::report::{Report, Verdict};
+use stand_in::root::Mountpoint;
+use stand_in::wait::poll;
 
-use crate::checks::Check;
-use crate::cleanup::Guard;
-use crate::daemon::{Call, Daemon, Engine, field};
 use crate::engine::{self, PATIENCE, Played, Private};
-use crate::lab::{Fault, Outcome, wrong};
-use crate::plugin::{Log, Place, Plugin, Program, poll};
+use crate::places::{NAME, PLUGINS, SPECS, containers};
 use crate::podman::Podman;
-use crate::report::{Report, Verdict};
-use crate::root::Mountpoint;
-use crate::run::{NAME, PLUGINS, SPECS};
-
-/// What was left behind, and the rescue from it. Played on no other dockerd
-/// than one of our own: see [`crate::rescue`].
-pub use rescue::SCENES as RESCUE;
 
 /// A scene of a story: one thing that a person sees.
 pub type Scene = Check<Stage>;
@@ -448,7 +444,7 @@ impl Seen {
     }
 
     fn wrong(&self, expected: &str) -> Fault {
-        let output = crate::daemon::clip(self.played.output.trim());
+        let output = stand_in::daemon::clip(self.played.output.trim());
         let got = match self.played.status {
             Some(status) => {
                 format!("exit {}: {output}", status.code().unwrap_or(-1))
@@ -460,12 +456,6 @@ impl Seen {
         };
         wrong(&self.played.command, expected, got)
     }
-}
-
-/// The command that lists the containers of stories. They are called after the
-/// plugin, as a sandbox and other people's containers may be, too.
-pub fn containers(name: &str) -> String {
-    format!("docker ps -aq -f 'name=^/?{name}-one$'")
 }
 
 /// Plays the story of `step` with `program`, which may be a step further on.

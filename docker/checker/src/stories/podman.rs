@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::PathBuf;
 
+use stand_in::finding::{Fault, Outcome};
+
 use super::{Scene, Stage};
 use crate::engine::must;
-use crate::lab::{Fault, Outcome};
 
 pub const STEP_4: &[Scene] = &[
     Scene {

@@ -1,8 +1,9 @@
 //! Step 1 in a real Docker: the error moves from the handshake to the first
 //! call of a volume driver.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

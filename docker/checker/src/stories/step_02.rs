@@ -1,7 +1,8 @@
 //! Step 2 in a real Docker: Create is answered, and Docker shows our words.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

@@ -1,7 +1,8 @@
 //! Step 3 in a real Docker: create, ls, inspect and rm all work.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

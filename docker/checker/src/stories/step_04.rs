@@ -1,7 +1,8 @@
 //! Step 4 in a real Docker: containers read and write a volume's files.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

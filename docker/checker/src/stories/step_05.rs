@@ -1,8 +1,9 @@
 //! Step 5 in a real Docker: options, what inspect shows of them, and errors
 //! that help.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

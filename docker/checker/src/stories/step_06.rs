@@ -1,8 +1,9 @@
 //! Step 6 in a real Docker: the plugin is killed, dockerd is restarted, and
 //! everything goes on.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

@@ -1,8 +1,9 @@
 //! Step 7 in a real Docker: a second name over TCP, a slow call that holds up
 //! nobody else, and an end that leaves nothing.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

@@ -1,8 +1,9 @@
 //! Step 8 in a real Docker: a filesystem of its own for each volume, mounted
 //! while somebody uses it.
 
+use stand_in::finding::Outcome;
+
 use super::{Scene, Stage};
-use crate::lab::Outcome;
 
 pub const SCENES: &[Scene] = &[
     Scene {

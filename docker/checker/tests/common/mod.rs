@@ -10,12 +10,12 @@ use std::process::Command;
 use std::sync::{Mutex, Once};
 use std::thread;
 
-use checker::checks::{self, Plan};
-use checker::cleanup;
-use checker::lab::Lab;
-use checker::plugin::Program;
 use checker::starters::Sources;
 use checker::stories::without_times;
+use stand_in::checks::{self, Plan};
+use stand_in::cleanup;
+use stand_in::lab::Lab;
+use stand_in::plugin::Program;
 
 /// Names in recorded reports come from here.
 pub const SEED: u64 = 7;
@@ -115,7 +115,7 @@ fn renamed(manifest: &str, package: &str) -> String {
             false => line.to_owned(),
         })
         .collect::<String>()
-        .replace("[dev-dependencies]\nchecker.workspace = true\n", "")
+        .replace("[dev-dependencies]\nstand-in.workspace = true\n", "")
 }
 
 /// What is written anew is compiled anew.

@@ -1,0 +1,453 @@
+//! Figures of volumes on a disk: how durable Create is paid for, and whether
+//! cost grows with the number of volumes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use checker::cargo;
+use serde_json::json;
+use stand_in::cleanup::{self, Folder};
+use stand_in::daemon::Call;
+use stand_in::mounts;
+use stand_in::plugin::{Place, Program};
+
+use super::wire::{Client, Serving, in_turns, on_one_processor, started};
+use super::{Bench, Pair, Seen, finish, median, say};
+
+const FEW: usize = 10;
+const SOME: usize = 1000;
+const MANY: usize = 100_000;
+
+/// In turns, each with a call or two that wait for the disk.
+const ROUNDS: usize = 41;
+/// The same, where each makes a filesystem.
+const FILESYSTEMS: usize = 11;
+/// In one round, where nothing waits for the disk.
+const CALLS: usize = 200;
+
+/// What a volume is called: all names are of the same length, and so are all
+/// requests and replies.
+fn name(number: usize) -> String {
+    format!("v-{number:08}")
+}
+
+fn call(method: &'static str, number: usize) -> Call {
+    let name = ("Name", json!(name(number)));
+    match method {
+        "VolumeDriver.Create" => {
+            Call::new(method, &[name, ("Opts", json!({}))])
+        }
+        "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
+            Call::new(method, &[name, ("ID", json!("f00d".repeat(16)))])
+        }
+        _ => Call::new(method, &[name]),
+    }
+}
+
+pub(super) fn durable(bench: &mut Bench) -> Result<Seen> {
+    let program = bench.solution()?;
+    let disk = match Disk::new()? {
+        Ok(disk) => disk,
+        Err(why) => return Ok(Seen::Skipped(why)),
+    };
+    say("Create against one fdatasync, in turns");
+    let volumes = disk.folder.path().join("volumes");
+    let mut plugin = Volumes::start(&program, &volumes, 0)?;
+    in_turns(ROUNDS, || {
+        let value = plugin.create()?;
+        plugin.remove()?;
+        let path = volumes.join(".file");
+        let begin = Instant::now();
+        let mut file = File::create_new(&path)?;
+        file.write_all(&[b' '; 64])?;
+        file.sync_data()?;
+        let reference = begin.elapsed().as_secs_f64();
+        fs::remove_file(path)?;
+        Ok([value, reference])
+    })
+    .map(Seen::Pair)
+}
+
+pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
+    few_and_many(bench, "Create", |plugin| {
+        let took = plugin.create()?;
+        plugin.remove()?;
+        Ok(took)
+    })
+}
+
+pub(super) fn remove(bench: &mut Bench) -> Result<Seen> {
+    few_and_many(bench, "Remove", |plugin| {
+        plugin.create()?;
+        plugin.remove()
+    })
+}
+
+pub(super) fn get(bench: &mut Bench) -> Result<Seen> {
+    few_and_many(bench, "Get", |plugin| {
+        let mut took = 0.0;
+        for _ in 0..CALLS {
+            let number = plugin.next();
+            took += plugin.get.other(&call("VolumeDriver.Get", number))?;
+        }
+        Ok(took / CALLS as f64)
+    })
+}
+
+pub(super) fn mount(bench: &mut Bench) -> Result<Seen> {
+    few_and_many(bench, "Mount", |plugin| {
+        let mut took = 0.0;
+        for _ in 0..CALLS {
+            let number = plugin.next();
+            took += plugin.mount.other(&call("VolumeDriver.Mount", number))?;
+            plugin.done.other(&call("VolumeDriver.Unmount", number))?;
+        }
+        Ok(took / CALLS as f64)
+    })
+}
+
+/// A call with many volumes against the same with few.
+fn few_and_many(
+    bench: &mut Bench,
+    what: &str,
+    measure: impl Fn(&mut Volumes) -> Result<f64>,
+) -> Result<Seen> {
+    let program = bench.solution()?;
+    let roots = match bench.roots(&program)? {
+        Ok(roots) => roots,
+        Err(why) => return Ok(Seen::Skipped(why)),
+    };
+    say(&format!("{what} with {FEW} volumes and with {MANY}"));
+    on_one_processor(|| {
+        let mut few = Volumes::start(&program, &roots.root(FEW), FEW)?;
+        let mut many = Volumes::start(&program, &roots.root(MANY), MANY)?;
+        in_turns(ROUNDS, || Ok([measure(&mut many)?, measure(&mut few)?]))
+            .map(Seen::Pair)
+    })
+}
+
+pub(super) fn start(bench: &mut Bench) -> Result<Seen> {
+    const STARTS: usize = 11;
+    let program = bench.solution()?;
+    let roots = match bench.roots(&program)? {
+        Ok(roots) => roots,
+        Err(why) => return Ok(Seen::Skipped(why)),
+    };
+    say(&format!("starts with {FEW} volumes and with {MANY}"));
+    in_turns(STARTS, || {
+        let start = |count| {
+            started(&program, &Place::with_volumes(&roots.root(count))?)
+        };
+        Ok([start(MANY)?, start(FEW)?])
+    })
+    .map(Seen::Pair)
+}
+
+pub(super) fn list(bench: &mut Bench) -> Result<Seen> {
+    const LISTS: usize = 7;
+    let program = bench.solution()?;
+    let roots = match bench.roots(&program)? {
+        Ok(roots) => roots,
+        Err(why) => return Ok(Seen::Skipped(why)),
+    };
+    say(&format!("List of {SOME} volumes and of {MANY}"));
+    let lister = |count| {
+        let place = Place::with_volumes(&roots.root(count))?;
+        let serving = Serving::at(&program, place)?;
+        let list = Call::new("VolumeDriver.List", &[]);
+        anyhow::Ok((serving.client(&list)?, list, serving))
+    };
+    let (mut some, mut many) = (lister(SOME)?, lister(MANY)?);
+    in_turns(LISTS, || {
+        // As many names on both sides, so that both take as long.
+        let mut took = 0.0;
+        for _ in 0..MANY / SOME {
+            took += some.0.other(&some.1)?;
+        }
+        let many = many.0.other(&many.1)?;
+        Ok([many / MANY as f64, took / MANY as f64])
+    })
+    .map(Seen::Pair)
+}
+
+pub(super) fn ext4(bench: &mut Bench) -> Result<Seen> {
+    filesystems(bench, |it| it.seconds)
+}
+
+pub(super) fn ext4_bytes(bench: &mut Bench) -> Result<Seen> {
+    filesystems(bench, |it| it.bytes)
+}
+
+/// Of a volume with a filesystem of its own, here and made by hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filesystem {
+    seconds: Pair,
+    bytes: Pair,
+}
+
+fn filesystems(
+    bench: &mut Bench,
+    which: fn(Filesystem) -> Pair,
+) -> Result<Seen> {
+    if bench.step.number < 8 {
+        let why = "filesystems with a size come with step 8";
+        return Ok(Seen::Skipped(why.to_owned()));
+    }
+    if let Some(why) = mounts::missing() {
+        return Ok(Seen::Skipped(why));
+    }
+    if bench.filesystem.is_none() {
+        let program = bench.solution()?;
+        match Disk::new()? {
+            Ok(disk) => bench.filesystem = Some(filesystem(&disk, &program)?),
+            Err(why) => return Ok(Seen::Skipped(why)),
+        }
+    }
+    let filesystem = bench.filesystem.context("it was measured above")?;
+    Ok(Seen::Pair(which(filesystem)))
+}
+
+fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
+    say("an ext4 of 64 MiB, here and by hand");
+    let root = disk.folder.path().join("volumes");
+    let mut plugin = Volumes::start(program, &root, 0)?;
+    let options = json!({ "type": "ext4", "size": "64m" });
+    let fields = [("Name", json!(name(MANY))), ("Opts", options)];
+    let create = Call::new("VolumeDriver.Create", &fields);
+    let hand = disk.folder.path().join("by-hand");
+    fs::create_dir(&hand)?;
+    let (image, files) = (hand.join("image"), hand.join("files"));
+    fs::create_dir(&files)?;
+    let mut bytes = [Vec::new(), Vec::new()];
+    let seconds = in_turns(FILESYSTEMS, || {
+        let created = plugin.done.other(&create)?;
+        let mount = call("VolumeDriver.Mount", MANY);
+        let value = created + plugin.mount.other(&mount)?;
+        let made = root.join(name(MANY)).join("image");
+        bytes[0].push(on_disk(&made)?);
+        plugin.done.other(&call("VolumeDriver.Unmount", MANY))?;
+        plugin.remove()?;
+
+        let begin = Instant::now();
+        File::create_new(&image)?.set_len(64 << 20)?;
+        finish(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+        let mut mount = Command::new("mount");
+        finish(mount.args(["-o", "loop"]).args([&image, &files]))?;
+        let reference = begin.elapsed().as_secs_f64();
+        bytes[1].push(on_disk(&image)?);
+        finish(Command::new("umount").arg(&files))?;
+        fs::remove_file(&image)?;
+        Ok([value, reference])
+    })?;
+    let [value, reference] = bytes.map(median);
+    Ok(Filesystem { seconds, bytes: Pair { value, reference } })
+}
+
+/// What a file takes of its disk, in bytes.
+fn on_disk(file: &Path) -> Result<f64> {
+    let metadata = fs::metadata(file)
+        .with_context(|| format!("looking at {}", file.display()))?;
+    Ok(metadata.blocks() as f64 * 512.0)
+}
+
+/// A plugin with so many volumes, and a connection for each call.
+struct Volumes {
+    get: Client,
+    mount: Client,
+    /// Create, Remove and Unmount: `{}` is their reply.
+    done: Client,
+    count: usize,
+    next: usize,
+    _serving: Serving,
+}
+
+impl Volumes {
+    fn start(program: &Program, root: &Path, count: usize) -> Result<Self> {
+        let place = Place::with_volumes(root)?;
+        let serving = Serving::at(&program.unheard(), place)?;
+        let mut done = serving.client(&call("VolumeDriver.Create", MANY))?;
+        let get = serving.client(&call("VolumeDriver.Get", MANY))?;
+        let mount = serving.client(&call("VolumeDriver.Mount", MANY))?;
+        done.other(&call("VolumeDriver.Unmount", MANY))?;
+        done.other(&call("VolumeDriver.Remove", MANY))?;
+        let _serving = serving;
+        Ok(Self { get, mount, done, count, next: 0, _serving })
+    }
+
+    /// One more than there were.
+    fn create(&mut self) -> Result<f64> {
+        self.done.other(&call("VolumeDriver.Create", MANY))
+    }
+
+    /// That one.
+    fn remove(&mut self) -> Result<f64> {
+        self.done.other(&call("VolumeDriver.Remove", MANY))
+    }
+
+    /// The number of one that is there, now here and now there among them.
+    fn next(&mut self) -> usize {
+        // A prime that divides no count of ours comes to all of them.
+        self.next = (self.next + 7919) % self.count;
+        self.next
+    }
+}
+
+/// A folder on a disk, where durable means something.
+struct Disk {
+    folder: Folder,
+}
+
+impl Disk {
+    fn new() -> Result<Result<Self, String>> {
+        let place = place()?;
+        if let Some(kind @ ("tmpfs" | "ramfs")) = kind_of(&place).as_deref() {
+            return Ok(Err(format!("cargo's target folder is on {kind}")));
+        }
+        cleanup::sweep_in(&place);
+        Ok(Ok(Self { folder: Folder::within(&place)? }))
+    }
+}
+
+/// What cargo builds goes to a disk nearly everywhere, while /tmp may be
+/// memory.
+fn place() -> Result<PathBuf> {
+    let place = cargo::target()?.join("bench");
+    fs::create_dir_all(&place)?;
+    Ok(place)
+}
+
+/// What kind of filesystem holds the volumes of these figures.
+pub(super) fn kind() -> Option<String> {
+    kind_of(&place().ok()?)
+}
+
+/// The filesystem that a path lies on; Linux tells.
+fn kind_of(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    // `36 35 98:0 /root /where options … - ext4 /dev/vda rw`; of two mounts
+    // on one place, the later one is seen.
+    let mounts = text.lines().filter_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let place = Path::new(place.split(' ').nth(4)?);
+        let depth = place.components().count();
+        path.starts_with(place).then_some((depth, kind.split(' ').next()?))
+    });
+    mounts.max_by_key(|(depth, _)| *depth).map(|(_, kind)| kind.to_owned())
+}
+
+/// Folders of few, of some and of many volumes, as the plugin makes them.
+pub(super) struct Roots {
+    folder: Folder,
+}
+
+impl Drop for Roots {
+    fn drop(&mut self) {
+        say(&format!("removing {MANY} volumes"));
+    }
+}
+
+impl Bench {
+    /// Made once for all figures of them.
+    fn roots(&mut self, program: &Program) -> Result<Result<&Roots, String>> {
+        if self.roots.is_none() {
+            let made = match Disk::new()? {
+                Ok(disk) => Ok(Roots::fill(disk.folder, program)?),
+                Err(why) => Err(why),
+            };
+            self.roots = Some(made);
+        }
+        let roots = self.roots.as_ref();
+        let roots = roots.context("they were made one line above")?;
+        Ok(roots.as_ref().map_err(String::clone))
+    }
+}
+
+impl Roots {
+    fn fill(folder: Folder, program: &Program) -> Result<Self> {
+        say(&format!("making {MANY} volumes"));
+        let roots = Self { folder };
+        let begin = Instant::now();
+        for count in [FEW, SOME, MANY] {
+            // The plugin makes the first one, and shows so how it does that.
+            let root = roots.root(count);
+            let place = Place::with_volumes(&root)?;
+            let serving = Serving::at(program, place)?;
+            serving.client(&call("VolumeDriver.Create", 0))?;
+            drop(serving);
+            let model = Model::read(&root.join(name(0)))?;
+            for number in 1..count {
+                model.copy(&root.join(name(number)))?;
+            }
+        }
+        // Or the disk would be at work all the time that follows.
+        let synced = Command::new("sync").status()?;
+        ensure!(synced.success(), "sync ended ({synced})");
+        let seconds = begin.elapsed().as_secs_f64();
+        say(&format!("they were made in {seconds:.0} s"));
+        Ok(roots)
+    }
+
+    fn root(&self, count: usize) -> PathBuf {
+        self.folder.path().join(format!("{count}-volumes"))
+    }
+}
+
+/// What a folder holds, by the paths in it; a folder comes before what is in
+/// it, and has no text.
+struct Model(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Model {
+    fn read(folder: &Path) -> Result<Self> {
+        let mut all = vec![(PathBuf::new(), None)];
+        let mut at = 0;
+        while let Some((path, text)) = all.get(at).cloned() {
+            at += 1;
+            if text.is_some() {
+                continue;
+            }
+            for entry in fs::read_dir(folder.join(&path))? {
+                let entry = entry?;
+                let text = match entry.file_type()?.is_dir() {
+                    true => None,
+                    false => Some(fs::read(entry.path())?),
+                };
+                all.push((path.join(entry.file_name()), text));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    fn copy(&self, folder: &Path) -> Result<()> {
+        for (path, text) in &self.0 {
+            let path = folder.join(path);
+            match text {
+                None => fs::create_dir(&path),
+                Some(text) => fs::write(&path, text),
+            }
+            .with_context(|| format!("making {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_copied_as_it_is() {
+        let folder = Folder::new().unwrap();
+        let (model, copy) = (folder.path().join("m"), folder.path().join("c"));
+        fs::create_dir_all(model.join("files/deep")).unwrap();
+        fs::write(model.join("files/deep/text"), "words").unwrap();
+        Model::read(&model).unwrap().copy(&copy).unwrap();
+        let text = fs::read_to_string(copy.join("files/deep/text")).unwrap();
+        assert_eq!(text, "words");
+    }
+}

@@ -1,0 +1,252 @@
+//! What Docker makes of it: its commands through the plugin and through its own
+//! driver, in turns, and the sandbox.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use checker::engine::{self, IMAGE, Private, play};
+use checker::{cargo, places};
+use serde_json::{Value, json};
+use stand_in::cleanup::Folder;
+use stand_in::plugin::{Place, Plugin, Program};
+
+use super::{Bench, Pair, Seen, median, say};
+
+/// The word that makes this program play the part beside a dockerd of its own.
+pub const INSIDE: &str = "bench-docker";
+
+/// Far beyond what any of these commands takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Seconds by the driver `local`, by the plugin, and by its peer in Go if there
+/// is one.
+type Seconds = [Option<f64>; 3];
+
+/// What was measured beside the private dockerd.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    create: Seconds,
+    run: Seconds,
+    bare_create: Seconds,
+}
+
+/// Of a sandbox of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Sandbox {
+    first: Pair,
+    warm: Pair,
+    restart: Pair,
+}
+
+pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
+    times(bench, |it| against_local(it.create))
+}
+
+pub(super) fn run(bench: &mut Bench) -> Result<Seen> {
+    times(bench, |it| against_local(it.run))
+}
+
+pub(super) fn bare_create(bench: &mut Bench) -> Result<Seen> {
+    times(bench, |it| against_local(it.bare_create))
+}
+
+pub(super) fn bare_create_against_peer(bench: &mut Bench) -> Result<Seen> {
+    if let Err(why) = bench.peer()? {
+        return Ok(Seen::Skipped(why));
+    }
+    times(bench, |it| {
+        let [_, value, reference] = it.bare_create;
+        Some(Pair { value: value?, reference: reference? })
+    })
+}
+
+fn against_local([reference, value, _]: Seconds) -> Option<Pair> {
+    Some(Pair { value: value?, reference: reference? })
+}
+
+pub(super) fn first(bench: &mut Bench) -> Result<Seen> {
+    sandbox(bench, |it| it.first)
+}
+
+pub(super) fn warm(bench: &mut Bench) -> Result<Seen> {
+    sandbox(bench, |it| it.warm)
+}
+
+pub(super) fn restart(bench: &mut Bench) -> Result<Seen> {
+    sandbox(bench, |it| it.restart)
+}
+
+fn times(bench: &mut Bench, which: fn(Times) -> Option<Pair>) -> Result<Seen> {
+    if let Some(why) = engine::no_private() {
+        return Ok(Seen::Skipped(why));
+    }
+    if bench.docker.is_none() {
+        let mut programs = vec![bench.solution()?];
+        programs.extend(bench.peer()?);
+        say("creating volumes and running containers, by a private dockerd");
+        let file = cargo::target()?.join("bench-docker.json");
+        let mut words = vec![INSIDE, text(&file)?];
+        for program in &programs {
+            words.push(text(program.path())?);
+        }
+        let status = engine::in_private("prover", &words)?;
+        ensure!(status.success(), "the private dockerd's part {status}");
+        let seen: Value = serde_json::from_slice(&fs::read(&file)?)?;
+        fs::remove_file(&file)?;
+        let seconds = |name: &str| [0, 1, 2].map(|at| seen[name][at].as_f64());
+        bench.docker = Some(Times {
+            create: seconds("create"),
+            run: seconds("run"),
+            bare_create: seconds("bare_create"),
+        });
+    }
+    let times = bench.docker.context("it was measured above")?;
+    Ok(Seen::Pair(which(times).context("a number of seconds")?))
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is no text")
+}
+
+/// The part of [`times`] that runs beside the private dockerd, and leaves what
+/// it has seen in `file`: by `local`, and by each of `programs`.
+///
+/// # Errors
+/// When a command fails.
+pub fn inside(file: &Path, programs: &[&str]) -> Result<()> {
+    const CREATES: usize = 15;
+    const BARE_CREATES: usize = 41;
+    const RUNS: usize = 7;
+    let _private = Private::start()?.context("this is not called by hand")?;
+    engine::bring_image()?;
+    let drivers = [places::NAME, "peer"];
+    let mut plugins = Vec::new();
+    for (driver, program) in drivers.iter().zip(programs) {
+        let socket = Path::new(places::PLUGINS).join(format!("{driver}.sock"));
+        let place = Place::with_socket(socket)?;
+        let program = Program::new(Path::new(program))?;
+        let mut plugin = Plugin::spawn(&program, &place)?;
+        plugin.listens_on(&place.socket()).map_err(anyhow::Error::msg)?;
+        // Killed before its folder goes.
+        plugins.push((plugin, place));
+    }
+    let drivers = ["local"].into_iter().chain(drivers);
+    let drivers: Vec<_> = drivers.take(1 + plugins.len()).collect();
+    let create = in_turns(CREATES, &drivers, |driver, round| {
+        took(&format!("docker volume create -d {driver} {driver}-{round}"))
+    })?;
+    let run = in_turns(RUNS, &drivers, |driver, _| {
+        let volume = format!("-v {driver}-0:/d");
+        took(&format!("docker run --rm --network none {volume} {IMAGE} true"))
+    })?;
+    let bare_create = in_turns(BARE_CREATES, &drivers, |driver, round| {
+        dockerd_creates(driver, &format!("bare-{driver}-{round}"))
+    })?;
+    let seen =
+        json!({ "create": create, "run": run, "bare_create": bare_create });
+    fs::write(file, seen.to_string()).context("writing what was seen")
+}
+
+/// What each driver takes, as the median of rounds in which they take turns,
+/// after one round for nothing.
+fn in_turns(
+    rounds: usize,
+    drivers: &[&str],
+    mut took: impl FnMut(&str, usize) -> Result<f64>,
+) -> Result<Vec<f64>> {
+    let mut seconds = vec![Vec::new(); drivers.len()];
+    for round in 0..=rounds {
+        for (driver, seconds) in drivers.iter().zip(&mut seconds) {
+            let took = took(driver, round)?;
+            if round > 0 {
+                seconds.push(took);
+            }
+        }
+    }
+    Ok(seconds.into_iter().map(median).collect())
+}
+
+/// The seconds that dockerd takes to create a volume, as its own socket has it.
+fn dockerd_creates(driver: &str, name: &str) -> Result<f64> {
+    let body = json!({ "Driver": driver, "Name": name }).to_string();
+    let mut dockerd = UnixStream::connect("/run/docker.sock")
+        .context("connecting to dockerd")?;
+    dockerd.set_read_timeout(Some(PATIENCE))?;
+    let begin = Instant::now();
+    write!(
+        dockerd,
+        "POST /v1.40/volumes/create HTTP/1.1\r\n\
+         Host: docker\r\n\
+         Connection: close\r\n\
+         Content-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n\
+         {body}",
+        body.len()
+    )?;
+    let mut reply = String::new();
+    dockerd.read_to_string(&mut reply).context("reading dockerd's reply")?;
+    let took = begin.elapsed().as_secs_f64();
+    ensure!(reply.starts_with("HTTP/1.1 201 "), "creating {name}: {reply}");
+    Ok(took)
+}
+
+/// The seconds of a command that must succeed.
+fn took(line: &str) -> Result<f64> {
+    let played = play(line, PATIENCE)?;
+    ensure!(
+        played.status.is_some_and(|it| it.success()),
+        "{line}: {}",
+        played.output.trim()
+    );
+    Ok(played.took.as_secs_f64())
+}
+
+fn sandbox(bench: &mut Bench, which: fn(Sandbox) -> Pair) -> Result<Seen> {
+    if let Some(why) = crate::sandbox::missing(&bench.root) {
+        return Ok(Seen::Skipped(why));
+    }
+    if bench.sandbox.is_none() {
+        say("starting and restarting a sandbox of our own");
+        bench.sandbox = Some(measure_sandbox(&bench.root)?);
+    }
+    let sandbox = bench.sandbox.context("it was measured above")?;
+    Ok(Seen::Pair(which(sandbox)))
+}
+
+/// Another folder is another sandbox: that of the person who asks stays as it
+/// is.
+fn measure_sandbox(root: &Path) -> Result<Sandbox> {
+    let folder = Folder::new()?;
+    let docker = folder.path().join("docker");
+    fs::create_dir(&docker)?;
+    for name in ["sandbox.sh", "toolbox.Dockerfile", "toolbox-init.sh"] {
+        let from = root.join("docker").join(name);
+        fs::copy(from, docker.join(name)).with_context(|| name.to_owned())?;
+    }
+    let script = docker.join("sandbox.sh");
+    let verb = |verb: &str| format!("sh '{}' {verb}", script.display());
+    let image = play(&verb("image"), Duration::from_secs(600))?;
+    let image = image.output.trim().lines().last().map(str::to_owned);
+    let image = image.context("the name of the sandbox's image")?;
+    let bare = format!("docker run --rm --entrypoint true {image}");
+    took(&bare)?;
+    let bare = took(&bare)?;
+    let first = took(&verb("run true"));
+    let warm = took(&verb("run true"));
+    let restart = took(&verb("restart"));
+    // Whatever came of it: nothing of it stays.
+    let name = play(&verb("container"), PATIENCE)?.output;
+    took(&verb("rm"))?;
+    let volume = format!("docker volume rm -f {}-target", name.trim());
+    play(&volume, PATIENCE)?;
+    let pair = |value| Pair { value, reference: bare };
+    Ok(Sandbox {
+        first: pair(first?),
+        warm: pair(warm?),
+        restart: pair(restart?),
+    })
+}

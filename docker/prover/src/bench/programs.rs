@@ -1,0 +1,133 @@
+//! The programs that are measured: the solution as docker/plugin.Dockerfile
+//! builds it, and its peer, the same driver in Go.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use checker::cargo;
+use stand_in::checks::{self, Plan};
+use stand_in::lab::Lab;
+use stand_in::plugin::Program;
+use stand_in::search_path::on_path;
+use stand_in::steps::Kind;
+
+use super::{Bench, Pair, Seen, finish, say};
+
+/// A program, or why there is none on this machine.
+pub(super) type Built = Result<Program, String>;
+
+/// The step whose promises the peer makes.
+const PEER_STEP: u32 = 6;
+
+pub(super) fn image(bench: &mut Bench) -> Result<Seen> {
+    let (image, peer) = match (bench.image()?, bench.peer()?) {
+        (Ok(image), Ok(peer)) => (image, peer),
+        (Err(why), _) | (_, Err(why)) => return Ok(Seen::Skipped(why)),
+    };
+    let size = |program: &Program| -> Result<f64> {
+        let length = fs::metadata(program.path())?.len();
+        Ok(length as f64)
+    };
+    Ok(Seen::Pair(Pair { value: size(&image)?, reference: size(&peer)? }))
+}
+
+impl Bench {
+    /// The solution as the one file of its image.
+    pub(super) fn image(&mut self) -> Result<Built> {
+        if self.image.is_none() {
+            // The crates that it needs are then here.
+            self.solution()?;
+            self.image = Some(self.build_image()?);
+        }
+        self.image.clone().context("it was built one line above")
+    }
+
+    fn build_image(&self) -> Result<Built> {
+        if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+            return Ok(Err("static programs need Linux and glibc".to_owned()));
+        }
+        let package = self.step.package(Kind::Solution);
+        say(&format!("building {package} as its image has it"));
+        // A named target keeps the flags away from derives.
+        let mut rustc = Command::new("rustc");
+        let host = finish(rustc.args(["--print", "host-tuple"]))?.stdout;
+        let host = String::from_utf8_lossy(&host).trim().to_owned();
+        let target = cargo::target()?.join("image");
+        let file = self.root.join("docker/plugin.Dockerfile");
+        let text = fs::read_to_string(&file)
+            .with_context(|| format!("reading {}", file.display()))?;
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["build", "--quiet", "--locked", "--release"])
+            .args(["--package", &package, "--target", &host])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(&self.root)
+            .envs(variables(&text));
+        finish(&mut cargo)?;
+        let folder = target.join(host).join("release");
+        Program::new(&folder.join(package)).map(Ok)
+    }
+
+    /// The same driver in Go, if there is a Go to build it.
+    pub(super) fn peer(&mut self) -> Result<Built> {
+        if self.peer.is_none() {
+            self.peer = Some(build_peer(&self.root)?);
+        }
+        self.peer.clone().context("it was built one line above")
+    }
+}
+
+/// The environment that a Dockerfile's first `ENV` sets.
+fn variables(dockerfile: &str) -> Vec<(&str, &str)> {
+    let lines = dockerfile.lines().skip_while(|it| !it.starts_with("ENV "));
+    lines
+        .take_while(|it| !it.is_empty())
+        .filter_map(|line| {
+            let line = line.strip_prefix("ENV ").unwrap_or(line);
+            let line = line.trim_end_matches('\\').trim();
+            let (name, value) = line.split_once('=')?;
+            Some((name, value.trim_matches('"')))
+        })
+        .collect()
+}
+
+fn build_peer(root: &Path) -> Result<Built> {
+    if !on_path("go") {
+        let why = "no go here (apt install golang-go)";
+        return Ok(Err(why.to_owned()));
+    }
+    say("building the same driver in Go, and checking that it is the same");
+    let program = cargo::target()?.join("bench-peer");
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-ldflags=-s -w", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(root.join("docker/prover/peer"))
+        // The Go that is here, and a static program.
+        .envs([("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0")]);
+    finish(&mut go)?;
+    let program = Program::new(&program)?;
+    // A peer that promises less would have it easier.
+    let lab = Lab::new(program.clone());
+    let report = checks::run(lab, Plan::new(PEER_STEP), |_| {})?;
+    ensure!(report.passed(), "the peer is not the same driver:\n{report}");
+    Ok(Ok(program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_images_flags_are_those_of_its_dockerfile() {
+        let text = include_str!("../../../plugin.Dockerfile");
+        let variables = variables(text);
+        assert_eq!(variables.len(), 5, "{variables:?}");
+        assert!(variables.contains(&("CARGO_PROFILE_RELEASE_LTO", "true")));
+        let flags = ("RUSTFLAGS", "-C target-feature=+crt-static");
+        assert!(variables.contains(&flags), "{variables:?}");
+    }
+}

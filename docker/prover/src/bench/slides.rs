@@ -1,0 +1,83 @@
+//! Figures of the slides, which slides/tests/figures.mjs takes in a browser:
+//! ours, and plain reveal.js with the same chapters.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use checker::cargo;
+use serde_json::Value;
+
+use super::{Bench, Pair, Seen, finish, say};
+use crate::test;
+
+const ROUNDS: u32 = 3;
+
+/// What the script has said; or why it was not asked.
+pub(super) type Measured = Result<Value, String>;
+
+pub(super) fn first(bench: &mut Bench) -> Result<Seen> {
+    seen(bench, "seconds")
+}
+
+pub(super) fn requests(bench: &mut Bench) -> Result<Seen> {
+    seen(bench, "requests")
+}
+
+pub(super) fn bytes(bench: &mut Bench) -> Result<Seen> {
+    seen(bench, "bytes")
+}
+
+pub(super) fn pdf(bench: &mut Bench) -> Result<Seen> {
+    seen(bench, "pdf_seconds")
+}
+
+pub(super) fn pdf_bytes(bench: &mut Bench) -> Result<Seen> {
+    seen(bench, "pdf_bytes")
+}
+
+fn seen(bench: &mut Bench, key: &str) -> Result<Seen> {
+    let measured = match &bench.slides {
+        Some(measured) => measured,
+        None => bench.slides.insert(measure(&bench.root)?),
+    };
+    let measured = match measured {
+        Ok(measured) => measured,
+        Err(why) => return Ok(Seen::Skipped(why.clone())),
+    };
+    let series = |whose: &str| {
+        let rounds = measured[whose].as_array()?;
+        rounds.iter().map(|it| it[key].as_f64()).collect::<Option<Vec<_>>>()
+    };
+    let missing = || format!("figures.mjs says nothing of {key}");
+    Ok(Seen::Pair(Pair::medians(
+        series("ours").with_context(missing)?,
+        series("plain").with_context(missing)?,
+    )))
+}
+
+fn measure(root: &Path) -> Result<Measured> {
+    let slides = root.join("slides");
+    let browser = match test::browser_here() {
+        Ok(browser) => browser,
+        // How to get it, make test says.
+        Err(why) => {
+            let why = why.split(" (").next().unwrap_or(why);
+            return Ok(Err(why.to_owned()));
+        }
+    };
+    if !slides.join("node_modules/playwright-core").is_dir() {
+        return Ok(Err("npm ci was not run in slides/".to_owned()));
+    }
+    say("the slides, and plain reveal.js with the same chapters");
+    let mut build = Command::new("cargo");
+    build.args(["build", "--quiet", "--package", "slides"]).current_dir(root);
+    finish(build.env("CARGO_TARGET_DIR", cargo::target()?))?;
+    let mut node = Command::new("node");
+    node.arg("tests/figures.mjs").arg(browser).arg(ROUNDS.to_string());
+    node.current_dir(slides).env("CARGO_TARGET_DIR", cargo::target()?);
+    let output = finish(&mut node)?;
+    serde_json::from_slice(&output.stdout)
+        .context("reading what figures.mjs says")
+        .map(Ok)
+}

@@ -1,0 +1,88 @@
+//! `kill -9` at any moment, while many clients call.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use rustix::process::Signal;
+use stand_in::finding::{Fault, wrong};
+use stand_in::mounts;
+use stand_in::plugin::Place;
+use stand_in::wait::PATIENCE;
+
+use super::storm::{Reins, Volumes, acknowledged, allowed, storm};
+use super::world::{Session, State};
+use super::{Need, Proof, Subject};
+
+const LOOPS: &[Need] =
+    &[Need::Root, Need::Loops, Need::Program("mkfs.ext4", "e2fsprogs")];
+
+pub(super) const PROOFS: &[Proof] = &[
+    Proof {
+        name: "kill",
+        what: "kill -9 while 8 clients call, type=dir",
+        from: 6,
+        needs: &[],
+        run: |it| rounds(it, Volumes::Dir),
+    },
+    Proof {
+        name: "kill",
+        what: "kill -9 while 8 clients call, all types",
+        from: 8,
+        needs: LOOPS,
+        run: |it| rounds(it, Volumes::All),
+    },
+];
+
+/// Each round goes on with what the last one has left.
+fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
+    let rounds = subject.choose(20, 200);
+    let mut random = fastrand::Rng::with_seed(subject.seed);
+    let place = Place::new()?;
+    let mut session = Session::start(&subject.program, &place)?;
+    let mut before: BTreeMap<String, State> = BTreeMap::new();
+    let mut calls = 0;
+    for round in 0..rounds {
+        subject.progress(|| format!("{round} of {rounds} rounds"));
+        subject.remember(session.log());
+        let reins = Reins::default();
+        let moment = Duration::from_millis(random.u64(5..200));
+        let seed = random.u64(..);
+        let histories = thread::scope(|scope| {
+            let clients = scope
+                .spawn(|| storm(&place, 8, seed, volumes, &before, &reins));
+            thread::sleep(moment);
+            // The storm ends with the plugin. A mount or a mkfs that the plugin
+            // has started lives on.
+            session.plugin.signal(Signal::KILL);
+            session.plugin.ends_within(PATIENCE);
+            clients.join().map_err(|_| anyhow!("a bug of ours"))?
+        })?;
+        calls += acknowledged(&histories);
+
+        // At once, whatever the killed one has left at work.
+        let killed = session;
+        session = Session::start(&subject.program, &place)?;
+        drop(killed);
+        subject.remember(session.log());
+        let now = Instant::now();
+        session.compare(&allowed(&histories, now, now))?;
+        before.clear();
+        for name in histories.keys() {
+            before.insert(name.clone(), session.seen(name)?);
+        }
+    }
+
+    // In the end, all of them can go, and nothing stays.
+    for (name, state) in &before {
+        if state.is_some() {
+            session.must(&super::world::remove(name))?;
+        }
+    }
+    if let Some(path) = mounts::left(&place.volumes()) {
+        let expected = "nothing is mounted or attached any more";
+        return Err(wrong("Remove of all", expected, path.display()));
+    }
+    Ok(format!("{rounds} of {rounds} rounds, {calls} acknowledged calls"))
+}

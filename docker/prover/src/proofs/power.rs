@@ -1,0 +1,158 @@
+//! Power cuts: what the disk holds at some instant is what a plugin finds after
+//! one at that instant.
+//!
+//! ROOT is an ext4 filesystem in a file, and that file lies on an xfs, which can
+//! copy it at an instant. The loop device between them writes around the page
+//! cache: what is in the file is what a disk would hold.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use anyhow::{Context, Result, anyhow};
+use stand_in::finding::{Fault, Outcome};
+use stand_in::mounts;
+use stand_in::plugin::Place;
+
+use super::storm::{Histories, Reins, Volumes, acknowledged, allowed, storm};
+use super::world::{Session, tool};
+use super::{Need, Proof, Subject};
+
+pub(super) const PROOFS: &[Proof] = &[Proof {
+    name: "power",
+    what: "the disk at an instant of a storm of calls",
+    from: 6,
+    needs: &[
+        Need::Root,
+        Need::Loops,
+        Need::Program("mkfs.xfs", "xfsprogs"),
+        Need::Program("mkfs.ext4", "e2fsprogs"),
+        Need::Program("losetup", "util-linux"),
+    ],
+    run: cut,
+}];
+
+/// A copy of the disk.
+struct Copy {
+    file: PathBuf,
+    /// The instant lies between these two.
+    began: Instant,
+    ended: Instant,
+}
+
+fn cut(subject: &Subject) -> Result<String, Fault> {
+    let place = Place::new()?;
+    let disk = disk(&place)?;
+    let mut session = Session::start(&subject.program, &place)?;
+    subject.remember(session.log());
+    let (copies, histories) = copies(subject, &place, &disk)?;
+    session.plugin.kill();
+    let next = AtomicUsize::new(0);
+    let look = || -> Outcome {
+        while let Some(copy) = copies.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            let outcome = compare(subject, copy, &histories);
+            if outcome.is_err() {
+                next.store(copies.len(), Ordering::Relaxed);
+            }
+            outcome?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers = [(); 2].map(|()| scope.spawn(look));
+        workers.into_iter().try_for_each(|it| {
+            it.join().unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
+        })
+    })?;
+    let (copies, calls) = (copies.len(), acknowledged(&histories));
+    Ok(format!("{copies} of {copies} copies, {calls} acknowledged calls"))
+}
+
+/// Mounts ROOT on a disk that can be copied at an instant. Returns its file.
+fn disk(place: &Place) -> Result<PathBuf> {
+    let below = place.folder().join("xfs.img");
+    // An xfs has at least 300 MiB; the file takes what is written.
+    File::create(&below)?.set_len(1 << 30)?;
+    tool(&[&"mkfs.xfs", &"-q", &"-m", &"reflink=1", &below])?;
+    let xfs = place.folder().join("xfs");
+    fs::create_dir(&xfs)?;
+    tool(&[&"mount", &"-o", &"loop", &below, &xfs])?;
+
+    let disk = xfs.join("disk");
+    File::create(&disk)?.set_len(64 << 20)?;
+    tool(&[&"mkfs.ext4", &"-q", &disk])?;
+    let device =
+        tool(&[&"losetup", &"--find", &"--show", &"--direct-io=on", &disk])?;
+    fs::create_dir(place.volumes())?;
+    tool(&[&"mount", &device.trim(), &place.volumes()])?;
+    // It is in use, so it goes with the mount, even if we are killed before.
+    tool(&[&"losetup", &"--detach", &device.trim()])?;
+    fs::remove_dir(place.volumes().join("lost+found"))?;
+    tool(&[&"sync", &"--file-system", &place.volumes()])?;
+    Ok(disk)
+}
+
+/// Copies the disk again and again while clients call the plugin.
+fn copies(
+    subject: &Subject,
+    place: &Place,
+    disk: &Path,
+) -> Result<(Vec<Copy>, Histories), Fault> {
+    let most = subject.choose(40, 300);
+    let reins = Reins::default();
+    let nothing = [].into();
+    thread::scope(|scope| {
+        let clients = scope.spawn(|| {
+            storm(place, 4, subject.seed, Volumes::Dir, &nothing, &reins)
+        });
+        let mut random = fastrand::Rng::with_seed(subject.seed);
+        let mut copies = Vec::new();
+        let mut copy = || -> Result<()> {
+            while copies.len() < most && !reins.stop.load(Ordering::Relaxed) {
+                // All 40 of them see the journal's own commit, every 5 s, too.
+                let pause = Duration::from_millis(random.u64(50..350));
+                thread::sleep(pause);
+                let file = disk.with_file_name(copies.len().to_string());
+                // While others call, their fsyncs help each other; after the
+                // last call of all, nobody helps.
+                let _quiet = match copies.len() % 2 {
+                    0 => reins.quiet.write().ok(),
+                    _ => None,
+                };
+                let began = Instant::now();
+                tool(&[&"cp", &"--reflink=always", &disk, &file])?;
+                copies.push(Copy { file, began, ended: Instant::now() });
+                let done = copies.len();
+                subject.progress(|| format!("{done} of {most} copies made"));
+            }
+            Ok(())
+        };
+        let copied = copy();
+        reins.stop.store(true, Ordering::Relaxed);
+        let histories = clients.join().map_err(|_| anyhow!("a bug of ours"))?;
+        copied?;
+        Ok((copies, histories?))
+    })
+}
+
+/// Starts a plugin with what a copy holds.
+fn compare(subject: &Subject, copy: &Copy, histories: &Histories) -> Outcome {
+    let place = Place::new()?;
+    fs::create_dir(place.volumes())?;
+    tool(&[&"mount", &"-o", &"loop", &copy.file, &place.volumes()])
+        .context("mounting what the disk held")?;
+    let mut session = Session::start(&subject.program, &place)?;
+    let moment = allowed(histories, copy.began, copy.ended);
+    let outcome = session.compare(&moment);
+    if outcome.is_err() {
+        subject.remember(session.log());
+    }
+    drop(session);
+    mounts::clear(&place.volumes());
+    let name = copy.file.file_name().unwrap_or_default().to_owned();
+    subject.progress(|| format!("copy {} compared", name.display()));
+    outcome
+}

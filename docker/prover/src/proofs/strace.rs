@@ -1,0 +1,366 @@
+//! `strace`, which records a running plugin's system calls and kills it at one
+//! of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use stand_in::cleanup::Guard;
+use stand_in::wait::{PATIENCE, poll};
+
+/// One system call, as it was entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The thread that made it.
+    pub thread: u32,
+    /// When, since 1970.
+    pub at: Duration,
+    /// `rename`
+    pub name: String,
+    /// How many of this name the thread has made by now, this one included:
+    /// so strace counts them, too.
+    pub count: u32,
+    /// Its arguments, as far as they are the same in each run.
+    pub words: String,
+}
+
+impl Entry {
+    /// Whether its arguments are those of `killed`, which has come to nothing:
+    /// what a call fills in is not there.
+    fn is_like(&self, killed: &Self) -> bool {
+        let mut pairs = self.words.split(", ").zip(killed.words.split(", "));
+        let empty = ["", "#", "NULL"];
+        pairs.all(|(a, b)| a == b || empty.contains(&b))
+    }
+}
+
+/// What strace writes about a run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// The calls, in the order in which they were entered.
+    pub entries: Vec<Entry>,
+    /// The threads that were killed.
+    pub killed: Vec<u32>,
+}
+
+impl Recording {
+    /// Reads what `strace -f -ttt` wrote; `folder` is another in each run.
+    pub fn read(text: &str, folder: &Path) -> Self {
+        let folder = folder.display().to_string();
+        let mut recording = Self::default();
+        let mut counts = BTreeMap::new();
+        for line in text.lines() {
+            let Some((thread, at, rest)) = line_of(line) else { continue };
+            if rest.starts_with("+++ killed by") {
+                recording.killed.push(thread);
+            }
+            // What is resumed was entered, and counted, above.
+            let Some((name, arguments)) = rest.split_once('(') else {
+                continue;
+            };
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if !name.chars().all(is_name) {
+                continue;
+            }
+            let count = counts.entry((thread, name)).or_default();
+            *count += 1;
+            recording.entries.push(Entry {
+                thread,
+                at,
+                name: name.to_owned(),
+                count: *count,
+                words: words(arguments, &folder),
+            });
+        }
+        recording
+    }
+
+    /// Where to kill: everywhere, or where it can make a difference.
+    pub fn places(&self, everywhere: bool) -> Vec<Entry> {
+        let places = self.entries.iter().filter(|it| {
+            everywhere || (changes(it) && !self.is_one_of_many(it))
+        });
+        places.cloned().collect()
+    }
+
+    /// Whether it is neither the first, the middle nor the last of many such
+    /// calls of a program that the plugin runs: mkfs writes block after block.
+    fn is_one_of_many(&self, entry: &Entry) -> bool {
+        const MANY: usize = 8;
+        let theirs = self.entries.iter().filter(|it| it.thread == entry.thread);
+        if !theirs.clone().any(|it| it.name == "execve") {
+            return false;
+        }
+        let alike: Vec<_> = theirs.filter(|it| it.name == entry.name).collect();
+        let some = [0, alike.len() / 2, alike.len() - 1].map(|at| alike[at]);
+        alike.len() > MANY && !some.contains(&entry)
+    }
+
+    /// Whether a thread was killed at its `place.count`-th call of that name,
+    /// and that call is the same as `place`.
+    pub fn died_at(&self, place: &Entry) -> bool {
+        self.entries.iter().any(|it| {
+            it.name == place.name
+                && it.count == place.count
+                && place.is_like(it)
+                && self.killed.contains(&it.thread)
+        })
+    }
+}
+
+/// `7747  1795548349.328254 fsync(8) = 0`
+fn line_of(line: &str) -> Option<(u32, Duration, &str)> {
+    let (thread, rest) = line.split_once(' ')?;
+    let (at, rest) = rest.trim_start().split_once(' ')?;
+    let at = Duration::try_from_secs_f64(at.parse().ok()?).ok()?;
+    Some((thread.parse().ok()?, at, rest))
+}
+
+/// The arguments without what differs from run to run: numbers, and a folder.
+fn words(arguments: &str, folder: &str) -> String {
+    let end = arguments.rfind("<unfin").or_else(|| arguments.rfind(" = "));
+    let arguments = arguments[..end.unwrap_or(arguments.len())].trim_end();
+    let arguments = arguments.strip_suffix(')').unwrap_or(arguments);
+    // Cut short at what a killed call never filled in.
+    let arguments = arguments.strip_suffix(',').unwrap_or(arguments);
+    let mut words = String::new();
+    for c in arguments.replace(folder, "…").chars() {
+        match c {
+            // Hexadecimal addresses among them.
+            '0'..='9' | 'a'..='f' if words.ends_with('#') => {}
+            '0'..='9' => words.push('#'),
+            'x' if words.ends_with('#') => {}
+            _ => words.push(c),
+        }
+    }
+    words
+}
+
+/// A strace that watches one process and all that it starts.
+#[derive(Debug)]
+pub struct Strace {
+    child: Child,
+    file: PathBuf,
+    _group: Guard,
+}
+
+impl Strace {
+    /// Attaches to all threads of a process.
+    ///
+    /// Only from here on is counted. Counted from a program's start, the calls
+    /// of a thread that begins with a request would have the same numbers as
+    /// the first calls of all other threads.
+    ///
+    /// # Errors
+    /// When strace does not come to watch it.
+    pub fn attach(pid: u32, file: &Path, words: &[String]) -> Result<Self> {
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-q", "-ttt", "-o"])
+            .arg(file)
+            .args(words)
+            .args(["-p", &pid.to_string()])
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let (child, group) =
+            Guard::group(|| command.spawn()).context("starting strace")?;
+        let file = file.to_owned();
+        let mut strace = Self { child, file, _group: group };
+        let tracer = format!("TracerPid:\t{}\n", strace.child.id());
+        let watches = poll(PATIENCE, || {
+            // A call in which a thread waits begins again, and may be the one
+            // to kill at.
+            let ended = strace.child.try_wait().ok().flatten();
+            match ended {
+                Some(status) => Some(status.success()),
+                None => watched_by(pid, &tracer).then_some(true),
+            }
+        });
+        match watches {
+            Some(true) => Ok(strace),
+            _ => bail!("strace does not attach to process {pid}"),
+        }
+    }
+
+    /// Awaits that all it watches has ended, and returns what it wrote; nothing
+    /// if something lives on.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn ends(mut self, folder: &Path) -> Result<Option<Recording>> {
+        self.read(folder)
+    }
+
+    /// Lets go of what it watches, which goes on.
+    ///
+    /// # Errors
+    /// When it does not, or what it wrote cannot be read.
+    pub fn lets_go(mut self, folder: &Path) -> Result<Recording> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(id) = id {
+            // It may have ended with what it watched.
+            let _ = kill_process(id, Signal::TERM);
+        }
+        self.read(folder)?.context("strace does not let go")
+    }
+
+    fn read(&mut self, folder: &Path) -> Result<Option<Recording>> {
+        let ended = || self.child.try_wait().ok().flatten();
+        if poll(PATIENCE, ended).is_none() {
+            return Ok(None);
+        }
+        let bytes = fs::read(&self.file)?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(Some(Recording::read(&text, folder)))
+    }
+}
+
+fn watched_by(pid: u32, tracer: &str) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    tasks.flatten().all(|task| {
+        fs::read_to_string(task.path().join("status"))
+            .is_ok_and(|it| it.contains(tracer))
+    })
+}
+
+/// Whether a call can change what is on a disk or mounted, or what others get
+/// to know: killed before any other one, a process leaves what it leaves at the
+/// next of these.
+fn changes(entry: &Entry) -> bool {
+    const BEGIN: [&str; 30] = [
+        "clone",
+        "fork",
+        "vfork",
+        "execve",
+        "write",
+        "pwrite",
+        "send",
+        "splice",
+        "copy_file_range",
+        "fsync",
+        "fdatasync",
+        "sync",
+        "msync",
+        "rename",
+        "link",
+        "symlink",
+        "unlink",
+        "rmdir",
+        "mkdir",
+        "mknod",
+        "chmod",
+        "fchmod",
+        "chown",
+        "fchown",
+        "lchown",
+        "setxattr",
+        "truncate",
+        "ftruncate",
+        "fallocate",
+        "utime",
+    ];
+    const MORE: [&str; 12] = [
+        "ioctl",
+        "mount",
+        "umount2",
+        "move_mount",
+        "open_tree",
+        "fsopen",
+        "fsconfig",
+        "fsmount",
+        "mount_setattr",
+        "kill",
+        "creat",
+        "pivot_root",
+    ];
+    let name = entry.name.as_str();
+    match name {
+        "open" | "openat" | "openat2" => ["O_CREAT", "O_TRUNC", "O_TMPFILE"]
+            .iter()
+            .any(|it| entry.words.contains(it)),
+        _ => {
+            MORE.contains(&name) || BEGIN.iter().any(|it| name.starts_with(it))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+7747  1795548349.328254 futex(0x5625af63af48, FUTEX_WAIT_PRIVATE, 0, NULL <unfinished ...>
+7752  1795548349.639521 recvfrom(6, "POST /VolumeDriver.Create HTTP/1"..., 1024, 0, NULL, NULL) = 177
+7747  1795548349.639709 <... futex resumed>) = 0
+7747  1795548349.639961 mkdir("/tmp/w-1/root/.new/ab", 0777) = 0
+7747  1795548349.640134 mkdir("/tmp/w-1/root/.new/ab/files", 0777) = 0
+7752  1795548349.640200 mkdir("/other", 0777) = -1 EEXIST (File exists)
+7747  1795548349.640307 --- SIGCHLD {si_signo=SIGCHLD} ---
+7747  1795548349.640307 openat(AT_FDCWD, "a(b) c", O_RDWR|O_CREAT|O_CLOEXEC, 0666 <unfinished ...>
+7747  1795548349.640400 +++ killed by SIGKILL +++
+"#;
+
+    #[test]
+    fn calls_are_counted_for_each_thread_and_name() {
+        let recording = Recording::read(TEXT, Path::new("/tmp/w-1"));
+        let all: Vec<_> = recording
+            .entries
+            .iter()
+            .map(|it| (it.thread, it.name.as_str(), it.count, &*it.words))
+            .collect();
+        let expected = [
+            (7747, "futex", 1, "#, FUTEX_WAIT_PRIVATE, #, NULL"),
+            (
+                7752,
+                "recvfrom",
+                1,
+                "#, \"POST /VolumeDriver.Create HTTP/#\"..., #, #, NULL, NULL",
+            ),
+            (7747, "mkdir", 1, "\"…/root/.new/ab\", #"),
+            (7747, "mkdir", 2, "\"…/root/.new/ab/files\", #"),
+            (7752, "mkdir", 1, "\"/other\", #"),
+            (
+                7747,
+                "openat",
+                1,
+                "AT_FDCWD, \"a(b) c\", O_RDWR|O_CREAT|O_CLOEXEC, #",
+            ),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(recording.killed, [7747]);
+        let at = Duration::from_micros(1_795_548_349_639_961);
+        let off = recording.entries[2].at.abs_diff(at);
+        assert!(off < Duration::from_micros(2), "{off:?}");
+    }
+
+    #[test]
+    fn a_place_is_reached_if_its_thread_died_there() {
+        let recording = Recording::read(TEXT, Path::new("/tmp/w-1"));
+        let [.., second, other, open] = &recording.entries[..] else {
+            panic!("{recording:?}")
+        };
+        assert!(recording.died_at(second) && recording.died_at(open));
+        assert!(!recording.died_at(other), "its thread lives on");
+    }
+
+    #[test]
+    fn what_changes_nothing_is_left_out() {
+        let recording = Recording::read(TEXT, Path::new("/tmp/w-1"));
+        let names: Vec<_> = recording
+            .entries
+            .iter()
+            .filter(|it| changes(it))
+            .map(|it| it.name.as_str())
+            .collect();
+        assert_eq!(names, ["mkdir", "mkdir", "mkdir", "openat"]);
+    }
+}

@@ -1,0 +1,460 @@
+//! A plugin that is killed at the system calls which serve one of Docker's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow};
+use stand_in::cleanup::Folder;
+use stand_in::daemon::Call;
+use stand_in::finding::{Fault, Outcome, wrong};
+use stand_in::mounts;
+use stand_in::plugin::{Place, Program};
+use stand_in::root::Mountpoint;
+
+use super::strace::{Entry, Recording, Strace};
+use super::world::{
+    Allowed, Options, Said, Session, State, create, difference, listing, mount,
+    options, remove, unmount,
+};
+use super::{Need, Proof, Subject};
+
+const NEEDS: &[Need] = &[Need::Program("strace", "strace"), Need::Watching];
+
+const LOOPS: &[Need] = &[
+    Need::Program("strace", "strace"),
+    Need::Root,
+    Need::Loops,
+    Need::Program("mkfs.ext4", "e2fsprogs"),
+];
+
+const fn proof(
+    what: &'static str,
+    from: u32,
+    needs: &'static [Need],
+    run: fn(&Subject) -> Result<String, Fault>,
+) -> Proof {
+    Proof { name: "syscalls", what, from, needs, run }
+}
+
+pub(super) const PROOFS: &[Proof] = &[
+    proof("killed in Create, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Create, DIR)
+    }),
+    proof("killed in Create of kept files, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Create, KEEP)
+    }),
+    proof("killed in Remove, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Remove, DIR)
+    }),
+    proof("killed in Remove that keeps files, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Remove, KEEP)
+    }),
+    proof("killed in Mount, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Mount, DIR)
+    }),
+    proof("killed in Unmount, type=dir", 6, NEEDS, |it| {
+        each_call(it, What::Unmount, DIR)
+    }),
+    proof("killed in Create, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Create, EXT4)
+    }),
+    proof("killed in Create of kept files, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Create, KEPT_EXT4)
+    }),
+    proof("killed in Remove, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Remove, EXT4)
+    }),
+    proof("killed in Mount, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Mount, EXT4)
+    }),
+    proof("killed in Unmount, type=ext4", 8, LOOPS, |it| {
+        each_call(it, What::Unmount, EXT4)
+    }),
+];
+
+type Pairs = &'static [(&'static str, &'static str)];
+
+const DIR: Pairs = &[("type", "dir"), ("mode", "0750")];
+const KEEP: Pairs = &[("keep", "true"), ("mode", "0750")];
+const EXT4: Pairs = &[("type", "ext4"), ("size", "8m"), ("mode", "0750")];
+const KEPT_EXT4: Pairs = &[("type", "ext4"), ("size", "8m"), ("keep", "true")];
+
+/// Which call is served when the plugin dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Create,
+    Remove,
+    Mount,
+    Unmount,
+}
+
+/// One kind of volume, and one call.
+struct Scenario {
+    what: What,
+    options: Pairs,
+}
+
+/// The volume that is created, removed, mounted or unmounted.
+const NAME: &str = "amber-1";
+/// A volume that nobody touches, in use all the time.
+const OTHER: &str = "birch-2";
+/// Who uses the volume.
+const ID: &str = "1f1f";
+/// Who uses the other one.
+const OTHER_ID: &str = "2e2e";
+/// Files that both have.
+const FILES: [&str; 3] = ["a", "b/c", "b/d/e"];
+const FOLDERS: [&str; 2] = ["b", "b/d"];
+
+impl Scenario {
+    fn options(&self) -> Options {
+        options(self.options)
+    }
+
+    /// As `docker volume inspect` shows them; a size it may spell otherwise.
+    fn shown(&self) -> Options {
+        let mut shown = self.options();
+        shown.remove("size");
+        shown
+    }
+
+    fn keeps(&self) -> bool {
+        self.options.contains(&("keep", "true"))
+    }
+
+    fn call(&self) -> Call {
+        match self.what {
+            What::Create => create(NAME, &self.options()),
+            What::Remove => remove(NAME),
+            What::Mount => mount(NAME, ID),
+            What::Unmount => unmount(NAME, ID),
+        }
+    }
+
+    /// What there is before the call.
+    fn prepare(&self, session: &mut Session) -> Outcome {
+        session.must(&create(OTHER, &self.options()))?;
+        put_files(session, OTHER, OTHER_ID)?;
+        let new = self.what == What::Create;
+        if new && !self.keeps() {
+            return Ok(());
+        }
+        session.must(&create(NAME, &self.options()))?;
+        put_files(session, NAME, ID)?;
+        if self.what != What::Unmount {
+            session.must(&unmount(NAME, ID))?;
+        }
+        if new {
+            session.must(&remove(NAME))?;
+        }
+        Ok(())
+    }
+
+    /// What there may be after a call that was answered in this way.
+    fn allowed(&self, said: &Said) -> Allowed {
+        let there: State = Some(self.shown());
+        let states = match (self.what, said) {
+            (What::Create, Said::Yes(_)) => vec![there.clone()],
+            // Nobody is told that there is a volume, so there is none.
+            (What::Create, Said::No(_)) => vec![None],
+            (What::Remove, Said::Yes(_)) => vec![None],
+            (What::Create | What::Remove, _) => vec![None, there.clone()],
+            (What::Mount | What::Unmount, _) => vec![there.clone()],
+        };
+        [(NAME.to_owned(), states), (OTHER.to_owned(), vec![there])].into()
+    }
+}
+
+/// Mounts a volume, and puts files into it.
+fn put_files(session: &mut Session, name: &str, id: &str) -> Outcome {
+    let files = session.mounted(name, id)?.open()?;
+    for folder in FOLDERS {
+        files.make(folder)?;
+    }
+    Ok(FILES.iter().try_for_each(|it| files.write(it, file_text(it)))?)
+}
+
+fn file_text(file: &str) -> String {
+    format!("the text of {file}")
+}
+
+/// All files or none: half of them is not what anybody put there.
+fn has_files(at: &Mountpoint, name: &str) -> Result<bool, Fault> {
+    let files = at.open()?;
+    let there = |it: &&&str| files.read(it) == Some(file_text(it));
+    let count = FILES.iter().filter(there).count();
+    match count {
+        0 => Ok(false),
+        all if all == FILES.len() => Ok(true),
+        some => Err(wrong(
+            format!("a look into the files of {name}"),
+            "all that were put there, or none",
+            format!("{some} of {} are left", FILES.len()),
+        )),
+    }
+}
+
+/// Paths that are no volume's: in the making, going, kept or set aside.
+fn behind_the_scenes(root: &Path) -> BTreeMap<PathBuf, String> {
+    listing(root, |path| {
+        let first = path.iter().next().unwrap_or_default();
+        let hidden = first.as_encoded_bytes().starts_with(b".");
+        // What is kept shows as soon as a volume has that name again.
+        hidden && first != ".kept"
+    })
+}
+
+/// Records one run, then kills at each place of it.
+fn each_call(
+    subject: &Subject,
+    what: What,
+    options: Pairs,
+) -> Result<String, Fault> {
+    let scenario = &Scenario { what, options };
+    // Where it finds programs shall not depend on who proves it: each folder
+    // that is looked into first is one call more.
+    let program = subject.program.path().display().to_string();
+    let path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+    let env = Path::new("/usr/bin/env");
+    let program = &Program::with_args(env, &[path, &program])?;
+    let recording = attempt(subject, program, scenario, None)?;
+    let places = recording.places(subject.full);
+    if places.is_empty() {
+        let got = format!("none among {} calls", recording.entries.len());
+        return Err(wrong(scenario.call(), "at least its answer", got));
+    }
+
+    // strace counts for each thread, and kills all that count so far: one try
+    // reaches the first of several places, and sometimes more.
+    let mut tries: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
+    for place in &places {
+        tries.entry((&place.name, place.count)).or_default().push(place);
+    }
+    let tries: Vec<_> = tries.into_values().collect();
+    let next = AtomicUsize::new(0);
+    let reached = AtomicUsize::new(0);
+    let work = || -> Outcome {
+        while let Some(alike) = tries.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            let place = alike[0];
+            // Where other threads count, too, it may take some luck.
+            for _ in 0..3 {
+                let tried = attempt(subject, program, scenario, Some(place));
+                let recording = tried.map_err(|fault| {
+                    next.store(tries.len(), Ordering::Relaxed);
+                    told(fault, scenario, place)
+                })?;
+                let died = alike.iter().filter(|it| recording.died_at(it));
+                let died = reached.fetch_add(died.count(), Ordering::Relaxed);
+                let most = places.len();
+                subject.progress(|| format!("{died} of {most} places"));
+                if recording.died_at(place) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        // Most of an attempt is waiting.
+        let workers = [(); 3].map(|()| scope.spawn(work));
+        workers.into_iter().try_for_each(|it| {
+            it.join().unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
+        })
+    })?;
+    let reached = reached.into_inner();
+    if 2 * reached < places.len() {
+        let most = places.len();
+        let why = format!("strace reached only {reached} of {most} places");
+        return Err(anyhow!(why).into());
+    }
+    Ok(format!("{reached} of {} places", places.len()))
+}
+
+/// A finding, with where the plugin was killed.
+fn told(fault: Fault, scenario: &Scenario, place: &Entry) -> Fault {
+    match fault {
+        Fault::Wrong(mut finding) => {
+            finding.sent = format!(
+                "{}, killed at {}({}), and then {}",
+                scenario.call(),
+                place.name,
+                place.words,
+                finding.sent
+            );
+            Fault::Wrong(finding)
+        }
+        trouble => trouble,
+    }
+}
+
+/// Prepares ROOT, makes the call under strace, kills at `place` or in the end,
+/// starts again and compares. Returns the calls that served.
+fn attempt(
+    subject: &Subject,
+    program: &Program,
+    scenario: &Scenario,
+    place: Option<&Entry>,
+) -> Result<Recording, Fault> {
+    let home = Place::new()?;
+    let root = home.volumes();
+    let mut session = Session::start(program, &home)?;
+    let mut log = session.log();
+    let mut outcome = || -> Result<Recording, Fault> {
+        scenario.prepare(&mut session)?;
+        let before = behind_the_scenes(&root);
+        let words = match place {
+            None => Vec::new(),
+            Some(Entry { name, count, .. }) => vec![
+                format!("--trace={name}"),
+                format!("--inject={name}:signal=KILL:when={count}"),
+            ],
+        };
+        // Not where the plugin is: a link of that name would be written to.
+        let beside = Folder::new()?;
+        let file = beside.path().join("strace");
+        let strace = Strace::attach(session.plugin.id(), &file, &words)?;
+        let began = now();
+        let said = session.ask(&scenario.call());
+        let ended = now();
+        if let (None, Said::No(_) | Said::Nothing(_)) = (place, &said) {
+            return Err(wrong(scenario.call(), "it succeeds", said));
+        }
+        let folder = home.folder();
+        let recording = if matches!(said, Said::Nothing(_)) {
+            strace.ends(folder)?.with_context(|| {
+                let call = scenario.call();
+                format!("a child of the plugin survives its end in {call}")
+            })?
+        } else {
+            // Only a child of its was killed, or nobody; or it was, in what it
+            // does after its answer.
+            let recording = strace.lets_go(folder)?;
+            let seen = session.compare(&scenario.allowed(&said));
+            let moment = Duration::from_millis(500);
+            if seen.is_err() && session.plugin.ends_within(moment).is_none() {
+                seen?;
+            }
+            session.plugin.kill();
+            recording
+        };
+        let recording = match place {
+            None => between(recording, began, ended),
+            Some(_) => recording,
+        };
+        session = Session::start(program, &home)?;
+        log = session.log();
+        compare(scenario, &said, &mut session, &root, &before)?;
+        live_on(scenario, &said, &mut session, &root)?;
+        Ok(recording)
+    };
+    let result = outcome();
+    if result.is_err() {
+        subject.remember(log);
+    }
+    result
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The calls that were entered from `began` to the answer.
+fn between(
+    recording: Recording,
+    began: Duration,
+    ended: Duration,
+) -> Recording {
+    let mut answered = false;
+    let entries = recording.entries.into_iter();
+    let entries = entries
+        .filter(|it| began <= it.at && it.at <= ended)
+        .take_while(|it| {
+            let goes_on = !answered;
+            answered |= it.words.contains("\"HTTP/#.# ");
+            goes_on
+        });
+    Recording { entries: entries.collect(), killed: recording.killed }
+}
+
+/// What is there right after the call, or after the next start.
+fn compare(
+    scenario: &Scenario,
+    said: &Said,
+    session: &mut Session,
+    root: &Path,
+    before: &BTreeMap<PathBuf, String>,
+) -> Outcome {
+    session.compare(&scenario.allowed(said))?;
+    if let Some(got) = difference(before, &behind_the_scenes(root)) {
+        let expected = "ROOT holds nothing but volumes, as before";
+        return Err(wrong("a look into ROOT", expected, got));
+    }
+    // Somebody uses the other one, whatever happens to this one.
+    let at = session.mounted(OTHER, "look")?;
+    let has = has_files(&at, OTHER)?;
+    session.must(&unmount(OTHER, "look"))?;
+    if !has {
+        let what = format!("a look into the files of {OTHER}");
+        return Err(wrong(what, "those that were put there", "none"));
+    }
+    Ok(())
+}
+
+/// The volume is used on, and removed.
+fn live_on(
+    scenario: &Scenario,
+    said: &Said,
+    session: &mut Session,
+    root: &Path,
+) -> Outcome {
+    // Docker ends a use that it has begun, heard of or not.
+    if matches!(scenario.what, What::Mount | What::Unmount) {
+        session.must(&unmount(NAME, ID))?;
+        if let Some(left) = mounts::below(&root.join(NAME)).first() {
+            let got = format!("{} is mounted", left.path.display());
+            let expected = "nothing of it is mounted: nobody holds it";
+            return Err(wrong(unmount(NAME, ID), expected, got));
+        }
+    }
+
+    let there = session.seen(NAME)?.is_some();
+    session.must(&create(NAME, &scenario.options()))?;
+    let allowed = scenario.allowed(&Said::Yes(().into()));
+    let there_now: Allowed = allowed
+        .into_keys()
+        .map(|name| (name, vec![Some(scenario.shown())]))
+        .collect();
+    session.compare(&there_now)?;
+    let at = session.mounted(NAME, "again")?;
+    let has = has_files(&at, NAME)?;
+    let removed = scenario.what == What::Remove && !there;
+    let new = scenario.what == What::Create;
+    let expected = scenario.keeps() || !(removed || new);
+    if has != expected {
+        let words = |it| if it { "they are there" } else { "there is none" };
+        return Err(wrong(
+            format!("the files of {NAME} (answered: {said})"),
+            words(expected),
+            words(has),
+        ));
+    }
+    session.must(&unmount(NAME, "again"))?;
+
+    session.must(&remove(NAME))?;
+    let mut left = there_now;
+    left.insert(NAME.to_owned(), vec![None]);
+    session.compare(&left)?;
+    let name = Path::new(NAME);
+    let found = listing(root, |path| {
+        !path.starts_with(OTHER) && !path.starts_with(".kept")
+    });
+    if let Some(path) = found.keys().find(|it| it.ends_with(name)) {
+        let expected = "none of its files takes space any more";
+        return Err(wrong(remove(NAME), expected, path.display()));
+    }
+    Ok(())
+}

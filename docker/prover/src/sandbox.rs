@@ -1,0 +1,130 @@
+//! What `make test` proves in the sandbox, besides the stories.
+
+use std::env;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use checker::engine::{self, PATIENCE, play};
+use stand_in::steps;
+
+use crate::counts::Counts;
+
+/// An image is built from nothing here at worst.
+const BUILD: Duration = Duration::from_secs(600);
+
+/// The image that is tested, in the machine's own Docker while it is.
+const IMAGE: &str = "workshop-plugin:test";
+
+/// Why the sandbox cannot be used; none if it can. `make test` does not bring
+/// its image of some hundred megabytes unless it is required to.
+pub fn missing(root: &Path) -> Option<String> {
+    if engine::in_sandbox() {
+        return None;
+    }
+    if let Err(err) = engine::version() {
+        return Some(format!("{err:#}"));
+    }
+    let required = env::var("REQUIRE").unwrap_or_default();
+    if required.split_whitespace().any(|it| it == "docker") {
+        return None;
+    }
+    let name = format!("sh '{}/docker/sandbox.sh' name", root.display());
+    let image = play(&name, PATIENCE).ok()?;
+    let known = play(
+        &format!("docker image inspect {}", image.output.trim()),
+        PATIENCE,
+    )
+    .ok()?;
+    match known.status.is_some_and(|it| it.success()) {
+        true => None,
+        false => Some("its image is not built yet (make sandbox)".to_owned()),
+    }
+}
+
+/// The plugin as an image: built by the machine's own Docker, used by that of
+/// the sandbox.
+///
+/// # Errors
+/// When no shell can be started.
+pub fn image(root: &Path) -> Result<Counts> {
+    println!("\n== Docker: the plugin as an image");
+    let mut counts = Counts::default();
+    if engine::in_sandbox() {
+        counts.skipped.push(
+            "docker: the plugin as an image: a Docker with BuildKit builds it, \
+             outside of the sandbox"
+                .to_owned(),
+        );
+        return Ok(counts);
+    }
+    let steps = steps::all(root)?;
+    let step = steps.iter().find(|it| it.number == 4);
+    let Some(step) = step else { return Ok(counts) };
+    let root = root.display();
+    let base = match env::var("BASE") {
+        Ok(base) => format!("--build-arg BASE='{base}'"),
+        Err(_) => String::new(),
+    };
+    let inside = |command: &str| {
+        format!("(cd '{root}' && sh docker/sandbox.sh run {command})")
+    };
+    let lines = [
+        (
+            format!(
+                "cd '{root}' && DOCKER_BUILDKIT=1 docker build --quiet {base} \
+                 --build-arg STEP={:02} --file docker/plugin.Dockerfile --tag \
+                 {IMAGE} .",
+                step.number
+            ),
+            BUILD,
+            "sha256:",
+        ),
+        (
+            format!("docker save {IMAGE} | {}", inside("docker load --quiet")),
+            BUILD,
+            IMAGE,
+        ),
+        (
+            inside(&format!(
+                "docker run --detach --name workshop-image \
+                 -v /run/docker/plugins:/run/docker/plugins \
+                 -v /var/lib/workshop:/var/lib/workshop {IMAGE}"
+            )),
+            PATIENCE,
+            "",
+        ),
+        (
+            inside(
+                "docker run --rm -v image-demo:/data --volume-driver workshop \
+                 busybox sh -c 'echo from-an-image > /data/f'",
+            ),
+            PATIENCE,
+            "",
+        ),
+        (
+            inside("docker run --rm -v image-demo:/data busybox cat /data/f"),
+            PATIENCE,
+            "from-an-image",
+        ),
+    ];
+    for (line, patience, words) in &lines {
+        let played = play(line, *patience)?;
+        let good = played.status.is_some_and(|it| it.success());
+        if good && played.output.contains(words) {
+            counts.passed += 1;
+            continue;
+        }
+        println!("FAIL  {line}\n  got {}", played.output.trim());
+        counts.failed += 1;
+        break;
+    }
+    if counts.failed == 0 {
+        println!("ok    {} steps from the Dockerfile to a file", lines.len());
+    }
+    let tidy = "sh -c 'docker volume rm -f image-demo; docker rm -f \
+                workshop-image; docker image rm workshop-plugin:test'";
+    let _ = play(&inside(tidy), PATIENCE);
+    let _ = play(&format!("docker image rm {IMAGE}"), PATIENCE);
+    Ok(counts)
+}

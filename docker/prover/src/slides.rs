@@ -1,0 +1,186 @@
+//! The slides where there is Docker and no Rust, as `make test` proves it:
+//! slides/run.sh builds their image, and a container shows the deck.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use checker::engine::{self, PATIENCE, play};
+use rustix::process::{Pid, Signal, kill_process};
+use stand_in::cleanup::{Folder, Guard};
+use stand_in::wait::poll;
+
+use crate::counts::Counts;
+
+/// Three images may have to be pulled first.
+const BUILD: Duration = Duration::from_secs(900);
+
+const IMAGE: &str = "workshop-slides:test";
+
+/// What a browser asks for first, and words in the answer.
+const PAGES: [(&str, &str); 5] = [
+    ("/", "data-deck"),
+    ("/slides/look/deck.js", "import Reveal from"),
+    ("/slides/node_modules/reveal.js/dist/reveal.mjs", "slide"),
+    (
+        "/slides/node_modules/@highlightjs/cdn-assets/es/core.min.js",
+        "Highlight.js",
+    ),
+    ("/solutions/01-activate/src/main.rs", "fn answer"),
+];
+
+/// Which argument of docker/slides.Dockerfile names each image, and what
+/// names another one for it.
+const IMAGES: [(&str, &str); 3] = [
+    ("RUST_IMAGE", "BASE"),
+    ("NODE_IMAGE", "NODE_IMAGE"),
+    ("BASE_IMAGE", "BASE_IMAGE"),
+];
+
+/// Builds the image, loads its pages, and removes it.
+///
+/// # Errors
+/// When no shell can be started.
+pub fn by_docker(root: &Path) -> Result<Counts> {
+    println!("\n== Docker: the slides, without Rust and npm");
+    let mut counts = Counts::default();
+    if let Some(why) = missing(root)? {
+        counts.skipped.push(format!("docker: the slides' image: {why}"));
+        return Ok(counts);
+    }
+    match shown(root) {
+        Ok(seen) => {
+            println!("ok    {}", seen.join("\nok    "));
+            counts.passed += seen.len();
+        }
+        Err(err) => {
+            println!("FAIL  the slides by Docker alone\n  got {err:#}");
+            counts.failed += 1;
+        }
+    }
+    let _ = play(
+        &format!(
+            "docker ps --all --quiet --filter ancestor={IMAGE} | \
+             xargs docker rm --force; docker image rm {IMAGE}"
+        ),
+        PATIENCE,
+    );
+    Ok(counts)
+}
+
+/// Why it is not tried: `make test` pulls nothing unless it is required to.
+fn missing(root: &Path) -> Result<Option<String>> {
+    if engine::in_sandbox() {
+        return Ok(Some("it is built outside of the sandbox".to_owned()));
+    }
+    if let Err(err) = engine::version() {
+        return Ok(Some(format!("{err:#}")));
+    }
+    let required = env::var("REQUIRE").unwrap_or_default();
+    if required.split_whitespace().any(|it| it == "docker") {
+        return Ok(None);
+    }
+    let file = root.join("docker/slides.Dockerfile");
+    let text = fs::read_to_string(&file)
+        .with_context(|| format!("reading {}", file.display()))?;
+    for (argument, name) in IMAGES {
+        let line = format!("ARG {argument}=");
+        let usual = text.lines().find_map(|it| it.strip_prefix(&line));
+        let usual = usual.with_context(|| format!("{line} is not there"))?;
+        let image = env::var(name).unwrap_or_else(|_| usual.to_owned());
+        let known = play(&format!("docker image inspect '{image}'"), PATIENCE)?;
+        if !known.status.is_some_and(|it| it.success()) {
+            return Ok(Some(format!(
+                "{image} is not here (docker pull it, or {name}=IMAGE)"
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// What was seen, in words.
+fn shown(root: &Path) -> Result<Vec<String>> {
+    let folder = Folder::new()?;
+    let log = folder.path().join("log");
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let port = free_port()?;
+    let mut make = Command::new("sh");
+    make.arg(root.join("slides/run.sh"))
+        .arg("serve")
+        .env("PATH", no_cargo(folder.path())?)
+        .env("PORT", port.to_string())
+        .env("SLIDES_IMAGE", IMAGE)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(File::create(&log)?)
+        .stderr(File::options().append(true).open(&log)?);
+    let (mut child, group) = Guard::polite_group(|| make.spawn())?;
+    let up = poll(BUILD, || match child.try_wait() {
+        Ok(None) => get(port, "/").ok().map(|_| true),
+        _ => Some(false),
+    });
+    ensure!(up == Some(true), "it did not come up: {}", said().trim());
+    let mut seen = vec!["an image is built and shows the slides".to_owned()];
+    for (path, words) in PAGES {
+        let page = get(port, path)?;
+        let good = page.starts_with("HTTP/1.1 200") && page.contains(words);
+        ensure!(good, "{path} is {}", page.lines().next().unwrap_or("empty"));
+        seen.push(format!("it has {path}"));
+    }
+    interrupt(&mut child).with_context(said)?;
+    group.release();
+    seen.push("Ctrl-C ends it".to_owned());
+    let left = format!("docker ps --all --quiet --filter ancestor={IMAGE}");
+    let left = play(&left, PATIENCE)?;
+    ensure!(left.output.trim().is_empty(), "a container is left behind");
+    seen.push("no container is left".to_owned());
+    Ok(seen)
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// A PATH with docker, and nothing of Rust's or npm's.
+fn no_cargo(folder: &Path) -> Result<PathBuf> {
+    let bin = folder.join("bin");
+    fs::create_dir(&bin)?;
+    let path = env::var_os("PATH").unwrap_or_default();
+    for name in ["docker", "sh", "dirname"] {
+        let file = env::split_paths(&path)
+            .map(|it| it.join(name))
+            .find(|it| it.is_file())
+            .with_context(|| format!("no {name} on PATH"))?;
+        symlink(file, bin.join(name))?;
+    }
+    Ok(bin)
+}
+
+fn get(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    // Docker's proxy listens before the program does, and hangs up.
+    ensure!(!reply.is_empty(), "{path}: no answer");
+    Ok(String::from_utf8_lossy(&reply).into_owned())
+}
+
+fn interrupt(child: &mut Child) -> Result<()> {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(id.context("a process id")?, Signal::INT)?;
+    match poll(PATIENCE, || child.try_wait().ok().flatten()) {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => bail!("after Ctrl-C: {status}"),
+        None => bail!("Ctrl-C does not end it"),
+    }
+}

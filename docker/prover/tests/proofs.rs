@@ -1,0 +1,229 @@
+//! The proofs are themselves proven: each kind of wrong driver that they are
+//! there for fails one of them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+// The wrong plugins are built there, too.
+#[path = "../../checker/tests/common/mod.rs"]
+mod common;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use checker::starters::{self, Sources};
+use prover::proofs::{self, Proof, Subject};
+use stand_in::finding::Fault;
+use stand_in::plugin::Program;
+use stand_in::steps::{self, Kind};
+
+use common::{Workspace, root};
+
+/// A solution of step 6 with one mistake.
+struct Wrong {
+    package: &'static str,
+    /// The proof that sees it.
+    proof: (&'static str, &'static str),
+    /// It, as a sentence.
+    what: &'static str,
+    /// File, right and wrong texts.
+    changes: &'static [(&'static str, &'static str, &'static str)],
+}
+
+const VOLUMES: &str = "src/volumes.rs";
+const STORE: &str = "src/store.rs";
+const ROOT: &str = "src/root.rs";
+
+static WRONG: &[Wrong] = &[
+    Wrong {
+        package: "proof-in-place",
+        proof: ("syscalls", "killed in Create, type=dir"),
+        what: "it fills the volume's folder where everybody looks",
+        changes: &[
+            (
+                VOLUMES,
+                "let making = self.making(&name)?;",
+                "let making = folder.clone();\n\
+                 fs::create_dir_all(&folder)\n\
+                     .map_err(Failure::system(\"making\", &folder))?;",
+            ),
+            (VOLUMES, "rename(&making, &folder)?;", ""),
+        ],
+    },
+    Wrong {
+        package: "proof-removed-in-place",
+        proof: ("syscalls", "killed in Remove, type=dir"),
+        what: "it removes file by file where everybody looks",
+        changes: &[
+            (VOLUMES, "rename(&folder, &removed)?;", ""),
+            (
+                VOLUMES,
+                "if let Err(err) = remove(&removed) {",
+                "if let Err(err) = remove(&folder) {",
+            ),
+        ],
+    },
+    Wrong {
+        package: "proof-never-tidied",
+        proof: ("syscalls", "killed in Create, type=dir"),
+        what: "its start leaves what a crash has left",
+        changes: &[(
+            VOLUMES,
+            "for half in [NEW, REMOVED].map(|it| root.join(it)) {",
+            "for half in [REMOVED].map(|it| root.join(it)) {",
+        )],
+    },
+    Wrong {
+        package: "proof-no-sync",
+        proof: ("power", "the disk at an instant of a storm of calls"),
+        what: "it answers before anything is on the disk",
+        changes: &[
+            (STORE, "file.sync_all()", "Ok(())"),
+            (STORE, ".and_then(|folder| folder.sync_all())", ".map(drop)"),
+            (VOLUMES, "files.sync_all()", "Ok(())"),
+        ],
+    },
+    Wrong {
+        package: "proof-file-not-synced",
+        proof: ("power", "the disk at an instant of a storm of calls"),
+        what: "it syncs folders, and not what is in the file",
+        changes: &[(STORE, "file.sync_all()", "Ok(())")],
+    },
+    Wrong {
+        package: "proof-name-not-synced",
+        proof: ("power", "the disk at an instant of a storm of calls"),
+        what: "it syncs what a new volume has, and not its name in ROOT",
+        changes: &[(
+            VOLUMES,
+            "rename(&making, &folder)?;\n        sync(&self.root)",
+            "rename(&making, &folder)",
+        )],
+    },
+    Wrong {
+        package: "proof-one-place",
+        proof: ("leftovers", "a file in a removed volume that cannot go"),
+        what: "it has one place for what is removed",
+        changes: &[(
+            VOLUMES,
+            "let removed = root::vacant(&self.root.join(REMOVED), name)?;",
+            "let removed = self.root.join(REMOVED).join(name);",
+        )],
+    },
+    Wrong {
+        package: "proof-lock-file",
+        proof: ("full-disk", "ROOT is mounted read-only for a while"),
+        what: "it holds a file in ROOT that it may write to",
+        changes: &[(
+            ROOT,
+            "let lock = File::open(root)",
+            "let lock = File::create(root.join(\".lock\"))",
+        )],
+    },
+    Wrong {
+        package: "proof-lock-fifo",
+        proof: ("hostile-names", "what is in ROOT and is no volume"),
+        what: "it opens whatever has the name of its lock",
+        changes: &[(
+            ROOT,
+            "let lock = File::open(root)",
+            "let lock = File::create(root.join(\".lock\"))",
+        )],
+    },
+    Wrong {
+        package: "proof-no-patience",
+        proof: ("lock", "a second plugin waits for ROOT, and gets it"),
+        what: "it gives up at once",
+        changes: &[(
+            ROOT,
+            "const PATIENCE: Duration = Duration::from_secs(5);",
+            "const PATIENCE: Duration = Duration::ZERO;",
+        )],
+    },
+    Wrong {
+        package: "proof-waits-for-ever",
+        proof: ("lock", "a second plugin waits for ROOT, and then ends"),
+        what: "it waits for as long as it takes",
+        changes: &[(
+            ROOT,
+            "if since.elapsed() > PATIENCE {",
+            "if since.elapsed() > 10 * PATIENCE {",
+        )],
+    },
+    Wrong {
+        package: "proof-covered",
+        proof: ("lock", "a disk is mounted over ROOT"),
+        what: "it works in whatever folder has the path of ROOT",
+        changes: &[(
+            ROOT,
+            "if now.is_ok_and(is_same) {",
+            "if now.is_ok_and(|now| is_same(now) || true) {",
+        )],
+    },
+];
+
+/// The folder of all programs of this file.
+static PROGRAMS: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
+    let step = steps::find(&root(), "6").unwrap();
+    let solution = starters::read(&root(), &step, Kind::Solution).unwrap();
+    let starter = starters::pristine(&root(), &step).unwrap();
+    let mut packages: Vec<_> = WRONG
+        .iter()
+        .map(|wrong| (wrong.package.to_owned(), wrong.made_of(&solution)))
+        .collect();
+    packages.push(("proof-starter-06".to_owned(), starter));
+    Workspace::write("proofs", &packages).build().0
+});
+
+impl Wrong {
+    fn made_of(&self, solution: &Sources) -> Sources {
+        let mut sources = solution.clone();
+        for (file, right, wrong) in self.changes {
+            let text = sources.get_mut(Path::new(file)).unwrap();
+            let count = text.matches(right).count();
+            assert_eq!(count, 1, "{}: {right} in {file}", self.package);
+            *text = text.replace(right, wrong);
+        }
+        sources
+    }
+}
+
+/// The finding of one proof, or why it was not tried.
+fn tried(proof: &Proof, package: &str) -> Result<String, String> {
+    if let Some(why) = proof.lacks() {
+        let what = format!("{}: {}", proof.name, proof.what);
+        println!("skipped: {what}, of a wrong driver: {why}");
+        return Err(why);
+    }
+    let program = Program::new(&PROGRAMS.join(package)).unwrap();
+    Ok(match proof.run(&Subject::new(program, 6)) {
+        Ok(tried) => format!("ok: {tried}"),
+        Err(Fault::Wrong(finding)) => format!("wrong: {finding:?}"),
+        Err(Fault::NotTried(why)) => return Err(why),
+        Err(Fault::Trouble(err)) => panic!("{package}: {err:#}"),
+    })
+}
+
+#[test]
+fn each_wrong_driver_fails_its_proof() {
+    for wrong in WRONG {
+        let (name, what) = wrong.proof;
+        let proofs = proofs::choose(Some(name)).unwrap();
+        let proof = proofs.iter().find(|it| it.what == what).unwrap();
+        if let Ok(result) = tried(proof, wrong.package) {
+            println!("{} ({}): {result}", wrong.package, wrong.what);
+            assert!(result.starts_with("wrong: "), "{}", wrong.package);
+        }
+    }
+}
+
+#[test]
+fn the_starter_of_step_6_writes_in_place_and_a_crash_tells() {
+    let proofs = proofs::choose(Some("syscalls")).unwrap();
+    let writes = ["Create", "Remove"];
+    let writes = |it: &&Proof| writes.iter().any(|word| it.what.contains(word));
+    for proof in proofs.iter().filter(|it| it.from == 6).filter(writes) {
+        if let Ok(result) = tried(proof, "proof-starter-06") {
+            println!("{}: {result}", proof.what);
+            assert!(result.starts_with("wrong: "), "{}", proof.what);
+        }
+    }
+}

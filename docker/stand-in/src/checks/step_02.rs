@@ -1,0 +1,322 @@
+//! Step 2: typed calls, JSON in, JSON out, and errors that Docker can show.
+
+use serde_json::{Value, json};
+
+use super::Check;
+use super::step_01::{TAME, is_tame, log_is_tame};
+use crate::daemon::{Call, Engine, field};
+use crate::finding::{Fault, Outcome};
+use crate::lab::{Desk, Lab};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "2.create",
+        step: 2,
+        name: "`docker volume create` is answered",
+        why: "Docker asks for Capabilities and Get, lives with any answer, and \
+              then needs this one",
+        file: "src/protocol.rs",
+        place: "TODO 2.1",
+        source: "vol-create-inspect-ls-rm 1",
+        run: create,
+    },
+    Check {
+        id: "2.options",
+        step: 2,
+        name: "Create is understood with options, with none, and with more",
+        why: "an older CLI sends {} where a newer one sends null, and a later \
+              Docker may add a field",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-create-inspect-ls-rm 1-2; cli-20.10-errors 1",
+        run: options,
+    },
+    Check {
+        id: "2.empty-body",
+        step: 2,
+        name: "an empty body is refused",
+        why: "Docker's retry after a dropped connection has one; a default \
+              would be done to a volume that nobody named",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-errors-drop 1-3",
+        run: empty_body,
+    },
+    Check {
+        id: "2.no-json",
+        step: 2,
+        name: "what is no JSON of the right shape is refused",
+        why: "a guess at what was meant would be acknowledged as done",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-errors-drop 1",
+        run: no_json,
+    },
+    Check {
+        id: "2.no-name",
+        step: 2,
+        name: "a call that names no volume is refused",
+        why: "it would be done to a volume without a name, which nobody can \
+              remove",
+        file: "src/protocol.rs",
+        place: "TODO 2.2",
+        source: "vol-errors-drop 1",
+        run: no_name,
+    },
+    Check {
+        id: "2.no-such-volume",
+        step: 2,
+        name: "a volume that nobody created is not there",
+        why: "Docker believes a Get that succeeds, and never sends the Create",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "vol-errors-get 2-11, 24; vol-errors-mount 4",
+        run: no_such_volume,
+    },
+    Check {
+        id: "2.error-text",
+        step: 2,
+        name: "an error names its volume, whatever the name holds",
+        why: "the text is all that a user sees; JSON put together by hand \
+              breaks at the first quotation mark, and Podman shows no word of it",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "vol-errors-mount 2; vol-errors-names 1-4",
+        run: error_text,
+    },
+    Check {
+        id: "2.refused",
+        step: 2,
+        name: "a call that is refused has another status than 200",
+        why: "Podman takes every 200 for a success, whatever \"Err\" says: it \
+              would know a volume that does not exist, and forget one that does",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "podman 4.3.1, 5.4.2, 5.8.6: libpod/plugin/volume_api.go, \
+                 handleErrorResponse",
+        run: refused_status,
+    },
+    Check {
+        id: "2.get-status",
+        step: 2,
+        name: "a Get that finds no volume has status 200",
+        why: "Podman asks for each volume that it lists; with another status, \
+              `podman volume ls` fails and shows none of them",
+        file: "src/protocol.rs",
+        place: "TODO 2.3",
+        source: "podman 4.3.1, 5.4.2, 5.8.6: libpod/plugin/volume_api.go, \
+                 GetVolume",
+        run: get_status,
+    },
+    Check {
+        id: "2.tame-errors",
+        step: 2,
+        name: "an error is one short line, whatever name was sent",
+        why: "Docker checks no name, and a terminal obeys what it is shown",
+        file: "src/protocol.rs",
+        place: "`fmt`",
+        source: "vol-errors-names; ECMA-48 for what a terminal obeys",
+        run: tame_errors,
+    },
+    Check {
+        id: "2.list",
+        step: 2,
+        name: "List is answered with a list",
+        why: "Docker says nothing if this fails: volumes are only missing from \
+              `docker volume ls`; a null among them ends dockerd",
+        file: "src/protocol.rs",
+        place: "TODO 2.1",
+        source: "vol-errors-remove-list 11-16, 20.10/vol-errors-remove-list 20",
+        run: list,
+    },
+];
+
+/// Docker's call, with an ID where it has one.
+pub(super) fn about(method: &'static str, name: &str) -> Call {
+    match method {
+        "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
+            let id = "93de".repeat(16);
+            Call::new(method, &[("Name", json!(name)), ("ID", json!(id))])
+        }
+        _ => Call::new(method, &[("Name", json!(name))]),
+    }
+}
+
+pub(super) fn create_call(name: &str, options: Value) -> Call {
+    let fields = [("Name", json!(name)), ("Opts", options)];
+    Call::new("VolumeDriver.Create", &fields)
+}
+
+/// The plugin, with what dockerd asks before a volume's first Create.
+pub(super) fn activated(lab: &mut Lab) -> Result<Desk, Fault> {
+    let mut desk = lab.start()?;
+    desk.call(&Call::bare("Plugin.Activate"))
+        .success("the handshake of step 1")?;
+    // dockerd takes a failure here for `local`, and Podman does not ask.
+    if lab.engine != Engine::Podman {
+        desk.call(&Call::new("VolumeDriver.Capabilities", &[]));
+    }
+    Ok(desk)
+}
+
+fn create(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    desk.call(&about("VolumeDriver.Get", &name));
+    desk.call(&create_call(&name, Value::Null))
+        .success("200 and {}, or an empty \"Err\"")?;
+    Ok(())
+}
+
+fn options(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    desk.call(&create_call(&lab.name(), json!({})))
+        .success("200 and {}, or an empty \"Err\"")?;
+    // Which options mean what is a later lesson. They may be refused already.
+    let call = create_call(&lab.name(), json!({ "mode": "0755" }));
+    desk.call(&call).answer("an answer")?;
+    let fields = [
+        ("Name", json!(lab.name())),
+        ("Opts", json!({})),
+        ("FieldOfALaterDocker", json!(1)),
+    ];
+    desk.call(&Call::new("VolumeDriver.Create", &fields))
+        .success("200 and {}: an unknown field is ignored")?;
+    Ok(())
+}
+
+fn refused(lab: &mut Lab, bodies: &[&str]) -> Outcome {
+    let mut desk = activated(lab)?;
+    for body in bodies {
+        let call =
+            Call { method: "VolumeDriver.Create", body: (*body).to_owned() };
+        desk.call(&call).failure("a non-empty \"Err\"")?;
+    }
+    Ok(())
+}
+
+fn empty_body(lab: &mut Lab) -> Outcome {
+    refused(lab, &[""])
+}
+
+fn no_json(lab: &mut Lab) -> Outcome {
+    refused(
+        lab,
+        &["hello", r#"{"Name":"#, r#""hello""#, "null", r#"{"Name":5}"#],
+    )
+}
+
+fn no_name(lab: &mut Lab) -> Outcome {
+    refused(lab, &["{}", r#"{"Opts":{"size":"10m"}}"#, r#"{"Name":null}"#])
+}
+
+/// Docker must not find this volume.
+///
+/// # Errors
+/// The plugin is wrong if it does.
+pub(super) fn not_found(desk: &mut Desk, name: &str) -> Outcome {
+    let exchange = desk.call(&about("VolumeDriver.Get", name));
+    let expected = "an \"Err\", or at least no \"Volume\"";
+    let answer = exchange.answer(expected)?.judge();
+    // Docker takes every failure for `no such volume`, and {} as well.
+    let found = answer.is_ok_and(|value| {
+        field(&value, "Volume").is_some_and(|it| !it.is_null())
+    });
+    match found {
+        false => Ok(()),
+        true => Err(exchange.wrong(expected)),
+    }
+}
+
+fn no_such_volume(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    not_found(&mut desk, &name)?;
+    // A success without a Mountpoint mounts a folder of the container's own.
+    desk.call(&about("VolumeDriver.Mount", &name))
+        .failure("a non-empty \"Err\"")?;
+    Ok(())
+}
+
+fn error_text(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for name in [lab.name(), format!("{}\"<ü>\\", lab.name())] {
+        let exchange = desk.call(&about("VolumeDriver.Mount", &name));
+        let expected = "JSON whose \"Err\" names the volume";
+        exchange.failure(expected)?;
+        // Docker shows a body that is no JSON as it is. Podman does not.
+        let body = &exchange.answer(expected)?.body;
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = field(&body, "Err").and_then(Value::as_str);
+        if !text.is_some_and(|text| text.contains(&name)) {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
+/// Docker takes any status with an `Err` for a refusal, and Podman does not.
+fn refused_status(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let calls = [
+        create_call(&format!("{name}/{name}"), Value::Null),
+        about("VolumeDriver.Remove", &name),
+        about("VolumeDriver.Path", &name),
+        about("VolumeDriver.Mount", &name),
+        about("VolumeDriver.Unmount", &name),
+    ];
+    for call in calls {
+        let exchange = desk.call(&call);
+        let expected = "a success, or a status other than 200";
+        let reply = exchange.answer(expected)?;
+        if reply.status == 200 && reply.judge().is_err() {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
+fn get_status(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let exchange = desk.call(&about("VolumeDriver.Get", &lab.name()));
+    let expected = "200 and an \"Err\"";
+    match exchange.answer(expected)?.status {
+        200 => Ok(()),
+        _ => Err(exchange.wrong(expected)),
+    }
+}
+
+fn tame_errors(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let long = name.repeat(10_000);
+    let tricky = format!("{name}\u{1b}[2J\r\nworkshop: done\u{202e}");
+    for name in [long, tricky] {
+        let exchange = desk.call(&about("VolumeDriver.Get", &name));
+        // That such a Get fails is another check's matter.
+        let Err(said) = exchange.answer(TAME)?.judge() else { continue };
+        if !is_tame(&said) {
+            lab.forget_log();
+            return Err(exchange.wrong(TAME));
+        }
+    }
+    log_is_tame(lab, "POST /VolumeDriver.Get of a long name")
+}
+
+fn list(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let exchange = desk.call(&Call::new("VolumeDriver.List", &[]));
+    let expected = "200 and a list \"Volumes\" of objects, or none";
+    let value = exchange.success(expected)?;
+    let well_formed = match field(&value, "Volumes") {
+        // Docker reads both as the empty list.
+        None | Some(Value::Null) => true,
+        Some(Value::Array(volumes)) => volumes.iter().all(Value::is_object),
+        Some(_) => false,
+    };
+    match well_formed {
+        true => Ok(()),
+        false => Err(exchange.wrong(expected)),
+    }
+}

@@ -1,0 +1,247 @@
+//! Step 3: volumes by name.
+
+use serde_json::{Value, json};
+
+use super::Check;
+use super::step_02::{about, activated, create_call, not_found};
+use crate::daemon::{Call, field};
+use crate::finding::{Fault, Outcome};
+use crate::lab::{Desk, Exchange, Lab};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "3.get",
+        step: 3,
+        name: "a volume that was created is found, by its own name only",
+        why: "Docker asks Get before nearly everything; one failure, and it \
+              forgets the volume with its labels",
+        file: "src/volumes.rs",
+        place: "TODO 3.1, TODO 3.2",
+        source: "vol-create-inspect-ls-rm 3; vol-errors-get 9-11",
+        run: get,
+    },
+    Check {
+        id: "3.again",
+        step: 3,
+        name: "Create of a known volume succeeds if the options are the same",
+        why: "whoever asks twice gets what they asked for: a retry must not \
+              fail",
+        file: "src/volumes.rs",
+        place: "TODO 3.1",
+        source: "our rule: dockerd asks Get, and never creates twice",
+        run: again,
+    },
+    Check {
+        id: "3.other-options",
+        step: 3,
+        name: "Create of a known volume with other options names the option",
+        why: "a success would promise a size that the volume does not have",
+        file: "src/volumes.rs",
+        place: "TODO 3.1",
+        source: "our rule: dockerd asks Get, and never creates twice",
+        run: other_options,
+    },
+    Check {
+        id: "3.list",
+        step: 3,
+        name: "List has every volume once, with its name",
+        why: "`docker volume ls` shows what List says; a null in it ends \
+              dockerd itself",
+        file: "src/volumes.rs",
+        place: "TODO 3.3",
+        source: "vol-create-inspect-ls-rm 7; vol-errors-remove-list 11-20",
+        run: list,
+    },
+    Check {
+        id: "3.remove",
+        step: 3,
+        name: "a removed volume is gone, and no other one",
+        why: "Docker asks for this once, and forgets the volume whatever comes \
+              of it later",
+        file: "src/volumes.rs",
+        place: "TODO 3.4",
+        source: "vol-create-inspect-ls-rm 10-11",
+        run: remove,
+    },
+    Check {
+        id: "3.create-anew",
+        step: 3,
+        name: "a removed volume can be created anew, with other options",
+        why: "rm and create is how people change a volume's options",
+        file: "src/volumes.rs",
+        place: "TODO 3.4",
+        source: "vol-create-inspect-ls-rm 10; vol-errors-remove-list",
+        run: create_anew,
+    },
+    Check {
+        id: "3.case",
+        step: 3,
+        name: "names that differ in case are two volumes",
+        why: "Docker takes them for two, and would remove one for the other",
+        file: "src/volumes.rs",
+        place: "TODO 3.1",
+        source: "moby volume/service/store.go: names are compared as they are",
+        run: case,
+    },
+    Check {
+        id: "3.path",
+        step: 3,
+        name: "Path answers for a known volume",
+        why: "it is part of the protocol, although dockerd never asks",
+        file: "src/main.rs",
+        place: "`act`",
+        source: "moby volume/drivers/adapter.go Path",
+        run: path,
+    },
+];
+
+/// Creates a volume without options that has not been there.
+///
+/// # Errors
+/// The plugin is wrong if it refuses.
+pub(super) fn create(desk: &mut Desk, name: &str) -> Result<(), Fault> {
+    desk.call(&create_call(name, Value::Null))
+        .success("200 and {}, or an empty \"Err\"")
+        .map(|_| ())
+}
+
+/// What Get says of a volume that must be there.
+pub(super) fn found(
+    desk: &mut Desk,
+    name: &str,
+) -> Result<(Exchange, Value), Fault> {
+    let exchange = desk.call(&about("VolumeDriver.Get", name));
+    let expected = format!("a \"Volume\" whose \"Name\" is {name}");
+    let value = exchange.success(&expected)?;
+    match field(&value, "Volume") {
+        Some(volume) if field(volume, "Name") == Some(&json!(name)) => {
+            let volume = volume.clone();
+            Ok((exchange, volume))
+        }
+        _ => Err(exchange.wrong(expected)),
+    }
+}
+
+pub(super) fn remove_it(desk: &mut Desk, name: &str) -> Outcome {
+    desk.call(&about("VolumeDriver.Remove", name))
+        .success("200 and {}, or an empty \"Err\"")
+        .map(|_| ())
+}
+
+pub(super) fn list_call() -> Call {
+    Call::new("VolumeDriver.List", &[])
+}
+
+/// The names that List has, sorted.
+pub(super) fn names(desk: &mut Desk) -> Result<(Exchange, Vec<String>), Fault> {
+    let exchange = desk.call(&list_call());
+    let expected = "200 and a list \"Volumes\" of objects with a \"Name\"";
+    let value = exchange.success(expected)?;
+    let name = |volume: &Value| {
+        field(volume, "Name").and_then(Value::as_str).map(str::to_owned)
+    };
+    let names = match field(&value, "Volumes") {
+        // For Docker, null is the empty list.
+        Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(volumes)) => volumes.iter().map(name).collect(),
+        _ => None,
+    };
+    let mut names: Vec<String> =
+        names.ok_or_else(|| exchange.wrong(expected))?;
+    names.sort();
+    Ok((exchange, names))
+}
+
+fn get(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    create(&mut desk, &name)?;
+    found(&mut desk, &name)?;
+    not_found(&mut desk, &format!("{name}-other"))
+}
+
+fn again(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    for options in [Value::Null, json!({})] {
+        desk.call(&create_call(&name, options))
+            .success("200 and {}: no options are no options")?;
+    }
+    Ok(())
+}
+
+fn other_options(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    create(&mut desk, &name)?;
+    let call = create_call(&name, json!({ "mode": "0700" }));
+    let exchange = desk.call(&call);
+    let expected = "an \"Err\" that says mode";
+    match exchange.failure(expected)?.contains("mode") {
+        true => Ok(()),
+        false => Err(exchange.wrong(expected)),
+    }
+}
+
+fn list(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let mut created: Vec<String> =
+        (0..3).map(|count| format!("{}-{count}", lab.name())).collect();
+    for name in &created {
+        create(&mut desk, name)?;
+    }
+    created.sort();
+    let (exchange, listed) = names(&mut desk)?;
+    match listed == created {
+        true => Ok(()),
+        false => Err(exchange.wrong(created.join(", "))),
+    }
+}
+
+fn remove(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let (kept, removed) = (lab.name(), format!("{}-gone", lab.name()));
+    create(&mut desk, &kept)?;
+    create(&mut desk, &removed)?;
+    remove_it(&mut desk, &removed)?;
+    not_found(&mut desk, &removed)?;
+    let (exchange, listed) = names(&mut desk)?;
+    match listed == [kept.as_str()] {
+        true => Ok(()),
+        false => Err(exchange.wrong(format!("{kept}, and nothing else"))),
+    }
+}
+
+fn create_anew(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    create(&mut desk, &name)?;
+    remove_it(&mut desk, &name)?;
+    let call = create_call(&name, json!({ "mode": "0700" }));
+    desk.call(&call).success("200 and {}: the name is free again")?;
+    found(&mut desk, &name).map(|_| ())
+}
+
+fn case(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let upper = name.to_uppercase();
+    create(&mut desk, &name)?;
+    not_found(&mut desk, &upper)?;
+    create(&mut desk, &upper)?;
+    found(&mut desk, &name)?;
+    found(&mut desk, &upper).map(|_| ())
+}
+
+fn path(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    create(&mut desk, &name)?;
+    let exchange = desk.call(&about("VolumeDriver.Path", &name));
+    let expected = "200 and a \"Mountpoint\", which may still be empty";
+    let value = exchange.success(expected)?;
+    match field(&value, "Mountpoint") {
+        Some(Value::String(_)) => Ok(()),
+        _ => Err(exchange.wrong(expected)),
+    }
+}

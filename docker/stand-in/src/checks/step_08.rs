@@ -1,0 +1,1083 @@
+//! Step 8: filesystems with a size.
+//!
+//! Most of it needs root and loop devices; what does not runs everywhere.
+
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::Check;
+use super::step_02::{about, activated, not_found};
+use super::step_03::{found, remove_it};
+use super::step_04::{mount, path_in, unmount, use_call};
+use super::step_05::{DONE, create_with, misses, refused};
+use crate::cleanup::{self, Guard};
+use crate::daemon::{field, read_reply};
+use crate::finding::{Fault, Outcome, wrong};
+use crate::lab::{Desk, Exchange, Lab};
+use crate::mounts;
+use crate::plugin::{Place, Program};
+use crate::root::{Mountpoint, Root};
+use crate::wait::{PATIENCE, poll};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "8.ext4",
+        step: 8,
+        name: "Create makes a filesystem, or says why it cannot",
+        why: "a container that starts is too late to learn that mkfs or mount \
+              is missing, or needs root",
+        file: "src/filesystem.rs",
+        place: "TODO 8.1",
+        source: "our rule; Docker shows the Err of a Create",
+        run: ext4,
+    },
+    Check {
+        id: "8.bad-size",
+        step: 8,
+        name: "a size that means nothing is refused",
+        why: "a guess would be a volume of no size, or of no limit",
+        file: "src/options.rs",
+        place: "`size`",
+        source: "our rule; docker/go-units RAMInBytes reads -o size of others",
+        run: |lab| beside(lab, bad_size),
+    },
+    Check {
+        id: "8.size-and-type",
+        step: 8,
+        name: "a size that is missing, or that a directory cannot have, is \
+               refused",
+        why: "a directory has no size: whoever asks for one would believe that \
+              it holds",
+        file: "src/options.rs",
+        place: "`agree`",
+        source: "our rule: ext4, xfs and btrfs need a size, dir has none",
+        run: |lab| beside(lab, size_and_type),
+    },
+    Check {
+        id: "8.size-alone",
+        step: 8,
+        name: "a size alone makes an ext4 volume",
+        why: "it is the shortest way to say what one wants, and the filesystem \
+              that needs least is the one that all hosts have",
+        file: "src/options.rs",
+        place: "`read`",
+        source: "our rule: a directory has no size",
+        run: |lab| beside(lab, size_alone),
+    },
+    Check {
+        id: "8.bad-owner",
+        step: 8,
+        name: "an owner that is no number is refused",
+        why: "names of users mean other numbers in each container",
+        file: "src/options.rs",
+        place: "`id`",
+        source: "our rule: uid and gid are numbers, as for mount",
+        run: |lab| beside(lab, bad_owner),
+    },
+    Check {
+        id: "8.same-size",
+        step: 8,
+        name: "a size is the same in every spelling, and another one is not",
+        why: "whoever asks twice gets what they asked for, and nobody gets \
+              another size without a word",
+        file: "src/options.rs",
+        place: "`spelled`",
+        source: "our rule: dockerd asks Get, and never creates twice",
+        run: |lab| beside(lab, same_size),
+    },
+    Check {
+        id: "8.full-disk",
+        step: 8,
+        name: "a Create that fails leaves nothing",
+        why: "a half-made image fills the disk that is full already",
+        file: "src/volumes.rs",
+        place: "`create`",
+        source: "our rule: Docker sends no Remove for a Create that failed",
+        run: |lab| beside(lab, full_disk),
+    },
+    Check {
+        id: "8.size-holds",
+        step: 8,
+        name: "a volume takes what its size allows, and no more",
+        why: "that is what a size is for: one container must not fill the disk \
+              of all",
+        file: "src/filesystem.rs",
+        place: "TODO 8.1, TODO 8.2",
+        source: "our rule; write(2): ENOSPC",
+        run: |lab| beside(lab, size_holds),
+    },
+    Check {
+        id: "8.room",
+        step: 8,
+        name: "a file can fill 80 % of any size that is accepted",
+        why: "journal and inodes take a third of a small volume by default, and \
+              whoever asked for 32m finds out when it is full",
+        file: "src/options.rs",
+        place: "`image`",
+        source: "our rule; mke2fs(8) for its defaults",
+        run: |lab| beside(lab, room),
+    },
+    Check {
+        id: "8.empty",
+        step: 8,
+        name: "a new filesystem is empty",
+        why: "Docker copies what an image has in that place, but into an empty \
+              volume only; mkfs.ext4 makes lost+found in the filesystem's root",
+        file: "src/filesystem.rs",
+        place: "`make`",
+        source: "vol-copy-up 1, 4",
+        run: |lab| beside(lab, empty),
+    },
+    Check {
+        id: "8.owner",
+        step: 8,
+        name: "its files have the owner and the mode that were asked for",
+        why: "what is set before the filesystem is mounted lies hidden below it",
+        file: "src/volumes.rs",
+        place: "`own`",
+        source: "our rule: uid, gid and mode are those of the directory",
+        run: |lab| beside(lab, owner),
+    },
+    Check {
+        id: "8.status-now",
+        step: 8,
+        name: "Status shows mode and owner of what is mounted, and of nothing else",
+        why: "they are in the filesystem: while it is not mounted, the folder of \
+              that name is missing or another, and what was asked for may have \
+              been replaced by copy-up",
+        file: "src/options.rs",
+        place: "`status`",
+        source: "vol-copy-up 1, 4, 5",
+        run: |lab| beside(lab, status_now),
+    },
+    Check {
+        id: "8.failed-mount",
+        step: 8,
+        name: "a Mount that fails says so, and leaves nothing mounted",
+        why: "the container would write into a bare directory, without a limit \
+              and where nobody looks; Docker sends no Unmount then",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2",
+        source: "vol-errors-mount 2, 3, 11",
+        run: |lab| beside(lab, failed_mount),
+    },
+    Check {
+        id: "8.not-mounted",
+        step: 8,
+        name: "while nothing is mounted, \"Mountpoint\" takes no files",
+        why: "where a mount cannot be seen, or is late, a container would fill \
+              the host's disk without a limit, and its files would be gone \
+              later",
+        file: "src/volumes.rs",
+        place: "`files`",
+        source: "our rule; podman sends no Mount after an Unmount that failed",
+        run: |lab| beside(lab, not_mounted),
+    },
+    Check {
+        id: "8.shared",
+        step: 8,
+        name: "the first of two uses that ends leaves the filesystem mounted",
+        why: "the other container goes on, and Docker looks its files up in \
+              this place",
+        file: "src/filesystem.rs",
+        place: "TODO 8.3",
+        source: "vol-two-containers",
+        run: |lab| beside(lab, shared),
+    },
+    Check {
+        id: "8.same-id",
+        step: 8,
+        name: "uses with one ID are counted",
+        why: "`docker cp` mounts and unmounts with the ID of a running \
+              container: a set of IDs loses that container's use",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2, TODO 8.3",
+        source: "vol-cp 1-3",
+        run: |lab| beside(lab, same_id),
+    },
+    Check {
+        id: "8.unknown-id",
+        step: 8,
+        name: "an Unmount of an ID that is not known succeeds",
+        why: "after a reboot no use is known, and Docker never asks twice",
+        file: "src/filesystem.rs",
+        place: "TODO 8.3",
+        source: "vol-errors-mount 15, 18",
+        run: |lab| beside(lab, unknown_id),
+    },
+    Check {
+        id: "8.last-use",
+        step: 8,
+        name: "the last Unmount unmounts the filesystem",
+        why: "it would hold a loop device, and what is not written yet, for \
+              ever",
+        file: "src/filesystem.rs",
+        place: "TODO 8.3",
+        source: "vol-run-named 1",
+        run: |lab| beside(lab, last_use),
+    },
+    Check {
+        id: "8.extra-unmount",
+        step: 8,
+        name: "one Unmount too many takes no files from a container",
+        why: "dockerd 20.10 sends one after a `docker cp` that failed, with the \
+              ID of the running container; the next container must see the \
+              same files",
+        file: "src/filesystem.rs",
+        place: "`settle`",
+        source: "seen with 20.10: docker cp whose Mount gets an Err",
+        run: |lab| alone(lab, extra_unmount),
+    },
+    Check {
+        id: "8.crash",
+        step: 8,
+        name: "uses are counted through kill -9",
+        why: "containers run on while the plugin is away, and end later",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2, TODO 8.3",
+        source: "plugin-dies 3-10",
+        run: |lab| beside(lab, crash),
+    },
+    Check {
+        id: "8.once",
+        step: 8,
+        name: "a filesystem is mounted once, however often the plugin starts",
+        why: "a plugin in a container gets a copy of all mounts at each start, \
+              and what it mounts anew lands on the host's as well: twice, four \
+              times, up to the kernel's limit",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2",
+        source: "mount_namespaces(7): shared subtrees",
+        run: |lab| alone(lab, once),
+    },
+    Check {
+        id: "8.hung",
+        step: 8,
+        name: "one mount that hangs holds up no other volume",
+        why: "the calls for its volume would take all threads, and Docker gets \
+              no answer for any volume, nor an end of the plugin",
+        file: "src/programs.rs",
+        place: "`run`",
+        source: "our rule; dockerd waits 60 to 120 s for an answer",
+        run: |lab| beside(lab, hung),
+    },
+    Check {
+        id: "8.tmpfs",
+        step: 8,
+        name: "a tmpfs has its size, and is never kept",
+        why: "it is the memory of all; and what is in it ends with its last \
+              use, whatever was promised",
+        file: "src/filesystem.rs",
+        place: "`attach`",
+        source: "our rule; tmpfs(5)",
+        run: |lab| beside(lab, tmpfs),
+    },
+    Check {
+        id: "8.stale",
+        step: 8,
+        name: "Remove succeeds whatever uses are still counted",
+        why: "Docker asks for it once no container has the volume; a killed \
+              dockerd never gives its uses back",
+        file: "src/filesystem.rs",
+        place: "TODO 8.4",
+        source: "vol-dockerd-restart 13-17",
+        run: |lab| beside(lab, stale),
+    },
+    Check {
+        id: "8.elsewhere",
+        step: 8,
+        name: "Remove is refused while somebody still has the filesystem",
+        why: "a container's mounts are its own: they outlive ours, and the \
+              files would be removed under it",
+        file: "src/filesystem.rs",
+        place: "TODO 8.4",
+        source: "mount_namespaces(7)",
+        run: |lab| alone(lab, elsewhere),
+    },
+    Check {
+        id: "8.keep",
+        step: 8,
+        name: "kept files come back with their filesystem, or not at all",
+        why: "a volume that is made anew over them destroys what was to be \
+              kept; one that is not what it says breaks its limit",
+        file: "src/volumes.rs",
+        place: "`same_files`",
+        source: "our rule: keep=true",
+        run: |lab| beside(lab, keep),
+    },
+];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// Some checks make a process that has a copy of everything mounted, what other
+/// checks have mounted included: they run while no other check mounts.
+static COPIES: RwLock<()> = RwLock::new(());
+
+/// Plays a check of this step beside others that run in this process.
+fn beside(lab: &mut Lab, check: fn(&mut Lab) -> Outcome) -> Outcome {
+    let _others = COPIES.read().unwrap_or_else(PoisonError::into_inner);
+    check(lab)
+}
+
+/// Plays a check that copies mounts, while no other check of this step runs.
+fn alone(lab: &mut Lab, check: fn(&mut Lab) -> Outcome) -> Outcome {
+    let _alone = COPIES.write().unwrap_or_else(PoisonError::into_inner);
+    check(lab)
+}
+
+/// Ends a check that this machine cannot try.
+fn may_mount() -> Outcome {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    match MISSING.get_or_init(mounts::missing) {
+        None => Ok(()),
+        Some(why) => Err(Fault::NotTried(why.clone())),
+    }
+}
+
+/// A plugin with a volume of such options, if there can be one.
+fn with_volume(
+    lab: &mut Lab,
+    options: &Value,
+) -> Result<(Desk, String), Fault> {
+    may_mount()?;
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, options.clone());
+    match exchange.success(DONE) {
+        Ok(_) => Ok((desk, name)),
+        // One report is enough.
+        Err(_) => Err(Fault::NotTried("no such volume could be made".into())),
+    }
+}
+
+/// The options of a small ext4 volume.
+fn small() -> Value {
+    json!({ "type": "ext4", "size": "16m" })
+}
+
+/// What is mounted in the plugin's ROOT, and which loop devices hold files of
+/// it. What nobody uses any more may need a moment to go.
+fn left(desk: &Desk) -> Option<String> {
+    let root = desk.volumes();
+    let none = || mounts::left(&root).is_none().then_some(());
+    match poll(Duration::from_secs(2), none) {
+        Some(()) => None,
+        None => mounts::left(&root).map(|it| it.display().to_string()),
+    }
+}
+
+/// The files under ROOT that have this size, by their paths there.
+fn of_size(root: &Root, size: u64) -> Result<Vec<PathBuf>, Fault> {
+    let root = root.open()?;
+    let mut files = root.files()?;
+    files.retain(|it| root.length(it).is_ok_and(|it| it == size));
+    Ok(files)
+}
+
+/// Writes until the filesystem is full, `most` bytes at most. Returns how many
+/// it took, and whether it was full then.
+fn fill(directory: &Mountpoint, most: u64) -> Result<(u64, bool), Fault> {
+    let directory = directory.open()?;
+    let mut file = directory.create("fill")?;
+    let some = vec![7; 64 * 1024];
+    let mut taken = 0;
+    let full = loop {
+        if taken >= most {
+            break false;
+        }
+        match file.write(&some) {
+            Ok(count) => taken += count as u64,
+            Err(err) if err.kind() == ErrorKind::StorageFull => break true,
+            Err(err) => return Err(err.into()),
+        }
+    };
+    drop(file);
+    directory.remove("fill")?;
+    Ok((taken, full))
+}
+
+fn ext4(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, small());
+    if exchange.success("").is_ok() {
+        found(&mut desk, &name)?;
+        return Ok(());
+    }
+    let expected = "200 and {}; or, where nobody may mount, an \"Err\" that \
+                    says which of mkfs.ext4 and mount failed";
+    if may_mount().is_ok() {
+        return Err(exchange.wrong(expected));
+    }
+    let said = exchange.failure(expected)?;
+    let said = said.replace("apt-get install mount", "");
+    if !["mkfs.ext4 ", "mount "].iter().any(|it| said.contains(it)) {
+        return Err(exchange.wrong(expected));
+    }
+    not_found(&mut desk, &name)?;
+    if of_size(desk.root(), 16 * MIB)?.is_empty() {
+        return Ok(());
+    }
+    Err(exchange.wrong("nothing of it stays in ROOT"))
+}
+
+fn bad_size(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for value in [
+        "",
+        "0",
+        "0m",
+        "-1",
+        "-64m",
+        "m",
+        "64x",
+        "64mm",
+        "many",
+        "1.5.0g",
+        "1,5g",
+        "0.0004k",
+        "64m 64m",
+        "18446744073709551617",
+        "18014398509481985k",
+        "99999999999999999999t",
+    ] {
+        for kind in ["tmpfs", "ext4"] {
+            let name = lab.name();
+            let options = json!({ "type": kind, "size": value });
+            let exchange = create_with(&mut desk, &name, options);
+            refused(&exchange, &["size"])?;
+            not_found(&mut desk, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn size_and_type(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for options in
+        [json!({ "type": "ext4" }), json!({ "type": "dir", "size": "64m" })]
+    {
+        let name = lab.name();
+        let exchange = create_with(&mut desk, &name, options);
+        refused(&exchange, &["size", "type"])?;
+        not_found(&mut desk, &name)?;
+    }
+    Ok(())
+}
+
+fn size_alone(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, json!({ "size": "16m" }));
+    if exchange.failure("").is_ok() {
+        // One report is enough if there can be no such volume at all.
+        let other = create_with(&mut desk, &lab.name(), small());
+        if other.failure("").is_ok() {
+            may_mount()?;
+            let why = "no ext4 volume could be made";
+            return Err(Fault::NotTried(why.to_owned()));
+        }
+    }
+    exchange.success("200 and {}: it means type=ext4")?;
+    let (exchange, volume) = found(&mut desk, &name)?;
+    let kind = field(&volume, "Status").and_then(|it| field(it, "type"));
+    match kind.and_then(Value::as_str) {
+        Some("ext4") => Ok(()),
+        _ => Err(exchange.wrong("a \"Status\" with the type ext4")),
+    }
+}
+
+fn bad_owner(lab: &mut Lab) -> Outcome {
+    let mut desk = activated(lab)?;
+    for value in ["root", "", "-1", "0x10", "4294967296", "1 2"] {
+        for key in ["uid", "gid"] {
+            let name = lab.name();
+            let options = json!({ key: value });
+            refused(&create_with(&mut desk, &name, options), &[key])?;
+            not_found(&mut desk, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn same_size(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    for size in
+        ["16m", "16M", "16mb", "16384k", "16777216", "16MiB", "0.015625g"]
+    {
+        let options = json!({ "type": "ext4", "size": size });
+        let exchange = create_with(&mut desk, &name, options);
+        exchange.success("200 and {}: it means the same")?;
+    }
+    let options = json!({ "type": "ext4", "size": "17m" });
+    refused(&create_with(&mut desk, &name, options), &["size"])?;
+    let (exchange, volume) = found(&mut desk, &name)?;
+    let status = field(&volume, "Status");
+    let says = |key| status.and_then(|it| field(it, key)).is_some();
+    match says("size") && says("type") {
+        true => Ok(()),
+        false => Err(exchange.wrong("a \"Status\" with type and size")),
+    }
+}
+
+fn size_holds(lab: &mut Lab) -> Outcome {
+    let size = lab.number(12..24);
+    let options = json!({ "type": "ext4", "size": format!("{size}m") });
+    let (mut desk, name) = with_volume(lab, &options)?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    let size = u64::from(size) * MIB;
+    let (taken, full) = fill(&directory, 3 * size)?;
+    // A filesystem needs some of its size for itself.
+    if full && (size / 2..=size).contains(&taken) {
+        return Ok(());
+    }
+    Err(exchange.wrong(format!(
+        "a volume of {} MiB takes at least half of them, and not more; this \
+         one took {} MiB{}",
+        size / MIB,
+        taken / MIB,
+        if full { "" } else { ", and was not full" }
+    )))
+}
+
+fn room(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    let mut desk = activated(lab)?;
+    // From 32m on, the journal is four times as large.
+    for size in [4, 8, 32] {
+        let name = lab.name();
+        let options = json!({ "type": "ext4", "size": format!("{size}m") });
+        let exchange = create_with(&mut desk, &name, options);
+        if exchange.failure("").is_ok() {
+            continue;
+        }
+        exchange.success(DONE)?;
+        let directory = mount(&mut desk, &name, "93de")?;
+        let (taken, _) = fill(&directory, size * MIB)?;
+        let share = 100 * taken / (size * MIB);
+        if share < 80 {
+            return Err(exchange.wrong(format!(
+                "an \"Err\", or a volume of which a file can fill 80 % at \
+                 least; of this one it filled {share}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn empty(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    let names = directory.names()?;
+    match names.first() {
+        None => Ok(()),
+        Some(name) => Err(exchange.wrong(format!(
+            "an empty directory, and {} is in it",
+            name.display()
+        ))),
+    }
+}
+
+fn owner(lab: &mut Lab) -> Outcome {
+    for (kind, mode) in [("ext4", 0o2775), ("tmpfs", 0o1750)] {
+        let (uid, gid) = (lab.number(1000..9999), lab.number(1000..9999));
+        let options = json!({
+            "type": kind, "size": "16m", "uid": uid.to_string(),
+            "gid": gid.to_string(), "mode": format!("{mode:o}"),
+        });
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let call = use_call("VolumeDriver.Mount", &name, "93de");
+        let exchange = desk.call(&call);
+        let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+        let (owner, group, bits) = directory.owner_and_mode()?;
+        if (owner, group, bits) != (uid, gid, mode) {
+            return Err(exchange.wrong(format!(
+                "a directory of uid, gid and mode as asked for; it has the \
+                 mode {bits:04o}, and the owner {}",
+                match (owner, group) == (uid, gid) {
+                    true => "that was asked for",
+                    false => "is another one",
+                }
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn status_now(lab: &mut Lab) -> Outcome {
+    let options = json!({ "size": "16m", "type": "ext4", "mode": "0711" });
+    let (mut desk, name) = with_volume(lab, &options)?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    // As copy-up sets it.
+    directory.set_mode(0o1750)?;
+    desk.say_before("the directory's mode changed");
+    let (exchange, volume) = found(&mut desk, &name)?;
+    if let Some(wrong) = misses(&volume, directory.owner_and_mode()?) {
+        return Err(exchange.wrong(format!(
+            "a \"Status\" with the mode, the uid and the gid that the directory \
+             has: its {wrong}"
+        )));
+    }
+    unmount(&mut desk, &name, "93de")?;
+    let (exchange, volume) = found(&mut desk, &name)?;
+    let mode = field(&volume, "Status").and_then(|it| field(it, "mode"));
+    match mode.and_then(Value::as_str) {
+        None | Some("1750") => Ok(()),
+        Some(_) => Err(exchange.wrong(
+            "a \"Status\" without a mode, since nothing is mounted, or with the \
+             mode 1750, which the directory has",
+        )),
+    }
+}
+
+/// After an Unmount, the filesystem is still there, with its file.
+fn still_there(exchange: &Exchange, directory: &Mountpoint) -> Outcome {
+    exchange.success(DONE)?;
+    match directory.is_mounted()? && directory.has("file")? {
+        true => Ok(()),
+        false => Err(exchange.wrong("the filesystem is still mounted")),
+    }
+}
+
+/// A mounted volume with a file in it.
+fn in_use(
+    lab: &mut Lab,
+    id: &str,
+) -> Result<(Desk, String, Mountpoint), Fault> {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    let call = use_call("VolumeDriver.Mount", &name, id);
+    let exchange = desk.call(&call);
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    if !directory.is_mounted()? {
+        return Err(exchange.wrong("a filesystem is mounted at \"Mountpoint\""));
+    }
+    directory.write("file", &name)?;
+    Ok((desk, name, directory))
+}
+
+fn shared(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    let two = mount(&mut desk, &name, "a1b2")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    still_there(&exchange, &directory)?;
+    still_there(&exchange, &two)
+}
+
+fn same_id(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    // Two of `docker cp`, while the container runs.
+    for _ in 0..2 {
+        mount(&mut desk, &name, "93de")?;
+        let call = use_call("VolumeDriver.Unmount", &name, "93de");
+        let exchange = desk.call(&call);
+        still_there(&exchange, &directory)?;
+    }
+    mount(&mut desk, &name, "93de")?;
+    mount(&mut desk, &name, "93de")?;
+    for _ in 0..2 {
+        let call = use_call("VolumeDriver.Unmount", &name, "93de");
+        let exchange = desk.call(&call);
+        still_there(&exchange, &directory)?;
+    }
+    Ok(())
+}
+
+fn unknown_id(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "a1b2"));
+    still_there(&exchange, &directory)
+}
+
+fn last_use(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, directory) = in_use(lab, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    exchange.success(DONE)?;
+    if directory.is_mounted()? || left(&desk).is_some() {
+        return Err(exchange.wrong(
+            "the filesystem is unmounted, and its loop device is free",
+        ));
+    }
+    // What was written is there at the next use.
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    match directory.has("file")? {
+        true => unmount(&mut desk, &name, "a1b2"),
+        false => Err(exchange.wrong("the files of the use before")),
+    }
+}
+
+fn failed_mount(lab: &mut Lab) -> Outcome {
+    let (mut desk, name) = with_volume(lab, &small())?;
+    let images = of_size(desk.root(), 16 * MIB)?;
+    if images.is_empty() {
+        let why = "no file of the volume's size is in ROOT";
+        return Err(Fault::NotTried(why.to_owned()));
+    }
+    // What a broken disk leaves: nothing that could be mounted.
+    let folder = desk.root().open()?;
+    for image in images {
+        folder.create(image)?.set_len(16 * MIB)?;
+    }
+    drop(folder);
+    desk.say_before("the image of the volume overwritten");
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    exchange.failure("an \"Err\": it cannot be mounted")?;
+    match left(&desk) {
+        None => Ok(()),
+        Some(_) => Err(exchange.wrong("an \"Err\", and nothing stays mounted")),
+    }
+}
+
+fn full_disk(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    // For volumes there are 256 KiB: directories fit in, no image does.
+    let place = Place::new()?;
+    let root = place.volumes();
+    fs::create_dir(&root)?;
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&root);
+    if !mount.status()?.success() {
+        return Err(anyhow::anyhow!("a tmpfs could not be mounted").into());
+    }
+    let program = lab.program().clone();
+    let mut desk = lab.spawn(&program, place)?;
+    desk.await_listening("PROGRAM SOCKET ROOT, with 256 KiB free")?;
+    desk.say_before("with 256 KiB free");
+    let name = lab.name();
+    let options = json!({ "type": "ext4", "size": "64m" });
+    let exchange = create_with(&mut desk, &name, options);
+    exchange.failure("an \"Err\": the disk is full")?;
+    not_found(&mut desk, &name)?;
+    let expected = "an \"Err\", and nothing of it stays";
+    let gone = poll(Duration::from_secs(2), || {
+        let free = mounts::loops(&root).is_empty();
+        (free && mounts::below(&root).len() == 1).then_some(())
+    });
+    if gone.is_none() || !of_size(desk.root(), 64 * MIB)?.is_empty() {
+        return Err(exchange.wrong(expected));
+    }
+    // The disk is as it was.
+    create_with(&mut desk, &name, Value::Null).success(DONE).map(|_| ())
+}
+
+fn crash(lab: &mut Lab) -> Outcome {
+    let (desk, name, directory) = in_use(lab, "93de")?;
+    let mut desk = lab.restart(desk, "a Mount, kill -9")?;
+    // `docker cp`, while the container of before runs on.
+    mount(&mut desk, &name, "93de")?;
+    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    still_there(&exchange, &directory)
+}
+
+fn tmpfs(lab: &mut Lab) -> Outcome {
+    let size = lab.number(2..8);
+    let options = json!({ "type": "tmpfs", "size": format!("{size}m") });
+    let (mut desk, name) = with_volume(lab, &options)?;
+    let call = use_call("VolumeDriver.Mount", &name, "93de");
+    let exchange = desk.call(&call);
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    let size = u64::from(size) * MIB;
+    let (taken, full) = fill(&directory, 2 * size)?;
+    if !full || taken > size || taken + 64 * KIB < size {
+        return Err(exchange.wrong(format!(
+            "a filesystem of {} MiB; it took {} MiB",
+            size / MIB,
+            taken / MIB
+        )));
+    }
+    let options = json!({ "type": "tmpfs", "size": "1m", "keep": "true" });
+    let exchange = create_with(&mut desk, &lab.name(), options);
+    refused(&exchange, &["keep"])
+}
+
+fn keep(lab: &mut Lab) -> Outcome {
+    let with =
+        |size: &str| json!({ "type": "ext4", "size": size, "keep": "true" });
+    let (mut desk, name) = with_volume(lab, &with("16m"))?;
+    let directory = mount(&mut desk, &name, "93de")?;
+    directory.write("file", &name)?;
+    unmount(&mut desk, &name, "93de")?;
+    remove_it(&mut desk, &name)?;
+    not_found(&mut desk, &name)?;
+    for options in [with("24m"), json!({ "type": "dir" })] {
+        let exchange = create_with(&mut desk, &name, options);
+        exchange.failure(
+            "an \"Err\": files of another filesystem were kept with this name",
+        )?;
+        not_found(&mut desk, &name)?;
+    }
+    create_with(&mut desk, &name, with("16m")).success(DONE)?;
+    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+    match directory.read("file")? == Some(name) {
+        true => Ok(()),
+        false => Err(exchange.wrong("the file that was kept")),
+    }
+}
+
+fn stale(lab: &mut Lab) -> Outcome {
+    let (mut desk, name, _) = in_use(lab, "93de")?;
+    mount(&mut desk, &name, "93de")?;
+    mount(&mut desk, &name, "a1b2")?;
+    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+    exchange.success("200 and {}: no container has it any more")?;
+    match left(&desk).is_none() && of_size(desk.root(), 16 * MIB)?.is_empty() {
+        true => not_found(&mut desk, &name),
+        false => Err(exchange.wrong("nothing of it stays")),
+    }
+}
+
+/// A process that has, as a container does, mounts of its own: a copy of all,
+/// and `directory` once more.
+fn holder(
+    desk: &Desk,
+    directory: &Mountpoint,
+) -> Result<(Child, Guard), Fault> {
+    // Of the copy, it gives back what belongs to other checks.
+    const HOLD: &str = "while read -r _ _ _ _ path _; do
+            case $path in
+            \"$WORKSHOP_FOLDER\"/*) ;;
+            */workshop-*) umount \"$path\" ;;
+            esac
+        done </proc/self/mountinfo
+        mount --bind \"$1\" \"$1\" && exec sleep 60";
+    let mut holder = Command::new("unshare");
+    holder
+        .args(["--mount", "--propagation", "private", "sh", "-c", HOLD, "sh"])
+        .arg(desk.volumes().canonicalize()?.join(directory.within()?))
+        .env(cleanup::MARK, desk.folder().canonicalize()?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let (child, guard) = Guard::group(|| holder.spawn())?;
+    let name = format!("/proc/{}/comm", child.id());
+    let asleep = poll(Duration::from_secs(5), || {
+        let name = fs::read_to_string(&name).unwrap_or_default();
+        (name == "sleep\n").then_some(())
+    });
+    match asleep {
+        Some(()) => Ok((child, guard)),
+        None => Err(anyhow::anyhow!("unshare made no namespace").into()),
+    }
+}
+
+fn elsewhere(lab: &mut Lab) -> Outcome {
+    for options in [
+        small(),
+        json!({ "type": "tmpfs", "size": "1m" }),
+        json!({ "type": "dir" }),
+    ] {
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let directory = mount(&mut desk, &name, "93de")?;
+        directory.write("file", &name)?;
+        let (mut child, guard) = holder(&desk, &directory)?;
+        desk.say_before("a Mount, and a process has it mounted for itself");
+        let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+        let id = child.id().to_string();
+        let expected = "an \"Err\" that names the process which has it mounted";
+        if !exchange.failure(expected)?.contains(&id) {
+            return Err(exchange.wrong(expected));
+        }
+        found(&mut desk, &name)?;
+        drop(guard);
+        let _ = child.wait();
+        desk.say_before("that process ended");
+        unmount(&mut desk, &name, "93de")?;
+        let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+        exchange.success("200 and {}: nobody has it any more")?;
+        if left(&desk).is_some() {
+            return Err(exchange.wrong("nothing of it stays"));
+        }
+    }
+    Ok(())
+}
+
+fn not_mounted(lab: &mut Lab) -> Outcome {
+    for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let expected = "a \"Mountpoint\" that is no folder yet, or one that \
+                        takes no file";
+        let (exchange, volume) = found(&mut desk, &name)?;
+        let takes_files = |directory: &Mountpoint| {
+            Ok::<_, Fault>(
+                directory.is_there()?
+                    && directory.open()?.write("file", "").is_ok(),
+            )
+        };
+        if takes_files(&path_in(&exchange, &volume)?)? {
+            return Err(exchange.wrong(expected));
+        }
+        let directory = mount(&mut desk, &name, "93de")?;
+        let call = use_call("VolumeDriver.Unmount", &name, "93de");
+        let exchange = desk.call(&call);
+        exchange.success(DONE)?;
+        if !directory.is_mounted()? && takes_files(&directory)? {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
+fn extra_unmount(lab: &mut Lab) -> Outcome {
+    for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
+        let (mut desk, name) = with_volume(lab, &options)?;
+        let directory = mount(&mut desk, &name, "93de")?;
+        directory.write("file", &name)?;
+        let (mut container, guard) = holder(&desk, &directory)?;
+        unmount(&mut desk, &name, "93de")?;
+        desk.say_before("a container's Mount, an Unmount while it runs");
+        let exchange =
+            desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+        let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+        if directory.read("file")?.as_ref() != Some(&name) {
+            return Err(exchange.wrong("the file of the first container"));
+        }
+        drop(guard);
+        let _ = container.wait();
+        unmount(&mut desk, &name, "a1b2")?;
+    }
+    Ok(())
+}
+
+/// The same program in a mount namespace of its own, as a container has one,
+/// that shares mounts below ROOT with the host.
+fn in_a_namespace(lab: &Lab) -> Program {
+    let unshare = "exec unshare --mount --propagation unchanged \"$@\"";
+    lab.program().after(unshare)
+}
+
+fn once(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    let place = Place::new()?;
+    let root = place.volumes();
+    fs::create_dir(&root)?;
+    for (option, more) in [("--bind", Some(&root)), ("--make-shared", None)] {
+        let mut mount = Command::new("mount");
+        mount.arg(option).args(more).arg(&root);
+        if !mount.status()?.success() {
+            return Err(anyhow::anyhow!("{mount:?} failed").into());
+        }
+    }
+    let program = in_a_namespace(lab);
+    let mut desk = lab.spawn(&program, place)?;
+    desk.await_listening("PROGRAM SOCKET ROOT, in a mount namespace")?;
+    let name = lab.name();
+    let exchange = create_with(&mut desk, &name, small());
+    if exchange.success(DONE).is_err() {
+        return Err(Fault::NotTried("no such volume could be made".into()));
+    }
+    for life in 1..=5 {
+        let exchange =
+            desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+        exchange.success(DONE)?;
+        let count = mounts::below(&root).len() - 1;
+        if count != 1 {
+            return Err(exchange.wrong(format!(
+                "the host has the filesystem mounted once, and not {count} \
+                 times"
+            )));
+        }
+        let what = format!(
+            "life {life} of the plugin, each in a namespace of its own"
+        );
+        let place = desk.kill();
+        desk = lab.spawn(&program, place)?;
+        desk.await_listening(&what)?;
+        desk.say_before(&what);
+    }
+    for _ in 1..=5 {
+        unmount(&mut desk, &name, "93de")?;
+    }
+    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+    exchange.success("200 and {}: no container has it any more")?;
+    let gone = poll(Duration::from_secs(2), || {
+        let free = mounts::loops(&root).is_empty();
+        (free && mounts::below(&root).len() == 1).then_some(())
+    });
+    match gone {
+        Some(()) => Ok(()),
+        None => Err(exchange.wrong("nothing of it stays mounted")),
+    }
+}
+
+fn hung(lab: &mut Lab) -> Outcome {
+    may_mount()?;
+    let place = Place::new()?;
+    // A `mount` that hangs for as long as a file is there.
+    let bin = place.folder().join("bin");
+    let hang = bin.join("hang");
+    fs::create_dir(&bin)?;
+    let script = format!(
+        "#!/bin/sh\nwhile [ -e '{0}' ]; do : >'{0}s'; sleep 0.05; done\n\
+         PATH=${{PATH#*:}} exec mount \"$@\"\n",
+        hang.display()
+    );
+    fs::write(bin.join("mount"), script)?;
+    fs::set_permissions(bin.join("mount"), Permissions::from_mode(0o755))?;
+    let program = lab
+        .program()
+        .after(&format!("export PATH='{}':\"$PATH\"", bin.display()))
+        .with_options(["--patience", "1"]);
+    let mut desk = lab.spawn(&program, place)?;
+    desk.await_listening("PROGRAM SOCKET ROOT --patience 1")?;
+    let (slow, other) = (lab.name(), format!("{}-2", lab.name()));
+    for name in [&slow, &other] {
+        let exchange = create_with(&mut desk, name, small());
+        if exchange.success(DONE).is_err() {
+            return Err(Fault::NotTried("no such volume could be made".into()));
+        }
+    }
+
+    lab.forget_log();
+    fs::write(&hang, "")?;
+    desk.say_before("a Mount whose program hangs");
+    let engine = lab.engine;
+    let request = |method| use_call(method, &slow, "93de").request(engine);
+    let mut mount = desk.client("a connection")?;
+    mount.write_all(&request("VolumeDriver.Mount"))?;
+    let hangs = || bin.join("hangs").exists().then_some(());
+    if poll(PATIENCE, hangs).is_none() {
+        let why = "its Mount runs no program named mount";
+        return Err(Fault::NotTried(why.to_owned()));
+    }
+    // More than one plugin has threads.
+    let mut waiting = Vec::new();
+    for _ in 0..200 {
+        let mut client = desk.client("a connection")?;
+        client.write_all(&request("VolumeDriver.Get"))?;
+        waiting.push(client);
+    }
+    let exchange = desk.call(&about("VolumeDriver.Get", &other));
+    exchange.success("an answer for another volume")?;
+    let expected = "an \"Err\" that says which call works on it";
+    for client in &mut waiting {
+        let reply = read_reply(client, PATIENCE);
+        let exchange = desk.exchange("200 calls for its volume".into(), reply);
+        if !exchange.failure(expected)?.contains("Mount") {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    let reply = read_reply(&mut mount, PATIENCE);
+    let exchange = desk.exchange("a Mount whose program hangs".into(), reply);
+    exchange.answer("an answer, once the program has had its time")?;
+    desk.signal(Signal::TERM);
+    let ended = desk.ends();
+    fs::remove_file(&hang)?;
+    match ended {
+        Some(_) => Ok(()),
+        None => Err(wrong("SIGTERM", "the plugin ends", "it runs on")),
+    }
+}

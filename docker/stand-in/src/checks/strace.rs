@@ -1,0 +1,252 @@
+//! What a plugin asked the kernel for, as strace writes it down.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::finding::Fault;
+use crate::search_path;
+
+/// Where strace writes, in the folder that the plugin is started in.
+const FILE: &str = "strace";
+
+/// Calls that write, publish or sync. Not every machine knows all of them.
+const CALLS: &str = "?open,?openat,?creat,?write,?pwrite64,?writev,?pwritev,\
+                     ?rename,?renameat,?renameat2,?link,?linkat,?fsync,\
+                     ?fdatasync,?sync,?syncfs";
+
+/// What a shell does to have a plugin watched.
+///
+/// # Errors
+/// [`Fault::NotTried`] where nothing can be watched.
+pub fn watched() -> Result<String, Fault> {
+    if !search_path::on_path("strace") {
+        return Err(Fault::NotTried(
+            "no strace here (on Linux: apt-get install strace)".to_owned(),
+        ));
+    }
+    let probe = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "true"])
+        .output()?;
+    if !probe.status.success() {
+        let said = String::from_utf8_lossy(&probe.stderr);
+        let why = said.lines().next().unwrap_or_default().to_owned();
+        return Err(Fault::NotTried(format!(
+            "strace may not look here ({why}); it may in the sandbox"
+        )));
+    }
+    Ok(format!("set -- strace -f -y -s 4096 -e trace={CALLS} -o {FILE} \"$@\""))
+}
+
+/// What was written down so far, in bytes.
+pub fn length(folder: &Path) -> u64 {
+    fs::metadata(folder.join(FILE)).map_or(0, |it| it.len())
+}
+
+/// The calls that were written down after so many bytes.
+pub fn since(folder: &Path, length: u64) -> std::io::Result<Vec<String>> {
+    let text = fs::read(folder.join(FILE))?;
+    let start = usize::try_from(length).unwrap_or(text.len());
+    let text = text.get(start..).unwrap_or_default();
+    Ok(whole(&String::from_utf8_lossy(text)))
+}
+
+/// One line for each call that has ended: strace cuts those of several threads
+/// in two.
+fn whole(text: &str) -> Vec<String> {
+    let mut begun: Vec<(&str, &str)> = Vec::new();
+    let mut calls = Vec::new();
+    for line in text.lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        if let Some(start) = call.strip_suffix(" <unfinished ...>") {
+            begun.push((thread, start));
+        } else if call.starts_with("<... ") {
+            let at = begun.iter().position(|it| it.0 == thread);
+            let start = at.map_or("", |at| begun.swap_remove(at).1);
+            let end = call.split_once(" resumed>").map_or("", |it| it.1);
+            calls.push(format!("{start}{end}"));
+        } else {
+            calls.push(call.to_owned());
+        }
+    }
+    calls
+}
+
+/// What a power cut would take back, for want of a sync.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Loose {
+    /// Files that were written, by the names that they have now.
+    pub files: BTreeSet<PathBuf>,
+    /// Folders in which something got a new name.
+    pub folders: BTreeSet<PathBuf>,
+}
+
+/// What is loose under `root` after these calls.
+pub fn loose(calls: &[String], root: &Path) -> Loose {
+    // By file descriptor, while it is that of this file.
+    let mut files: Vec<(Option<&str>, PathBuf)> = Vec::new();
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut at_once = BTreeSet::new();
+    for call in calls {
+        let Some((name, rest)) = call.split_once('(') else { continue };
+        let Some((arguments, result)) = rest.rsplit_once(" = ") else {
+            continue;
+        };
+        if result.starts_with('-') {
+            continue;
+        }
+        match name {
+            "open" | "openat" | "creat" => {
+                let Some((number, _)) = descriptor(result) else { continue };
+                let closed = files.iter_mut().filter(|it| it.0 == Some(number));
+                closed.for_each(|it| it.0 = None);
+                match arguments.contains("SYNC") {
+                    true => at_once.insert(number),
+                    false => at_once.remove(number),
+                };
+            }
+            "write" | "pwrite64" | "writev" | "pwritev" => {
+                let Some((number, path)) = descriptor(arguments) else {
+                    continue;
+                };
+                if path.starts_with(root) && !at_once.contains(number) {
+                    files.push((Some(number), path));
+                }
+            }
+            "rename" | "renameat" | "renameat2" | "link" | "linkat" => {
+                let Some((from, to)) = names(arguments, root) else { continue };
+                let paths = files.iter_mut().map(|it| &mut it.1);
+                for path in paths.chain(&mut folders) {
+                    if let Ok(rest) = path.strip_prefix(&from) {
+                        *path = to.join(rest);
+                    }
+                }
+                let folder = to.parent().filter(|it| it.starts_with(root));
+                folders.extend(folder.map(Path::to_owned));
+            }
+            "fsync" | "fdatasync" => {
+                let Some((number, path)) = descriptor(arguments) else {
+                    continue;
+                };
+                files.retain(|it| it.0 != Some(number) && it.1 != path);
+                folders.retain(|it| *it != path);
+            }
+            "sync" | "syncfs" => {
+                files.clear();
+                folders.clear();
+            }
+            _ => {}
+        }
+    }
+    let files = files.into_iter().map(|it| it.1).collect();
+    Loose { files, folders: folders.into_iter().collect() }
+}
+
+/// The number and the path of `5</some/file>`, at the start of a text.
+fn descriptor(text: &str) -> Option<(&str, PathBuf)> {
+    let (number, rest) = text.split_once('<')?;
+    let (path, _) = rest.split_once('>')?;
+    let digits = number.bytes().all(|it| it.is_ascii_digit());
+    digits.then(|| (number, PathBuf::from(path)))
+}
+
+/// The old and the new name, each in the folder that stands before it.
+fn names(arguments: &str, root: &Path) -> Option<(PathBuf, PathBuf)> {
+    // A plugin is started in the folder that ROOT is in.
+    let here = root.parent()?;
+    let mut parts = arguments.split('"');
+    let mut next = || {
+        let before = parts.next()?.strip_suffix(">, ");
+        let folder = before.and_then(|it| it.rsplit_once('<'));
+        let folder = folder.map_or(here, |it| Path::new(it.1));
+        Some(folder.join(parts.next()?))
+    };
+    Some((next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_or_named_is_loose_until_a_sync() {
+        const OPEN: &str = "openat(AT_FDCWD</r>, \"/r/v/new/f\", \
+                            O_WRONLY|O_CREAT, 0666) = 5</r/v/new/f>";
+        const WRITE: &str = "write(5</r/v/new/f>, \"a = (b)\", 7) = 7";
+        const FILE: &str = "fsync(5</r/v/new/f>) = 0";
+        const RENAME: &str = "rename(\"/r/v/new\", \"/r/v/name\") = 0";
+        const ROOT: &str = "fsync(6</r/v>) = 0";
+        const CASES: &[(&str, &[&str], &[&str])] = &[
+            ("all of it", &[OPEN, WRITE, FILE, RENAME, ROOT], &[]),
+            ("no file", &[OPEN, WRITE, RENAME, ROOT], &["/r/v/name/f"]),
+            (
+                "by its new name",
+                &[OPEN, WRITE, RENAME, "fsync(9</r/v/name/f>) = 0", ROOT],
+                &[],
+            ),
+            ("no folder", &[OPEN, WRITE, FILE, RENAME], &["/r/v"]),
+            ("too early", &[OPEN, WRITE, FILE, ROOT, RENAME], &["/r/v"]),
+            (
+                "it failed",
+                &[OPEN, WRITE, "fsync(5</r/v/new/f>) = -1 EIO (…)"],
+                &["/r/v/new/f"],
+            ),
+            ("everything", &[OPEN, WRITE, RENAME, "sync() = 0"], &[]),
+            ("data alone", &[WRITE, "fdatasync(5</r/v/new/f>) = 0"], &[]),
+            (
+                "opened again",
+                &[
+                    OPEN,
+                    WRITE,
+                    "openat(AT_FDCWD</r>, \"/r/v/x\", O_RDONLY) = 5</r/v/x>",
+                    "fsync(5</r/v/x>) = 0",
+                ],
+                &["/r/v/new/f"],
+            ),
+            (
+                "at once",
+                &[
+                    "open(\"/r/v/f\", O_WRONLY|O_DSYNC) = 5</r/v/f>",
+                    "write(5</r/v/f>, \"a\", 1) = 1",
+                ],
+                &[],
+            ),
+            ("elsewhere", &["write(5</r/log>, \"a\", 1) = 1"], &[]),
+            (
+                "by folder",
+                &["renameat(7</r/v/new>, \"a\", 8</r/v>, \"b\") = 0"],
+                &["/r/v"],
+            ),
+            (
+                "from here",
+                &[
+                    "renameat2(AT_FDCWD</r>, \"a\", AT_FDCWD</r>, \"v/b\", 0) = 0",
+                ],
+                &["/r/v"],
+            ),
+        ];
+        for (case, calls, left) in CASES {
+            let calls: Vec<_> = calls.iter().map(|it| (*it).into()).collect();
+            let Loose { files, folders } = loose(&calls, Path::new("/r/v"));
+            let found: Vec<_> = files.iter().chain(&folders).collect();
+            let left: Vec<_> = left.iter().map(Path::new).collect();
+            assert_eq!(found, left, "{case}");
+        }
+    }
+
+    #[test]
+    fn calls_of_two_threads_are_put_together() {
+        let text = "7 fsync(5</f> <unfinished ...>\n8  write(2, \"a\", 1) = 1\n\
+                    7 <... fsync resumed>) = 0\n8 +++ exited with 0 +++\n";
+        assert_eq!(
+            whole(text),
+            [
+                "write(2, \"a\", 1) = 1",
+                "fsync(5</f>) = 0",
+                "+++ exited with 0 +++"
+            ]
+        );
+    }
+}

@@ -1,0 +1,685 @@
+//! Docker's half of the wire, and Podman's.
+//!
+//! Requests are byte for byte what dockerd sends on a Unix socket, replies are
+//! read as it reads them. Sources: conversations captured from dockerd
+//! 20.10.24, 26.1.5 and 28.5.2, and moby `pkg/plugins/client.go`; for Podman
+//! 4.3.1, and its `libpod/plugin/volume_api.go`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::wait::PATIENCE;
+
+/// The engine that is played: a generation of dockerd, or Podman.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// dockerd 20.10.24, as in Debian 12.
+    V20_10,
+    /// dockerd 26.1.5, as in Debian 13.
+    V26_1,
+    /// dockerd 28.5.2.
+    #[default]
+    V28_5,
+    /// Podman 4.3.1, as in Debian 12. 5.4 and 5.8 speak in the same way.
+    Podman,
+}
+
+impl Engine {
+    /// All of them: the dockerds, oldest first, and Podman.
+    pub const ALL: [Self; 4] =
+        [Self::V20_10, Self::V26_1, Self::V28_5, Self::Podman];
+
+    /// A version as Docker writes it, `28.5` for example, or `podman`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V20_10 => "20.10",
+            Self::V26_1 => "26.1",
+            Self::V28_5 => "28.5",
+            Self::Podman => "podman",
+        }
+    }
+
+    /// The `Host` header: empty until Go refused to send that.
+    fn host(self) -> &'static str {
+        match self {
+            Self::V20_10 => "",
+            Self::V26_1 | Self::V28_5 => "plugin.moby.localhost",
+            Self::Podman => "plugin",
+        }
+    }
+
+    /// The header that only this kind of engine sends.
+    fn header(self) -> &'static str {
+        match self {
+            Self::Podman => {
+                "Content-Type: application/vnd.docker.plugins.v1.1+json"
+            }
+            _ => "Accept: application/vnd.docker.plugins.v1.2+json",
+        }
+    }
+}
+
+/// Podman's ID for every use of every volume.
+const PODMANS_ID: &str =
+    "2f73349cfc4630255319c6c8dfc1b46a8996ace9d14d8e07563b165915918ec2";
+
+/// One call as dockerd makes it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// `VolumeDriver.Create`, for example.
+    pub method: &'static str,
+    /// The JSON that dockerd sends, without the newline that ends it; empty
+    /// where it sends no body.
+    pub body: String,
+}
+
+impl Call {
+    /// A call without a body, as `Plugin.Activate` is.
+    pub fn bare(method: &'static str) -> Self {
+        Self { method, body: String::new() }
+    }
+
+    /// A call with an object whose keys keep the order of Docker's structs.
+    pub fn new(method: &'static str, fields: &[(&str, Value)]) -> Self {
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(key, value)| format!("{}:{value}", Value::from(*key)))
+            .collect();
+        Self { method, body: go_escaped(&format!("{{{}}}", fields.join(","))) }
+    }
+
+    /// The same call as `engine` makes it.
+    #[must_use]
+    pub fn made_by(&self, engine: Engine) -> Self {
+        if engine != Engine::Podman {
+            return self.clone();
+        }
+        let body = self.body.as_str();
+        let body = match self.method {
+            "VolumeDriver.List" => String::new(),
+            "VolumeDriver.Create" => {
+                body.replace(r#","Opts":null"#, "").replace(r#","Opts":{}"#, "")
+            }
+            "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
+                const ID: &str = r#","ID":""#;
+                match body.rfind(ID) {
+                    Some(at) => format!("{}{ID}{PODMANS_ID}\"}}", &body[..at]),
+                    None => body.to_owned(),
+                }
+            }
+            _ => body.to_owned(),
+        };
+        Self { method: self.method, body }
+    }
+
+    /// The bytes on the wire.
+    pub fn request(&self, engine: Engine) -> Vec<u8> {
+        let Self { method, body } = self.made_by(engine);
+        // Go's encoder ends each value with a newline, which counts. Podman
+        // does not use that encoder.
+        let end = match engine {
+            Engine::Podman => "",
+            _ if body.is_empty() => "",
+            _ => "\n",
+        };
+        format!(
+            "POST /{method} HTTP/1.1\r\n\
+             Host: {}\r\n\
+             User-Agent: Go-http-client/1.1\r\n\
+             Content-Length: {}\r\n\
+             {}\r\n\r\n\
+             {body}{end}",
+            engine.host(),
+            body.len() + end.len(),
+            engine.header(),
+        )
+        .into_bytes()
+    }
+
+    /// The volume that the call is about.
+    fn volume(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        Some(body.get("Name")?.as_str()?.to_owned())
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.body.as_str() {
+            "" => write!(f, "POST /{}, no body", self.method),
+            body => write!(f, "POST /{} {}", self.method, clip(body)),
+        }
+    }
+}
+
+/// Go's encoder escapes these five characters, which can stand in strings only.
+fn go_escaped(json: &str) -> String {
+    json.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+/// What came back over HTTP.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, its transfer encoding undone.
+    pub body: Vec<u8>,
+    /// Whether the connection can carry another call.
+    keeps: bool,
+    /// The method that Podman called; none for a reply to Docker.
+    to_podman: Option<&'static str>,
+}
+
+impl Reply {
+    /// The same reply, to a call of `method` by `engine`.
+    #[must_use]
+    pub fn to(self, engine: Engine, method: &'static str) -> Self {
+        let is_podman = engine == Engine::Podman;
+        Self { to_podman: is_podman.then_some(method), ..self }
+    }
+
+    /// The value of a success, or the text that Docker would show. A reply to
+    /// Podman is read as Podman reads it.
+    ///
+    /// # Errors
+    /// Any status but 200, no JSON, and a non-empty `Err` are failures.
+    pub fn judge(&self) -> Result<Value, String> {
+        match self.to_podman {
+            Some(method) => self.judge_as_podman(method),
+            None => self.judge_as_docker(),
+        }
+    }
+
+    /// Podman takes every 200 for a success, and reads the whole body as JSON.
+    fn judge_as_podman(&self, method: &str) -> Result<Value, String> {
+        let value = serde_json::from_slice::<Value>(&self.body)
+            .map_err(|err| format!("no JSON: {err}"));
+        if self.status != 200 {
+            return Err(match field(&value?, "Err") {
+                Some(Value::String(err)) if !err.is_empty() => err.clone(),
+                _ => "empty error from plugin".to_owned(),
+            });
+        }
+        match (method, value) {
+            // Podman does not read their bodies.
+            (
+                "VolumeDriver.Create"
+                | "VolumeDriver.Remove"
+                | "VolumeDriver.Unmount",
+                value,
+            ) => Ok(value.unwrap_or_default()),
+            // A success, too; but one that has found nothing.
+            ("VolumeDriver.Get", Ok(value))
+                if field(&value, "Volume").is_none_or(Value::is_null) =>
+            {
+                match field(&value, "Err") {
+                    Some(Value::String(err)) => Err(err.clone()),
+                    _ => Err("no such volume".to_owned()),
+                }
+            }
+            (_, Ok(value @ (Value::Null | Value::Object(_)))) => Ok(value),
+            (_, Ok(_)) => {
+                Err("no JSON: of another shape than Podman reads".to_owned())
+            }
+            (_, Err(why)) => Err(why),
+        }
+    }
+
+    fn judge_as_docker(&self) -> Result<Value, String> {
+        let text = || String::from_utf8_lossy(&self.body).into_owned();
+        // Docker reads the first value, and does not care for what follows.
+        let mut values = serde_json::Deserializer::from_slice(&self.body)
+            .into_iter::<Value>();
+        let value = values.next();
+        if self.status != 200 {
+            return Err(match value {
+                Some(Ok(value)) => match field(&value, "Err") {
+                    Some(Value::String(err)) if !err.is_empty() => err.clone(),
+                    _ => text(),
+                },
+                _ => text(),
+            });
+        }
+        let value = match value {
+            Some(Ok(value)) => value,
+            Some(Err(err)) => return Err(format!("no JSON: {err}")),
+            None => return Err("EOF (the body is empty)".to_owned()),
+        };
+        match (&value, field(&value, "Err")) {
+            (Value::Null, _) => Ok(value),
+            (Value::Object(_), None | Some(Value::Null)) => Ok(value),
+            (_, Some(Value::String(err))) if err.is_empty() => Ok(value),
+            (_, Some(Value::String(err))) => Err(err.clone()),
+            _ => Err("JSON of another shape than Docker reads".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{} {}", self.status, body.trim_end())
+    }
+}
+
+/// The field that Go's decoder would fill: letter case does not matter to it.
+pub fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let object = value.as_object()?;
+    object.get(name).or_else(|| {
+        let mut found = object.iter();
+        found.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|it| it.1)
+    })
+}
+
+/// One line of at most some 200 characters, for a report.
+pub fn clip(text: &str) -> String {
+    one_line(text, 200)
+}
+
+/// One line of at most `most` characters and its length, in which nothing moves
+/// a terminal's cursor, changes its colours or hides.
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line = String::new();
+    for c in text.chars().take(most) {
+        match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            '"' | '\'' | '\\' => line.push(c),
+            c => line.extend(c.escape_debug()),
+        }
+    }
+    if text.chars().nth(most).is_some() {
+        line.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    line
+}
+
+/// Why there is no reply. dockerd takes all of them for a transport failure,
+/// and tries again after 1, 2, 4 and 8 seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoReply {
+    /// Nobody could be connected to.
+    Unreachable(String),
+    /// The plugin closed the connection without a whole reply.
+    Dropped,
+    /// Nothing whole came in time.
+    Silent(Duration),
+    /// Something came, and it was not HTTP.
+    NotHttp(String),
+    /// It has more bytes than anybody reads.
+    TooLong,
+}
+
+impl fmt::Display for NoReply {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => write!(f, "no connection ({why})"),
+            Self::Dropped => write!(f, "a connection closed without an answer"),
+            Self::Silent(patience) => {
+                write!(f, "no answer within {} s", patience.as_secs())
+            }
+            Self::NotHttp(text) => write!(f, "no HTTP: {}", clip(text)),
+            Self::TooLong => {
+                write!(f, "more than {} MiB, and no end", LONGEST >> 20)
+            }
+        }
+    }
+}
+
+/// A dockerd, as far as one plugin can tell; or Podman.
+#[derive(Debug)]
+pub struct Daemon {
+    socket: PathBuf,
+    engine: Engine,
+    /// dockerd keeps idle connections; one call at a time needs one of them.
+    idle: Option<UnixStream>,
+    /// Podman's uses of each volume, and the reply to its Mount.
+    in_use: HashMap<String, (usize, Reply)>,
+    /// The method of Podman's last call.
+    last: Option<&'static str>,
+}
+
+impl Daemon {
+    /// A daemon that has not connected yet.
+    pub fn new(socket: &Path, engine: Engine) -> Self {
+        let (socket, in_use) = (socket.to_owned(), HashMap::new());
+        Self { socket, engine, idle: None, in_use, last: None }
+    }
+
+    /// Makes one call, without dockerd's retries. Podman may find that it need
+    /// not be made.
+    ///
+    /// # Errors
+    /// When no reply came, see [`NoReply`].
+    pub fn call(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        if self.engine != Engine::Podman {
+            return self.make(call);
+        }
+        match (call.method, call.volume()) {
+            ("VolumeDriver.Mount", Some(volume)) => self.mount(call, volume),
+            ("VolumeDriver.Unmount", Some(volume)) => {
+                self.unmount(call, &volume)
+            }
+            _ => self.command(call),
+        }
+    }
+
+    /// `podman volume unmount`, whatever Podman has counted.
+    ///
+    /// # Errors
+    /// When no reply came, see [`NoReply`].
+    pub fn volume_unmount(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        if let Some(volume) = call.volume() {
+            self.in_use.remove(&volume);
+        }
+        self.command(call)
+    }
+
+    /// Podman mounts a volume at its first use, and then counts.
+    fn mount(&mut self, call: &Call, volume: String) -> Result<Reply, NoReply> {
+        if let Some((uses, reply)) = self.in_use.get_mut(&volume) {
+            *uses += 1;
+            return Ok(reply.clone());
+        }
+        let reply = self.command(call)?;
+        if reply.judge().is_ok() {
+            self.in_use.insert(volume, (1, reply.clone()));
+        }
+        Ok(reply)
+    }
+
+    /// Podman unmounts after the last use. Where that fails, or takes too long,
+    /// it believes that the volume is still mounted.
+    fn unmount(&mut self, call: &Call, volume: &str) -> Result<Reply, NoReply> {
+        let done = Reply {
+            status: 200,
+            body: b"{}".to_vec(),
+            keeps: false,
+            to_podman: Some(call.method),
+        };
+        match self.in_use.get_mut(volume) {
+            None => return Ok(done),
+            Some((uses, _)) if *uses > 1 => {
+                *uses -= 1;
+                return Ok(done);
+            }
+            Some(_) => {}
+        }
+        let reply = self.command(call)?;
+        if reply.judge().is_ok() {
+            self.in_use.remove(volume);
+        }
+        Ok(reply)
+    }
+
+    /// Each command of Podman's is a process, which shakes hands first. The one
+    /// that creates a volume has asked for it before.
+    fn command(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        const ACTIVATE: &str = "Plugin.Activate";
+        let is_new = match (self.last.replace(call.method), call.method) {
+            (_, ACTIVATE) => true,
+            (Some(ACTIVATE), _) => false,
+            (Some("VolumeDriver.Get"), "VolumeDriver.Create") => false,
+            _ => true,
+        };
+        if is_new {
+            self.idle = None;
+        }
+        if is_new && call.method != ACTIVATE {
+            let reply = self.make(&Call::bare(ACTIVATE))?;
+            if reply.judge().is_err() {
+                return Ok(reply);
+            }
+        }
+        self.make(call)
+    }
+
+    fn make(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        Ok(self.exchange(call)?.to(self.engine, call.method))
+    }
+
+    fn exchange(&mut self, call: &Call) -> Result<Reply, NoReply> {
+        let request = call.request(self.engine);
+        if let Some(kept) = self.idle.take() {
+            // An idle connection that the plugin has closed is replaced at
+            // once, and the request goes out whole (capture activate-cached 4).
+            if let Ok(reply) = self.send(kept, &request) {
+                return Ok(reply);
+            }
+        }
+        let fresh = self.connect()?;
+        self.send(fresh, &request)
+    }
+
+    /// Which one it is.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// A connection of its own, for clients that are not Docker.
+    ///
+    /// # Errors
+    /// [`NoReply::Unreachable`]
+    pub fn connect(&self) -> Result<UnixStream, NoReply> {
+        UnixStream::connect(&self.socket)
+            .map_err(|err| NoReply::Unreachable(err.to_string()))
+    }
+
+    fn send(
+        &mut self,
+        mut connection: UnixStream,
+        request: &[u8],
+    ) -> Result<Reply, NoReply> {
+        // A plugin may answer and close without having read everything.
+        let _ = connection.set_write_timeout(Some(PATIENCE));
+        let _ = connection.write_all(request);
+        let reply = read_reply(&mut connection, PATIENCE)?;
+        if reply.keeps {
+            self.idle = Some(connection);
+        }
+        Ok(reply)
+    }
+}
+
+/// dockerd has no limit that was met, but 50 MB went through (plugin-huge 2).
+const LONGEST: usize = 64 << 20;
+
+/// What a plugin can be talked to on.
+pub trait Connection: Read + Write {
+    /// Bounds the reads that follow.
+    fn read_within(&self, time: Duration) -> io::Result<()>;
+}
+
+impl Connection for UnixStream {
+    fn read_within(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))
+    }
+}
+
+impl Connection for TcpStream {
+    fn read_within(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))
+    }
+}
+
+/// Reads one reply to its end, within `patience`.
+///
+/// # Errors
+/// When it does not arrive whole, see [`NoReply`].
+pub fn read_reply(
+    connection: &mut dyn Connection,
+    patience: Duration,
+) -> Result<Reply, NoReply> {
+    let mut wire = Wire::new(connection, patience);
+    let (status, framing) = wire.head()?;
+    let (body, keeps) = framing.body(&mut wire)?;
+    Ok(Reply { status, body, keeps, to_podman: None })
+}
+
+/// Reads the head of a reply, and leaves its body empty: where a request is
+/// refused before its end has come, the end of the reply may not come either.
+///
+/// # Errors
+/// When no whole head comes in time.
+pub fn read_head(
+    connection: &mut dyn Connection,
+    patience: Duration,
+) -> Result<Reply, NoReply> {
+    let (status, _) = Wire::new(connection, patience).head()?;
+    Ok(Reply { status, body: Vec::new(), keeps: false, to_podman: None })
+}
+
+/// How the end of a body is told.
+struct Framing {
+    chunked: bool,
+    length: Option<usize>,
+    close: bool,
+}
+
+impl Framing {
+    fn of(head: &httparse::Response) -> Self {
+        let header = |name: &str| {
+            let mut all = head.headers.iter();
+            let found = all.find(|it| it.name.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(found.value).ok()
+        };
+        let close = header("Connection")
+            .map_or(head.version == Some(0), |it| {
+                it.eq_ignore_ascii_case("close")
+            });
+        Self {
+            chunked: header("Transfer-Encoding").is_some(),
+            length: header("Content-Length").and_then(|it| it.parse().ok()),
+            close,
+        }
+    }
+
+    /// The body, and whether another reply can follow it.
+    fn body(&self, wire: &mut Wire) -> Result<(Vec<u8>, bool), NoReply> {
+        if self.chunked {
+            return Ok((wire.chunks()?, !self.close));
+        }
+        let Some(length) = self.length else {
+            while wire.more()? {}
+            return Ok((std::mem::take(&mut wire.bytes), false));
+        };
+        while wire.bytes.len() < length {
+            if !wire.more()? {
+                // Too long a length, then close: Docker accepts it, if the
+                // JSON is whole (raw capture wshort).
+                return Ok((std::mem::take(&mut wire.bytes), false));
+            }
+        }
+        Ok((wire.bytes.drain(..length).collect(), !self.close))
+    }
+}
+
+/// A connection that is being read, up to a deadline.
+struct Wire<'a> {
+    connection: &'a mut dyn Connection,
+    deadline: Instant,
+    patience: Duration,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Wire<'a> {
+    fn new(connection: &'a mut dyn Connection, patience: Duration) -> Self {
+        let deadline = Instant::now() + patience;
+        Self { connection, deadline, patience, bytes: Vec::new() }
+    }
+
+    /// Reads a status, and how its body ends.
+    fn head(&mut self) -> Result<(u16, Framing), NoReply> {
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; 64];
+            let mut head = httparse::Response::new(&mut headers);
+            match head.parse(&self.bytes) {
+                Err(_) => {
+                    let text = String::from_utf8_lossy(&self.bytes);
+                    return Err(NoReply::NotHttp(text.into_owned()));
+                }
+                Ok(httparse::Status::Partial) => {
+                    if !self.more()? {
+                        return Err(NoReply::Dropped);
+                    }
+                }
+                Ok(httparse::Status::Complete(length)) => {
+                    let status = head.code.unwrap_or_default();
+                    let framing = Framing::of(&head);
+                    self.bytes.drain(..length);
+                    if status != 100 {
+                        return Ok((status, framing));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads some more; false at the end of the connection.
+    fn more(&mut self) -> Result<bool, NoReply> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(NoReply::Silent(self.patience));
+        }
+        if self.bytes.len() > LONGEST {
+            return Err(NoReply::TooLong);
+        }
+        // A zero time-out would mean none, and `left` is not zero.
+        let _ = self.connection.read_within(left);
+        let mut some = [0; 16 * 1024];
+        match self.connection.read(&mut some) {
+            Ok(count) => {
+                self.bytes.extend_from_slice(&some[..count]);
+                Ok(count > 0)
+            }
+            Err(err) if err.kind() == ErrorKind::Interrupted => Ok(true),
+            Err(err) if is_timeout(&err) => Err(NoReply::Silent(self.patience)),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn chunks(&mut self) -> Result<Vec<u8>, NoReply> {
+        let mut body = Vec::new();
+        loop {
+            if body.len() > LONGEST {
+                return Err(NoReply::TooLong);
+            }
+            match httparse::parse_chunk_size(&self.bytes) {
+                Ok(httparse::Status::Complete((start, size))) => {
+                    let size = usize::try_from(size).unwrap_or(usize::MAX);
+                    let end = start.saturating_add(size).saturating_add(2);
+                    while self.bytes.len() < end {
+                        if !self.more()? {
+                            return Err(NoReply::Dropped);
+                        }
+                    }
+                    body.extend_from_slice(&self.bytes[start..start + size]);
+                    self.bytes.drain(..end);
+                    if size == 0 {
+                        return Ok(body);
+                    }
+                }
+                Ok(httparse::Status::Partial) => {
+                    if !self.more()? {
+                        return Err(NoReply::Dropped);
+                    }
+                }
+                Err(_) => return Err(NoReply::NotHttp("a bad chunk".into())),
+            }
+        }
+    }
+}
+
+fn is_timeout(err: &io::Error) -> bool {
+    matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

@@ -1,0 +1,224 @@
+//! What a person reads. Nothing else formats.
+
+use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::check::Check;
+use crate::daemon::{clip, one_line};
+use crate::finding::{Fault, Finding, Outcome};
+use crate::plugin::Log;
+use crate::steps;
+
+/// For what is as it should be.
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// For what is wrong.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// For the words at the start of a report's lines.
+pub const LABEL: Style = AnsiColor::Cyan.on_default();
+
+/// How one check ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// The plugin is wrong.
+    Failed {
+        /// In which way.
+        finding: Finding,
+        /// The last lines that the plugin printed.
+        log: Vec<String>,
+    },
+    /// Not at all, and why.
+    NotTried(String),
+}
+
+impl Verdict {
+    /// What an outcome means, with the end of the plugin's log where it helps.
+    ///
+    /// # Errors
+    /// When the checker could not work.
+    pub fn of(outcome: Outcome, log: &Log) -> anyhow::Result<Self> {
+        const LINES: usize = 5;
+        match outcome {
+            Ok(()) => Ok(Self::Passed),
+            Err(Fault::Wrong(finding)) => {
+                let finding = Finding {
+                    sent: log.shorten(&finding.sent),
+                    expected: log.shorten(&finding.expected),
+                    // Shortened first: how much is cut off must not depend on
+                    // where the plugin's folder is.
+                    got: one_line(&log.shorten(&finding.got), GOT),
+                };
+                Ok(Self::Failed { finding, log: log.last_lines(LINES) })
+            }
+            Err(Fault::NotTried(why)) => Ok(Self::NotTried(why)),
+            Err(Fault::Trouble(err)) => Err(err),
+        }
+    }
+}
+
+/// What a report says of a check, whatever it was played on.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// See [`Check`] for this and the others.
+    pub id: &'static str,
+    /// The step that teaches it.
+    pub step: u32,
+    /// What a right plugin does.
+    pub name: &'static str,
+    /// What goes wrong otherwise.
+    pub why: &'static str,
+    /// Where to mend it.
+    pub file: &'static str,
+    /// Where in that file.
+    pub place: &'static str,
+}
+
+/// A check that was run.
+#[derive(Debug)]
+pub struct Ran {
+    /// Which one.
+    pub check: About,
+    /// How it ended.
+    pub verdict: Verdict,
+}
+
+/// A run of the checks of steps 1 to N.
+#[derive(Debug)]
+pub struct Report {
+    /// N
+    pub step: u32,
+    /// What was run so far, in order.
+    pub ran: Vec<Ran>,
+    /// `SEED=` replays the same names.
+    pub seed: u64,
+    crate_folder: Option<PathBuf>,
+}
+
+impl Report {
+    /// An empty one.
+    pub fn new(step: u32, program: &Path, seed: u64) -> Self {
+        let root = steps::root().ok();
+        let crate_folder =
+            root.and_then(|root| steps::crate_of(&root, program));
+        Self { step, ran: Vec::new(), seed, crate_folder }
+    }
+
+    /// Takes the next result in.
+    pub fn add<On>(&mut self, check: &Check<On>, verdict: Verdict) {
+        let Check { id, step, name, why, file, place, .. } = *check;
+        let check = About { id, step, name, why, file, place };
+        self.ran.push(Ran { check, verdict });
+    }
+
+    /// Whether nothing failed so far.
+    pub fn passed(&self) -> bool {
+        self.failed().next().is_none()
+    }
+
+    /// What failed, in order.
+    pub fn failed(&self) -> impl Iterator<Item = &Ran> {
+        let failed = |ran: &&Ran| matches!(ran.verdict, Verdict::Failed { .. });
+        self.ran.iter().filter(failed)
+    }
+
+    /// What was not tried, in order, and why not.
+    pub fn not_tried(&self) -> impl Iterator<Item = (&Ran, &str)> {
+        self.ran.iter().filter_map(|ran| match &ran.verdict {
+            Verdict::NotTried(why) => Some((ran, why.as_str())),
+            _ => None,
+        })
+    }
+
+    /// The lines about the check that was run last.
+    pub fn last(&self) -> Option<impl Display> {
+        Some(Lines { report: self, ran: self.ran.last()? })
+    }
+
+    fn write_one(&self, f: &mut fmt::Formatter, ran: &Ran) -> fmt::Result {
+        let About { step, name, why, .. } = ran.check;
+        let (finding, log) = match &ran.verdict {
+            Verdict::Passed => {
+                return writeln!(f, "{GOOD}ok{GOOD:#}    step {step}: {name}");
+            }
+            Verdict::NotTried(missing) => {
+                writeln!(f, "{LABEL}skip{LABEL:#}  step {step}: {name}")?;
+                return line(f, "because", missing);
+            }
+            Verdict::Failed { finding, log } => (finding, log),
+        };
+        writeln!(f, "{BAD}FAIL{BAD:#}  step {step}: {name}")?;
+        line(f, "sent", &finding.sent)?;
+        line(f, "expected", &finding.expected)?;
+        line(f, "got", &finding.got)?;
+        line(f, "why", why)?;
+        line(f, "fix", &self.fix(ran.check))?;
+        for text in log {
+            line(f, "log", &format!("| {}", clip(text)))?;
+        }
+        Ok(())
+    }
+
+    fn fix(&self, check: About) -> String {
+        let About { file, place, .. } = check;
+        match &self.crate_folder {
+            Some(folder) => format!("{}/{file}, {place}", folder.display()),
+            None => format!("in the workshop: {file}, {place}"),
+        }
+    }
+}
+
+/// The lines about one check.
+struct Lines<'a> {
+    report: &'a Report,
+    ran: &'a Ran,
+}
+
+impl Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.report.write_one(f, self.ran)
+    }
+}
+
+/// More than this of what a plugin says, in characters, helps nobody.
+pub const LONGEST: usize = 1000;
+
+/// What is shown of a reply, in characters.
+const GOT: usize = 300;
+
+fn line(f: &mut fmt::Formatter, label: &str, text: &str) -> fmt::Result {
+    let text = one_line(text, LONGEST);
+    writeln!(f, "  {LABEL}{label:<9}{LABEL:#} {text}")
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.ran.iter().try_for_each(|ran| self.write_one(f, ran))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::wrong;
+    use crate::plugin::Program;
+
+    #[test]
+    fn what_a_plugin_says_moves_no_cursor() {
+        let this = std::env::current_exe().expect("a test is a program");
+        let program = Program::new(&this).expect("it is there");
+        let mut report = Report::new(1, program.path(), 7);
+        let check = crate::checks::all().next().expect("there is one");
+        let got =
+            format!("\u{1b}[2J\u{1b}[32mok\u{202e}{}", "x".repeat(1 << 20));
+        let outcome = Err(wrong("sent", "expected", got));
+        let verdict = Verdict::of(outcome, &Log::default());
+        report.add(check, verdict.expect("the checker can work"));
+        let lines = report.last().expect("there is one").to_string();
+        let lines = anstream::adapter::strip_str(&lines).to_string();
+        assert!(lines.contains(r"got       \u{1b}[2J\u{1b}[32mok\u{202e}xxx"));
+        assert!(lines.len() < 3000, "{} bytes", lines.len());
+    }
+}
