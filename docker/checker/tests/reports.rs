@@ -339,6 +339,15 @@ pub struct Named {
         more: &[],
     },
     Wrong {
+        check: "2.list",
+        what: "it lists a name, where Docker reads objects",
+        step: 2,
+        file: "src/main.rs",
+        right: "Ok(Reply::Volumes { volumes: Vec::new() })",
+        wrong: r#"Ok(Reply::Volumes { volumes: vec!["demo".to_owned()] })"#,
+        more: &[],
+    },
+    Wrong {
         check: "3.get",
         what: "it finds a volume by the beginning of its name",
         step: 3,

@@ -98,7 +98,7 @@ pub enum Reply {
     Capabilities { capabilities: Scope },
     /// To `Get`.
     Volume { volume: Volume },
-    /// To `List`. A `null` among them would end dockerd.
+    /// To `List`. Objects only: a malformed List can end dockerd.
     Volumes { volumes: Vec<Listed> },
     /// To `Mount` and `Path`.
     Mountpoint { mountpoint: PathBuf },

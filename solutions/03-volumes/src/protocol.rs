@@ -96,7 +96,7 @@ pub enum Reply {
     Capabilities { capabilities: Scope },
     /// To `Get`.
     Volume { volume: Volume },
-    /// To `List`. A `null` among them would end dockerd.
+    /// To `List`. Objects only: a malformed List can end dockerd.
     Volumes { volumes: Vec<Volume> },
     /// To `Path`.
     Mountpoint { mountpoint: String },
