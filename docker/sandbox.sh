@@ -104,7 +104,7 @@ sandbox: without one, the stand-in daemon still grades: make check-exercise-1"
 # own: without the trap, a plugin would run on after its window was closed.
 enter() {
     set -- --env SANDBOX_CALL=$$ "$name" toolbox-init "$@"
-    for variable in NO_COLOR RUST_LOG NAME SEED PROOFS AGAINST RECORD; do
+    for variable in NO_COLOR RUST_LOG NAME SEED PROOFS AGAINST ENGINE RECORD; do
         set -- --env $variable "$@"
     done
     [ ! -t 0 ] || [ ! -t 1 ] || set -- --tty "$@"

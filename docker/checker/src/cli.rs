@@ -8,15 +8,15 @@ use anyhow::{Context, Result, bail};
 use checker::podman::Podman;
 use checker::starters::{self, Differences};
 use checker::{
-    cargo, doctor, engine, exit_like, hints, places, podman, rescue, run, seed,
-    setting, stories,
+    cargo, dockerd, doctor, exit_like, hints, places, podman, rescue, run,
+    seed, setting, stories,
 };
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 use stand_in::checks::{self, Plan};
 use stand_in::cleanup;
-use stand_in::daemon::Engine;
-use stand_in::lab::Lab;
+use stand_in::daemon::Dialect;
+use stand_in::harness::Harness;
 use stand_in::plugin::Program;
 use stand_in::steps::{self, Kind, Step};
 
@@ -41,11 +41,11 @@ Of the environment, and so of make's command line (make check-exercise-1 SEED=7)
   ENGINE=VERSION  play an older dockerd (20.10, 26.1 or 28.5, the default),
                   or podman, which speaks the same protocol in another way
   AGAINST=docker  check: play the step's story through a real dockerd instead,
-                  in the sandbox, or with ENGINE=private (a dockerd of our
-                  own, as root on Linux) or ENGINE=host (the machine's own)
+                  in the sandbox, or with DOCKERD=private (a dockerd of our
+                  own, as root on Linux) or DOCKERD=host (the machine's own)
   AGAINST=podman  the same for steps 4 and 8, through a real podman (as root
                   on Linux, in namespaces of its own)
-  ENGINE=host     run: where this machine's own dockerd looks (Linux, as root)
+  DOCKERD=host    run: where this machine's own dockerd looks (Linux, as root)
   NAME=OTHER      Docker's name for the plugin, instead of workshop
 ";
 
@@ -114,18 +114,18 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let mut plan = Plan::new(step.number);
     plan.seed = seed()?;
     if let Some(wanted) = setting("ENGINE") {
-        plan.engine = Engine::ALL
+        plan.dialect = Dialect::ALL
             .into_iter()
-            .find(|engine| engine.name() == wanted)
+            .find(|dialect| dialect.name() == wanted)
             .with_context(|| {
-                let all = Engine::ALL.map(Engine::name).join(", ");
+                let all = Dialect::ALL.map(Dialect::name).join(", ");
                 format!("no ENGINE={wanted} to play; there are {all}")
             })?;
     }
     cleanup::on_signals()?;
     cleanup::sweep();
-    let lab = Lab::new(program(root, what, &step)?);
-    let report = checks::run(lab, plan, |report| {
+    let harness = Harness::new(program(root, what, &step)?);
+    let report = checks::run(harness, plan, |report| {
         if let Some(lines) = report.last() {
             anstream::print!("{lines}");
         }
@@ -165,38 +165,43 @@ fn program(root: &Path, what: &str, step: &Step) -> Result<Program> {
 
 /// Plays the story of one step through a real dockerd.
 fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
+    if let Some(played) = setting("ENGINE") {
+        bail!(
+            "ENGINE={played} is for the stand-in daemon, and AGAINST=docker plays \
+             a real one: DOCKERD=private or DOCKERD=host says which"
+        );
+    }
     cleanup::on_signals()?;
-    let private = engine::Private::start()?;
+    let private = dockerd::Private::start()?;
     if private.is_none() {
         // In there, no process id tells whether its owner still lives.
         cleanup::sweep();
     }
-    let engine = setting("ENGINE");
-    match engine.as_deref() {
+    match setting("DOCKERD").as_deref() {
         _ if private.is_some() => {}
         Some("host") => {}
-        None if engine::in_sandbox() => {}
+        None if dockerd::in_sandbox() => {}
         None => {
             let number = step.number.to_string();
             let words = ["sh", "docker/checker/run.sh", "check", what, &number];
-            return exit_like(engine::in_sandbox_run(root, &words)?);
+            return exit_like(dockerd::in_sandbox_run(root, &words)?);
         }
         Some("private") => {
             // Built out here, where the network is.
             program(root, what, step)?;
             let step = step.number.to_string();
-            return exit_like(engine::in_private(
+            return exit_like(dockerd::in_private(
                 "checker",
                 &["check", what, &step],
             )?);
         }
         Some(other) => bail!(
-            "no ENGINE={other}; there are host and private, and the sandbox \
+            "no DOCKERD={other}; there are host and private, and the sandbox \
              without one"
         ),
     }
     let program = program(root, what, step)?;
-    let version = engine::version()?;
+    let version = dockerd::version()?;
     if !rustix::process::geteuid().is_root() {
         bail!("a plugin that Docker shall find needs root (sudo make …)");
     }
@@ -213,7 +218,7 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
         let number = step.number;
         stories::compare(root, number, "dockerd", &version, &transcript)?;
     }
-    if !is_private && !engine::in_sandbox() {
+    if !is_private && !dockerd::in_sandbox() {
         println!(
             "\ndockerd remembers {name} until it restarts: while nothing \
              answers for it, each `docker volume ls` takes 15 s."
@@ -284,8 +289,8 @@ fn run(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let step = steps::find(root, step)?;
     let kind = kind(what)
         .with_context(|| format!("{what} is neither exercise nor solution"))?;
-    let engine = setting("ENGINE");
-    run::run(root, &step, kind, engine.as_deref(), &name())?;
+    let dockerd = setting("DOCKERD");
+    run::run(root, &step, kind, dockerd.as_deref(), &name())?;
     Ok(ExitCode::SUCCESS)
 }
 

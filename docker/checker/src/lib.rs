@@ -5,14 +5,14 @@
 //! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
 //! - [`starters`]: a starter is its solution with holes, and back.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
-//! - [`stories`] and [`engine`]: the steps played by a real dockerd;
+//! - [`stories`] and [`dockerd`]: the steps played by a real dockerd;
 //!   [`podman`]: some of them by a real Podman.
 //! - [`doctor`]: what this machine has, and what that allows.
 //! - [`places`]: names and places that Docker and the workshop agree on.
 
 pub mod cargo;
+pub mod dockerd;
 pub mod doctor;
-pub mod engine;
 pub mod hints;
 pub mod places;
 pub mod podman;

@@ -11,9 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use stand_in::mounts;
 use stand_in::search_path::on_path;
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
-use crate::engine::{self, play};
+use crate::dockerd::{self, play};
 use crate::places::PLUGINS;
 
 /// Names Podman in `AGAINST`, and in what `make test` skips.
@@ -67,7 +67,7 @@ pub fn in_private(args: &[&str], name: &str) -> Result<ExitStatus> {
     // Podman awaits the end of processes that the first one inherits, and the
     // first one has to await them: a shell does.
     let init = ["sh", "-c", "\"$@\"; exit $?", "sh"];
-    engine::in_namespaces(PODMAN, &init, "checker", args, |folder| {
+    dockerd::in_namespaces(PODMAN, &init, "checker", args, |folder| {
         let containers = folder.join("containers.conf");
         let storage = folder.join("storage.conf");
         fs::write(&containers, containers_conf(folder, name))?;
@@ -123,18 +123,18 @@ impl Podman {
     /// # Errors
     /// When a mount is refused, or the image cannot be made.
     pub fn start() -> Result<Option<Self>> {
-        let Some(folder) = engine::inside()? else { return Ok(None) };
+        let Some(folder) = dockerd::inside()? else { return Ok(None) };
         mounts::drop_others(&folder);
-        engine::must("mount -t tmpfs tmpfs /run")?;
+        dockerd::must("mount -t tmpfs tmpfs /run")?;
         // Podman writes what short names of images stand for.
-        engine::must("mount -t tmpfs tmpfs /var/cache")?;
-        engine::must("mount --make-rshared /")?;
+        dockerd::must("mount -t tmpfs tmpfs /var/cache")?;
+        dockerd::must("mount --make-rshared /")?;
         let podman = Self { cgroups: free_cgroups() };
-        let made = engine::import(PODMAN, Path::new(BUSYBOX))?;
+        let made = dockerd::import(PODMAN, Path::new(BUSYBOX))?;
         ensure!(
             made.status.is_some_and(|it| it.success()),
             "making the image {}: {}",
-            engine::IMAGE,
+            dockerd::IMAGE,
             made.output.trim()
         );
         Ok(Some(podman))
@@ -151,7 +151,7 @@ impl Drop for Podman {
     fn drop(&mut self) {
         for folder in self.cgroups.iter().filter(|it| it.exists()) {
             // Only empty ones go, once the last conmon has ended.
-            let _ = poll(Duration::from_secs(5), || {
+            let _ = wait_until(Duration::from_secs(5), || {
                 let _ = fs::remove_dir(folder.join("conmon"));
                 fs::remove_dir(folder).ok()
             });

@@ -16,10 +16,10 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use stand_in::cleanup::{self, Guard};
 use stand_in::mounts::{self, Mount};
 use stand_in::steps::{self, Kind};
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
 use crate::cargo;
-use crate::engine::{self, Played};
+use crate::dockerd::{self, Played};
 use crate::places::{self, PLUGINS, RUNNER, SPECS};
 
 /// Time for one command, a second driver that is gone for good included: each
@@ -40,7 +40,7 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
         found |= remove_dead(&socket)?;
     }
     found |= remove_dead_specs(Path::new(SPECS), name)?;
-    match engine::version() {
+    match dockerd::version() {
         Ok(_) => found |= docker(name)?,
         Err(err) => println!("Docker was not asked: {err:#}"),
     }
@@ -80,9 +80,9 @@ fn end_orphans() -> bool {
         }
         let _ = kill_process(id, Signal::TERM);
         let gone = || test_kill_process(id).is_err().then_some(());
-        if poll(Duration::from_secs(2), gone).is_none() {
+        if wait_until(Duration::from_secs(2), gone).is_none() {
             let _ = kill_process(id, Signal::KILL);
-            let _ = poll(Duration::from_secs(2), gone);
+            let _ = wait_until(Duration::from_secs(2), gone);
         }
         println!("ended the plugin {id}, whose make run-… was killed");
         found = true;
@@ -185,7 +185,7 @@ fn remove_dead(socket: &Path) -> Result<bool> {
     }
     // Who was killed this very moment may still take a connection.
     let dying = |it: &io::Result<UnixStream>| it.as_ref().is_ok_and(hangs_up);
-    let settled = poll(Duration::from_secs(2), || {
+    let settled = wait_until(Duration::from_secs(2), || {
         let connected = UnixStream::connect(socket);
         (!dying(&connected)).then_some(connected)
     });
@@ -256,9 +256,9 @@ fn docker(name: &str) -> Result<bool> {
     let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
     // First of all: while nothing answers, each of these takes 15 seconds.
     let stub = Stub::start(&socket)?;
-    let containers = engine::play(&places::containers(name), PATIENCE)?;
+    let containers = dockerd::play(&places::containers(name), PATIENCE)?;
     for id in listed(&containers) {
-        let removed = engine::play(&format!("docker rm -f {id}"), PATIENCE)?;
+        let removed = dockerd::play(&format!("docker rm -f {id}"), PATIENCE)?;
         found |= say(
             &removed,
             &format!("removed the container {id} of a story"),
@@ -271,7 +271,7 @@ fn docker(name: &str) -> Result<bool> {
     }
     // The stub fails List, so Docker shows the names that it remembers.
     let list = format!("docker volume ls -q -f driver={name}");
-    let volumes = engine::play(&list, PATIENCE)?;
+    let volumes = dockerd::play(&list, PATIENCE)?;
     for volume in listed(&volumes) {
         let removed = forget(volume)?;
         found |= say(
@@ -322,7 +322,7 @@ fn why(played: &Played) -> String {
 fn forget(volume: &str) -> Result<Played> {
     let mut docker = Command::new("docker");
     docker.args(["volume", "rm", "-f", "--", volume]);
-    engine::watched(docker, PATIENCE)
+    dockerd::watched(docker, PATIENCE)
 }
 
 /// A plugin that knows no volume. With it, Docker can forget those of a plugin

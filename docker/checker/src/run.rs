@@ -16,10 +16,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use stand_in::cleanup;
 use stand_in::steps::{Kind, Step};
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
 use crate::places::{PLUGINS, RUNNER, roots};
-use crate::{cargo, engine};
+use crate::{cargo, dockerd};
 
 /// Longer paths do not fit a socket's address on every system, in bytes.
 const LONGEST_SOCKET: usize = 100;
@@ -27,7 +27,7 @@ const LONGEST_SOCKET: usize = 100;
 /// Who can find the plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finder {
-    /// The machine's own dockerd, because `ENGINE=host` asks for it.
+    /// The machine's own dockerd, because `DOCKERD=host` asks for it.
     Docker,
     /// Only who is told the path.
     Nobody,
@@ -42,30 +42,30 @@ pub struct Where {
 }
 
 impl Where {
-    /// The place for `step`, by `ENGINE` and by what can be written to.
+    /// The place for `step`, by `DOCKERD` and by what can be written to.
     ///
     /// # Errors
-    /// When `ENGINE=host` is asked for and cannot be had.
+    /// When `DOCKERD=host` is asked for and cannot be had.
     pub fn choose(
         root: &Path,
         step: &Step,
         kind: Kind,
-        engine: Option<&str>,
+        dockerd: Option<&str>,
         name: &str,
     ) -> Result<Self> {
         let package = step.package(kind);
-        let engine = match engine {
-            None if engine::in_sandbox() => Some("host"),
+        let dockerd = match dockerd {
+            None if dockerd::in_sandbox() => Some("host"),
             asked => asked,
         };
-        match engine {
+        match dockerd {
             None => Self::aside(root, &package, name),
             Some("host") => {
                 let plugins = Path::new(PLUGINS);
                 if !rustix::process::geteuid().is_root() {
                     bail!(
-                        "ENGINE=host puts a socket into {PLUGINS}, which only \
-                         root may: sudo make …, or leave ENGINE out"
+                        "DOCKERD=host puts a socket into {PLUGINS}, which only \
+                         root may: sudo make …, or leave DOCKERD out"
                     );
                 }
                 Ok(Self {
@@ -74,7 +74,7 @@ impl Where {
                     finder: Finder::Docker,
                 })
             }
-            Some(other) => bail!("no ENGINE={other}; for a plugin: host"),
+            Some(other) => bail!("no DOCKERD={other}; for a plugin: host"),
         }
     }
 
@@ -135,7 +135,7 @@ pub fn run(
     root: &Path,
     step: &Step,
     kind: Kind,
-    engine: Option<&str>,
+    dockerd: Option<&str>,
     name: &str,
 ) -> Result<()> {
     // The terminal sends Ctrl-C to the plugin, too. We stay to tidy up.
@@ -145,7 +145,7 @@ pub fn run(
         flag::register_usize(number, Arc::clone(&signal), value)?;
     }
     let program = cargo::build(root, step, kind)?;
-    let place = Where::choose(root, step, kind, engine, name)?;
+    let place = Where::choose(root, step, kind, dockerd, name)?;
     place.say(step, kind, name);
     let package = step.package(kind);
     let mut command = Command::new(&program);
@@ -170,7 +170,7 @@ pub fn run(
             // Ctrl-C has reached it already; `kill` of us alone has not.
             let _ = kill_process(id, Signal::TERM);
             told = true;
-            if poll(Duration::from_secs(12), || child.try_wait().ok()?)
+            if wait_until(Duration::from_secs(12), || child.try_wait().ok()?)
                 .is_none()
             {
                 let _ = kill_process(id, Signal::KILL);
@@ -198,7 +198,7 @@ pub fn run(
         let _ = folder.parent().map(fs::remove_dir);
     }
     if place.finder == Finder::Docker {
-        let restart = match engine::in_sandbox() {
+        let restart = match dockerd::in_sandbox() {
             true => " (make sandbox-restart, outside)",
             false => "",
         };

@@ -19,8 +19,8 @@ use checker::cargo;
 use serde_json::Value;
 use stand_in::checks;
 use stand_in::cleanup::Folder;
-use stand_in::daemon::{Call, Daemon, Engine, Reply, field, read_reply};
-use stand_in::lab::{Lab, lists};
+use stand_in::daemon::{Call, Daemon, Dialect, Reply, field, read_reply};
+use stand_in::harness::{Harness, lists};
 use stand_in::plugin::Program;
 use stand_in::steps::{self, Kind};
 
@@ -28,9 +28,9 @@ use common::root;
 
 /// The lines of one capture.
 #[track_caller]
-fn capture(engine: Engine, name: &str) -> Vec<Value> {
+fn capture(dialect: Dialect, name: &str) -> Vec<Value> {
     let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures");
-    let file = Path::new(captures).join(engine.name()).join(name);
+    let file = Path::new(captures).join(dialect.name()).join(name);
     let text = fs::read_to_string(&file);
     let text = text.unwrap_or_else(|err| panic!("{}: {err}", file.display()));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -60,15 +60,15 @@ fn call_like(path: &str, body: &str) -> Call {
 #[test]
 fn requests_are_those_of_each_engine() {
     let captures = [
-        (Engine::V20_10, "vol-create-inspect-ls-rm.jsonl"),
-        (Engine::V20_10, "vol-errors-names.jsonl"),
-        (Engine::V26_1, "vol-create-inspect-ls-rm.jsonl"),
-        (Engine::V28_5, "vol-create-inspect-ls-rm.jsonl"),
-        (Engine::V28_5, "vol-errors-names.jsonl"),
-        (Engine::Podman, "vol-create-inspect-ls-rm.jsonl"),
+        (Dialect::V20_10, "vol-create-inspect-ls-rm.jsonl"),
+        (Dialect::V20_10, "vol-errors-names.jsonl"),
+        (Dialect::V26_1, "vol-create-inspect-ls-rm.jsonl"),
+        (Dialect::V28_5, "vol-create-inspect-ls-rm.jsonl"),
+        (Dialect::V28_5, "vol-errors-names.jsonl"),
+        (Dialect::Podman, "vol-create-inspect-ls-rm.jsonl"),
     ];
-    for (engine, name) in captures {
-        for line in capture(engine, name) {
+    for (dialect, name) in captures {
+        for line in capture(dialect, name) {
             let (path, body) = (text(&line, "path"), text(&line, "body"));
             let headers: String = line["headers"]
                 .as_array()
@@ -77,8 +77,8 @@ fn requests_are_those_of_each_engine() {
                 .map(|it| format!("{}: {}\r\n", text_at(it, 0), text_at(it, 1)))
                 .collect();
             let wanted = format!("POST {path} HTTP/1.1\r\n{headers}\r\n{body}");
-            let sent = call_like(path, body).request(engine);
-            let case = format!("{} {name} {}", engine.name(), line["step"]);
+            let sent = call_like(path, body).request(dialect);
+            let case = format!("{} {name} {}", dialect.name(), line["step"]);
             assert_eq!(String::from_utf8(sent).unwrap(), wanted, "{case}");
         }
     }
@@ -90,21 +90,21 @@ fn text_at(list: &Value, index: usize) -> &str {
 
 #[test]
 fn requests_are_those_of_dockerd_byte_for_byte() {
-    let engine = Engine::V20_10;
-    let lines = capture(engine, "wire-raw.jsonl");
+    let dialect = Dialect::V20_10;
+    let lines = capture(dialect, "wire-raw.jsonl");
     assert!(lines.len() >= 4, "a whole `docker volume create`");
     for line in lines {
         let wanted = text(&line, "request_raw");
         let (head, body) = wanted.split_once("\r\n\r\n").unwrap();
         let path = head.split(' ').nth(1).unwrap();
-        let sent = call_like(path, body).request(engine);
+        let sent = call_like(path, body).request(dialect);
         assert_eq!(String::from_utf8(sent).unwrap(), wanted, "{path}");
     }
 }
 
 #[test]
 fn strings_are_escaped_as_go_does() {
-    let line = &capture(Engine::V20_10, "logdriver.jsonl")[0];
+    let line = &capture(Dialect::V20_10, "logdriver.jsonl")[0];
     let body: Value = serde_json::from_str(text(line, "body")).unwrap();
     let argument = body["Info"]["ContainerArgs"][1].clone();
     assert!(argument.as_str().unwrap().contains(">&"), "{argument}");
@@ -118,33 +118,33 @@ fn strings_are_escaped_as_go_does() {
 fn a_first_create_has_the_calls_of_each_engine_in_its_order() {
     let step = steps::find(&root(), "2").unwrap();
     let program = cargo::build(&root(), &step, Kind::Solution).unwrap();
-    for engine in Engine::ALL {
-        let lines = capture(engine, "vol-create-inspect-ls-rm.jsonl");
+    for dialect in Dialect::ALL {
+        let lines = capture(dialect, "vol-create-inspect-ls-rm.jsonl");
         let wanted: Vec<_> = lines
             .iter()
             .filter(|line| line["step"] == 1)
             .map(|line| text(line, "path"))
             .collect();
-        let count = if engine == Engine::Podman { 3 } else { 4 };
-        assert_eq!(wanted.len(), count, "{}: {wanted:?}", engine.name());
+        let count = if dialect == Dialect::Podman { 3 } else { 4 };
+        assert_eq!(wanted.len(), count, "{}: {wanted:?}", dialect.name());
 
-        let mut lab = Lab::new(Program::new(&program).unwrap());
-        lab.engine = engine;
+        let mut harness = Harness::new(Program::new(&program).unwrap());
+        harness.dialect = dialect;
         let check = checks::all().find(|it| it.id == "2.create").unwrap();
-        (check.run)(&mut lab).unwrap();
+        (check.run)(&mut harness).unwrap();
         // The plugin logs each call: `… POST /VolumeDriver.Create -> 200`.
-        let log = lab.log().last_lines(100);
+        let log = harness.log().last_lines(100);
         let sent: Vec<_> = log
             .iter()
             .filter_map(|line| line.split_once("POST "))
             .filter_map(|(_, call)| call.split(' ').next())
             .collect();
-        assert_eq!(sent, wanted, "{}", engine.name());
+        assert_eq!(sent, wanted, "{}", dialect.name());
     }
 }
 
 /// The reply as the stand-in reads it from the wire.
-fn reply(engine: Engine, line: &Value) -> Reply {
+fn reply(dialect: Dialect, line: &Value) -> Reply {
     let (mut plugin, mut docker) = UnixStream::pair().unwrap();
     let (status, body) = (&line["status"], text(line, "body"));
     let length = body.len();
@@ -155,36 +155,36 @@ fn reply(engine: Engine, line: &Value) -> Reply {
     .unwrap();
     let reply = read_reply(&mut docker, Duration::from_secs(30)).unwrap();
     let path = text(line, "path").trim_start_matches('/').to_owned();
-    reply.to(engine, path.leak())
+    reply.to(dialect, path.leak())
 }
 
 #[test]
 fn replies_are_judged_as_each_engine_judged_them() {
-    for engine in Engine::ALL {
-        let more: &[&str] = match engine {
-            Engine::Podman => &["vol-errors-mount"],
+    for dialect in Dialect::ALL {
+        let more: &[&str] = match dialect {
+            Dialect::Podman => &["vol-errors-mount"],
             _ => &[],
         };
         for name in ["vol-errors-create", "activate-errors"].iter().chain(more)
         {
-            let seen = capture(engine, &format!("{name}.cli.jsonl"));
-            let lines = capture(engine, &format!("{name}.jsonl"));
+            let seen = capture(dialect, &format!("{name}.cli.jsonl"));
+            let lines = capture(dialect, &format!("{name}.jsonl"));
             assert!(lines.len() >= 12, "{name}: {} replies", lines.len());
             for line in lines {
                 let step = &line["step"];
-                let case = format!("{} {name} {step}", engine.name());
+                let case = format!("{} {name} {step}", dialect.name());
                 let seen = seen.iter().find(|it| it["step"] == *step);
                 let seen = seen.unwrap_or_else(|| panic!("{case}: unseen"));
-                judged_as_seen(engine, &case, &line, seen);
+                judged_as_seen(dialect, &case, &line, seen);
             }
         }
     }
 }
 
 #[track_caller]
-fn judged_as_seen(engine: Engine, case: &str, line: &Value, seen: &Value) {
+fn judged_as_seen(dialect: Dialect, case: &str, line: &Value, seen: &Value) {
     let body = text(line, "body");
-    let judged = reply(engine, line).judge();
+    let judged = reply(dialect, line).judge();
     let activates = text(line, "path") == "/Plugin.Activate";
     let succeeded = match &judged {
         Ok(value) if activates => lists(value, "Implements", "VolumeDriver"),
@@ -194,7 +194,7 @@ fn judged_as_seen(engine: Engine, case: &str, line: &Value, seen: &Value) {
     assert_eq!(succeeded, seen["rc"] == 0, "{case}: {judged:?} but {seen}");
 
     let Err(shown) = judged else { return };
-    if engine == Engine::Podman {
+    if dialect == Dialect::Podman {
         // Its words about what it cannot read are its own, and it shows none
         // of a handshake's.
         let shows = activates || shown.starts_with("no JSON: ");
@@ -273,7 +273,7 @@ fn podman_mounts_once_and_not_again_after_an_unmount_that_failed() {
     let (mount, unmount) =
         (of("VolumeDriver.Mount"), of("VolumeDriver.Unmount"));
     let plugin = answer(&socket, vec![200, 500, 200, 200, 200]);
-    let mut podman = Daemon::new(&socket, Engine::Podman);
+    let mut podman = Daemon::new(&socket, Dialect::Podman);
 
     // Two containers: one Mount, and no Unmount before the second has ended.
     podman.call(&mount).unwrap();

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use checker::starters::Sources;
 use stand_in::cleanup::Folder;
 use stand_in::finding::Fault;
-use stand_in::lab::Lab;
+use stand_in::harness::Harness;
 use stand_in::plugin::Program;
 use stand_in::report::{Report, Verdict};
 use stand_in::root::BELOW_ROOT;
@@ -133,22 +133,22 @@ fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
             Program::with_args(&LIAR, &[how, &path, &solution]).unwrap();
         // What is asked for the home of whoever runs the check gets this one.
         let program = program.after(&format!("export HOME='{path}'"));
-        let mut lab = Lab::new(program);
-        lab.seed = SEED;
+        let mut harness = Harness::new(program);
+        harness.seed = SEED;
         let mut report = Report::new(*step, &LIAR, SEED);
         let mut seen: Option<(&str, String)> = None;
         // Step 8 takes its time, and those before it are tried with others.
         let from = if *step == 8 { 8 } else { 4 };
         let steps = from..=*step;
         for check in checks::all().filter(|it| steps.contains(&it.step)) {
-            lab.prepare_for(check.id);
-            let outcome = (check.run)(&mut lab);
+            harness.prepare_for(check.id);
+            let outcome = (check.run)(&mut harness);
             outside.assert_untouched(&format!("{case}: {}", check.id));
             let found = match &outcome {
                 Err(Fault::Wrong(finding)) => finding.expected == BELOW_ROOT,
                 _ => false,
             };
-            if let Ok(verdict) = Verdict::of(outcome, lab.log()) {
+            if let Ok(verdict) = Verdict::of(outcome, harness.log()) {
                 report.add(check, verdict);
             }
             if found && seen.is_none() {
@@ -170,7 +170,7 @@ fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
 
 #[test]
 fn no_container_of_a_story_writes_out_of_root() {
-    if let Some(why) = checker::engine::no_private() {
+    if let Some(why) = checker::dockerd::no_private() {
         println!("skipped: stories of wrong plugins: {why}");
         return;
     }
@@ -190,7 +190,7 @@ fn no_container_of_a_story_writes_out_of_root() {
         assert!(write.status().unwrap().success());
         let mut checker = Command::new(env!("CARGO_BIN_EXE_checker"));
         checker.arg("check").arg(&script).arg("4").current_dir(root());
-        checker.envs([("AGAINST", "docker"), ("ENGINE", "private")]);
+        checker.envs([("AGAINST", "docker"), ("DOCKERD", "private")]);
         let output = checker.stdin(Stdio::null()).output().unwrap();
         let report = String::from_utf8_lossy(&output.stdout);
         let trouble = String::from_utf8_lossy(&output.stderr);

@@ -16,7 +16,7 @@ use checker::starters::Sources;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use stand_in::cleanup::Folder;
 use stand_in::steps::{self, Kind};
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
 use common::{Workspace, root, side_by_side};
 
@@ -90,7 +90,7 @@ impl Scene {
     #[track_caller]
     fn assert_nothing_is_left(&self, case: &str) {
         let left = || left_in(&self.temp());
-        let gone = poll(PATIENCE, || left().is_empty().then_some(()));
+        let gone = wait_until(PATIENCE, || left().is_empty().then_some(()));
         assert!(gone.is_some(), "{case}: left behind: {:#?}", left());
     }
 }
@@ -99,7 +99,7 @@ impl Scene {
 fn checker_in(temp: &Path) -> Command {
     let mut checker = Command::new(env!("CARGO_BIN_EXE_checker"));
     checker.current_dir(root()).env("TMPDIR", temp).stdin(Stdio::null());
-    for setting in ["SEED", "ENGINE", "NAME", "CLICOLOR_FORCE"] {
+    for setting in ["SEED", "ENGINE", "DOCKERD", "NAME", "CLICOLOR_FORCE"] {
         checker.env_remove(setting);
     }
     checker
@@ -400,7 +400,7 @@ fn in_the_middle_of_a_check(scene: &Scene) -> std::process::Child {
     let mut checker = scene.checker();
     let checker = checker.stdout(Stdio::null()).spawn().unwrap();
     let started = scene.folder.path().join("started");
-    poll(PATIENCE, || started.exists().then_some(())).expect("it starts");
+    wait_until(PATIENCE, || started.exists().then_some(())).expect("it starts");
     checker
 }
 
@@ -465,7 +465,7 @@ fn a_hidden_child_does_not_outlive_the_checker() {
         let hidden = fs::read_to_string(scene.folder.path().join("hidden"));
         let hidden = Pid::from_raw(hidden.unwrap().trim().parse().unwrap());
         let gone = || test_kill_process(hidden.unwrap()).is_err().then_some(());
-        assert!(poll(PATIENCE, gone).is_some(), "{case}: it runs on");
+        assert!(wait_until(PATIENCE, gone).is_some(), "{case}: it runs on");
     }
     assert!(other.try_wait().unwrap().is_none(), "another's process is gone");
     other.kill().unwrap();

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 
 use checker::starters;
 use stand_in::checks::{self, Plan, Stop};
-use stand_in::daemon::Engine;
+use stand_in::daemon::Dialect;
 use stand_in::mounts;
 use stand_in::root::BELOW_ROOT;
 use stand_in::steps::{self, Kind};
@@ -1689,18 +1689,18 @@ fn each_wrong_plugin_fails_its_check_alone_and_reads_as_recorded() {
 fn each_solution_passes_whichever_engine_is_played() {
     let steps = steps::all(&root()).unwrap();
     let last = steps.last().unwrap().number;
-    let newest = Engine::default();
+    let newest = Dialect::default();
     let runs: Vec<_> = steps
         .iter()
-        .flat_map(|it| Engine::ALL.map(|engine| (it.number, engine)))
-        .filter(|(_, engine)| *engine != newest)
+        .flat_map(|it| Dialect::ALL.map(|dialect| (it.number, dialect)))
+        .filter(|(_, dialect)| *dialect != newest)
         .collect();
-    let complaints = side_by_side(&runs, |&(step, engine)| {
+    let complaints = side_by_side(&runs, |&(step, dialect)| {
         let from = if step == last { 1 } else { step };
-        let plan = Plan { engine, from, stop: Stop::Never, ..Plan::new(step) };
+        let plan = Plan { dialect, from, stop: Stop::Never, ..Plan::new(step) };
         let failed = failures(&right(step), plan);
         let lines: String = failed.iter().map(|it| &*it.lines).collect();
-        let case = format!("step {step} for {}", engine.name());
+        let case = format!("step {step} for {}", dialect.name());
         (!failed.is_empty()).then(|| format!("{case}:\n{lines}"))
     });
     let complaints: Vec<_> = complaints.into_iter().flatten().collect();

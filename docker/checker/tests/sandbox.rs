@@ -198,13 +198,13 @@ const CASES: &[Case] = &[
 ];
 
 /// The scripts, a Docker that does as told, and a PATH without cargo.
-struct Desk {
+struct Session {
     folder: Folder,
     name: String,
     image: String,
 }
 
-impl Desk {
+impl Session {
     fn new() -> Self {
         let folder = Folder::new().unwrap();
         let bin = folder.path().join("bin");
@@ -217,14 +217,15 @@ impl Desk {
         symlink(on_path("touch"), bin.join("touch")).unwrap();
         // Who waits here does so in vain: nothing changes with time.
         symlink(on_path("true"), bin.join("sleep")).unwrap();
-        let mut desk =
+        let mut session =
             Self { folder, name: String::new(), image: String::new() };
-        desk.docker("");
-        let image = desk.sandbox(&["name"]);
-        desk.image = text(&image.stdout).trim().to_owned();
-        let sum = desk.run("sh", &["-c", "pwd -P | cksum | cut -d ' ' -f 1"]);
-        desk.name = format!("workshop-{}", text(&sum.stdout).trim());
-        desk
+        session.docker("");
+        let image = session.sandbox(&["name"]);
+        session.image = text(&image.stdout).trim().to_owned();
+        let sum =
+            session.run("sh", &["-c", "pwd -P | cksum | cut -d ' ' -f 1"]);
+        session.name = format!("workshop-{}", text(&sum.stdout).trim());
+        session
     }
 
     fn docker(&self, arms: &str) {
@@ -297,8 +298,8 @@ fn without_settings(call: String) -> String {
 }
 
 #[track_caller]
-fn assert_calls(case: &Case, desk: &Desk) {
-    let calls = desk.calls();
+fn assert_calls(case: &Case, session: &Session) {
+    let calls = session.calls();
     let same = calls.len() == case.calls.len()
         && calls.iter().zip(case.calls).all(|(it, head)| it.starts_with(head));
     let Case { name, calls: expected, .. } = case;
@@ -307,46 +308,46 @@ fn assert_calls(case: &Case, desk: &Desk) {
 
 #[test]
 fn each_trouble_with_docker_has_a_sentence_and_a_next_step() {
-    let desk = Desk::new();
+    let session = Session::new();
     for case in CASES {
-        desk.docker(case.docker);
+        session.docker(case.docker);
         let words: Vec<_> = case.words.split(' ').collect();
-        let output = desk.sandbox(&words);
+        let output = session.sandbox(&words);
         let said = text(&output.stderr);
         let Case { name, says, status, .. } = case;
         assert_eq!(output.status.code(), Some(*status), "{name}: {said}");
-        let says = says.replace("NAME", &desk.name);
+        let says = says.replace("NAME", &session.name);
         assert!(said.contains(&says), "{name}: {said}");
         assert!(!says.is_empty() || said.is_empty(), "{name}: {said}");
-        assert_calls(case, &desk);
+        assert_calls(case, &session);
     }
 }
 
 #[test]
 fn make_without_cargo_passes_a_status_on_and_makes_2_of_no_sandbox() {
-    let desk = Desk::new();
+    let session = Session::new();
     for (docker, expected) in
         [("version) die down ;;", 2), ("exec*) exit 1 ;;", 1), ("", 0)]
     {
-        desk.docker(docker);
-        let output = desk.run("sh", &["docker/checker/run.sh", "hint", "1"]);
+        session.docker(docker);
+        let output = session.run("sh", &["docker/checker/run.sh", "hint", "1"]);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(expected), "{docker}: {said}");
     }
-    let last = desk.calls().pop().unwrap();
+    let last = session.calls().pop().unwrap();
     assert!(last.ends_with("sh docker/checker/run.sh hint 1"), "{last}");
 }
 
 #[test]
 fn without_cargo_and_docker_both_are_named() {
-    let desk = Desk::new();
-    let docker: &Path = &desk.folder.path().join("bin/docker");
+    let session = Session::new();
+    let docker: &Path = &session.folder.path().join("bin/docker");
     fs::remove_file(docker).unwrap();
-    let output = desk.run("sh", &["docker/checker/run.sh", "hint", "1"]);
+    let output = session.run("sh", &["docker/checker/run.sh", "hint", "1"]);
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
     assert!(said.contains("https://rustup.rs"), "{said}");
-    let output = desk.sandbox(&["run", "true"]);
+    let output = session.sandbox(&["run", "true"]);
     assert_eq!(output.status.code(), Some(125));
     let said = text(&output.stderr);
     assert!(said.contains("no docker on this machine: https://"), "{said}");

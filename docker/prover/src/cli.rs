@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use checker::{
-    cargo, engine, exit_like, places, seed, setting, starters, stories,
+    cargo, dockerd, exit_like, places, seed, setting, starters, stories,
 };
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
@@ -99,9 +99,9 @@ pub fn main() -> Result<ExitCode> {
 fn prove_rescue(root: &Path) -> Result<ExitCode> {
     cleanup::on_signals()?;
     let step = steps::find(root, "4")?;
-    let Some(private) = engine::Private::start()? else {
+    let Some(private) = dockerd::Private::start()? else {
         cargo::build(root, &step, Kind::Solution)?;
-        return exit_like(engine::in_private("prover", &["prove", "rescue"])?);
+        return exit_like(dockerd::in_private("prover", &["prove", "rescue"])?);
     };
     let program = cargo::build(root, &step, Kind::Solution)?;
     let program = Program::new(&program)?;
@@ -130,7 +130,7 @@ fn prove(
     let proofs = proofs::choose(name)?;
     cleanup::on_signals()?;
     cleanup::sweep();
-    if let Some(status) = proofs::apart()? {
+    if let Some(status) = proofs::in_own_mounts()? {
         return exit_like(status);
     }
     let mut subject = proofs::subject(root, what, step)?;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use checker::places::PLUGINS;
-use checker::stories::{Scene, Seen, Stage};
-use checker::{cargo, engine};
+use checker::stories::{CommandResult, Scene, Stage};
+use checker::{cargo, dockerd};
 use stand_in::cleanup::Guard;
 use stand_in::finding::{Fault, Outcome, wrong};
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
 const fn scene(
     id: &'static str,
@@ -80,7 +80,7 @@ fn checker() -> Result<PathBuf> {
     cargo::program("checker")
 }
 
-fn rescue(stage: &mut Stage) -> Result<Seen, Fault> {
+fn rescue(stage: &mut Stage) -> Result<CommandResult, Fault> {
     stage.types(&format!("'{}' rescue", checker()?.display()))
 }
 
@@ -166,7 +166,7 @@ fn run(stage: &mut Stage) -> Outcome {
     let (mut checker, _group) = started(&["run", "solution", "4"], &[])?;
     let socket = socket("workshop");
     let up = || UnixStream::connect(&socket).ok();
-    poll(Duration::from_secs(20), up).context("awaiting the plugin")?;
+    wait_until(Duration::from_secs(20), up).context("awaiting the plugin")?;
     stage.types("docker volume create -d workshop demo")?.works(&[])?;
     kill(&mut checker)?;
     rescue(stage)?
@@ -180,11 +180,11 @@ fn check(stage: &mut Stage) -> Outcome {
     let (mut checker, _group) = started(&words, &[("AGAINST", "docker")])?;
     let seen = "docker ps -q -f name=workshop-one -f status=running";
     let up = || {
-        let played = engine::play(seen, engine::PATIENCE).ok()?;
+        let played = dockerd::play(seen, dockerd::PATIENCE).ok()?;
         // `workshop-one-more` was never started.
         (!played.output.trim().is_empty()).then_some(())
     };
-    poll(Duration::from_secs(30), up).context("awaiting the story")?;
+    wait_until(Duration::from_secs(30), up).context("awaiting the story")?;
     kill(&mut checker)?;
     // The plugin of the story would answer, had it not been ended.
     rescue(stage)?.works(&["removed /run/docker/plugins/", "of a story"])?;
@@ -200,9 +200,9 @@ fn started(
     let mut command = Command::new(checker()?);
     command
         .args(words)
-        .env_remove(engine::INSIDE)
+        .env_remove(dockerd::INSIDE)
         .env_remove("AGAINST")
-        .env("ENGINE", "host")
+        .env("DOCKERD", "host")
         .envs(settings.iter().copied())
         .process_group(0)
         .stdin(Stdio::null())

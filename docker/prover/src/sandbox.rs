@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use checker::engine::{self, PATIENCE, play};
+use checker::dockerd::{self, PATIENCE, play};
 use stand_in::steps;
 
 use crate::counts::Counts;
@@ -19,10 +19,10 @@ const IMAGE: &str = "workshop-plugin:test";
 /// Why the sandbox cannot be used; none if it can. `make test` does not bring
 /// its image of some hundred megabytes unless it is required to.
 pub fn missing(root: &Path) -> Option<String> {
-    if engine::in_sandbox() {
+    if dockerd::in_sandbox() {
         return None;
     }
-    if let Err(err) = engine::version() {
+    if let Err(err) = dockerd::version() {
         return Some(format!("{err:#}"));
     }
     let required = env::var("REQUIRE").unwrap_or_default();
@@ -50,7 +50,7 @@ pub fn missing(root: &Path) -> Option<String> {
 pub fn image(root: &Path) -> Result<Counts> {
     println!("\n== Docker: the plugin as an image");
     let mut counts = Counts::default();
-    if engine::in_sandbox() {
+    if dockerd::in_sandbox() {
         counts.skipped.push(
             "docker: the plugin as an image: a Docker with BuildKit builds it, \
              outside of the sandbox"

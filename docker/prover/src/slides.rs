@@ -12,10 +12,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use checker::engine::{self, PATIENCE, play};
+use checker::dockerd::{self, PATIENCE, play};
 use rustix::process::{Pid, Signal, kill_process};
 use stand_in::cleanup::{Folder, Guard};
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
 use crate::counts::Counts;
 
@@ -77,10 +77,10 @@ pub fn by_docker(root: &Path) -> Result<Counts> {
 
 /// Why it is not tried: `make test` pulls nothing unless it is required to.
 fn missing(root: &Path) -> Result<Option<String>> {
-    if engine::in_sandbox() {
+    if dockerd::in_sandbox() {
         return Ok(Some("it is built outside of the sandbox".to_owned()));
     }
-    if let Err(err) = engine::version() {
+    if let Err(err) = dockerd::version() {
         return Ok(Some(format!("{err:#}")));
     }
     let required = env::var("REQUIRE").unwrap_or_default();
@@ -122,7 +122,7 @@ fn shown(root: &Path) -> Result<Vec<String>> {
         .stdout(File::create(&log)?)
         .stderr(File::options().append(true).open(&log)?);
     let (mut child, group) = Guard::polite_group(|| make.spawn())?;
-    let up = poll(BUILD, || match child.try_wait() {
+    let up = wait_until(BUILD, || match child.try_wait() {
         Ok(None) => get(port, "/").ok().map(|_| true),
         _ => Some(false),
     });
@@ -178,7 +178,7 @@ fn get(port: u16, path: &str) -> Result<String> {
 fn interrupt(child: &mut Child) -> Result<()> {
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     kill_process(id.context("a process id")?, Signal::INT)?;
-    match poll(PATIENCE, || child.try_wait().ok().flatten()) {
+    match wait_until(PATIENCE, || child.try_wait().ok().flatten()) {
         Some(status) if status.success() => Ok(()),
         Some(status) => bail!("after Ctrl-C: {status}"),
         None => bail!("Ctrl-C does not end it"),

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 use checker::stories::{self, Scene};
-use checker::{cargo, engine, places, podman};
+use checker::{cargo, dockerd, places, podman};
 use stand_in::search_path;
 use stand_in::steps::{self, Kind, Step};
 
@@ -225,7 +225,7 @@ pub(crate) fn browser_here() -> Result<PathBuf, &'static str> {
 fn docker(root: &Path) -> Result<Counts> {
     let mut counts = Counts::default();
     println!("\n== Docker: the story of each step, by a dockerd of our own");
-    match engine::no_private() {
+    match dockerd::no_private() {
         Some(why) => counts.skipped.push(format!(
             "docker: the stories, by a dockerd of our own: {why}"
         )),
@@ -233,7 +233,7 @@ fn docker(root: &Path) -> Result<Counts> {
             // What it cannot do in there: fetch crates.
             cargo::build(root, step, Kind::Solution)?;
             let number = step.number.to_string();
-            engine::in_private("checker", &["check", "solution", &number])
+            dockerd::in_private("checker", &["check", "solution", &number])
         })?),
     }
     println!("\n== Podman: the stories of steps 4 and 8, by a real one");
@@ -249,7 +249,7 @@ fn docker(root: &Path) -> Result<Counts> {
         })?),
     }
     println!("\n== Docker: what is killed, and make rescue");
-    match engine::no_private() {
+    match dockerd::no_private() {
         Some(why) => {
             counts.skipped.push(format!("docker: make rescue: {why}"));
         }
@@ -265,7 +265,7 @@ fn docker(root: &Path) -> Result<Counts> {
                 let number = step.number.to_string();
                 let script = "docker/checker/run.sh";
                 let words = ["sh", script, "check", "solution", &number];
-                engine::in_sandbox_run(root, &words)
+                dockerd::in_sandbox_run(root, &words)
             })?);
             counts.add(sandbox::image(root)?);
         }
@@ -278,7 +278,7 @@ fn docker(root: &Path) -> Result<Counts> {
 fn rescue(root: &Path) -> Result<Counts> {
     let step = steps::find(root, "4")?;
     cargo::build(root, &step, Kind::Solution)?;
-    let status = engine::in_private("prover", &["prove", "rescue"])?;
+    let status = dockerd::in_private("prover", &["prove", "rescue"])?;
     let mut counts = Counts::default();
     match status.success() {
         true => counts.passed += SCENES.len(),

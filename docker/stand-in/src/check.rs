@@ -2,7 +2,7 @@
 
 use crate::finding::Outcome;
 
-/// One thing that a plugin must do, played on a `Lab` or on a real Docker's
+/// One thing that a plugin must do, played on a `Harness` or on a real Docker's
 /// [`Stage`](checker::stories::Stage).
 #[derive(Debug)]
 pub struct Check<On> {

@@ -26,7 +26,7 @@ use rustix::process::{
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::wait::poll;
+use crate::wait::wait_until;
 use crate::{directory, mounts};
 
 /// Names the folder in the environment of every program that we start, so that
@@ -67,7 +67,7 @@ impl Kept {
                 let _ = kill_process_group(*group, Signal::TERM);
                 let gone = || test_kill_process_group(*group).is_err();
                 let moment = Duration::from_secs(2);
-                if poll(moment, || gone().then_some(())).is_none() {
+                if wait_until(moment, || gone().then_some(())).is_none() {
                     let _ = kill_process_group(*group, Signal::KILL);
                 }
             }
@@ -78,9 +78,11 @@ impl Kept {
                     | WaitIdOptions::NOWAIT
                     | WaitIdOptions::NOHANG;
                 let patience = 2 * GRACE;
-                poll(patience, || match waitid(WaitId::Pid(*id), ended) {
-                    Ok(None) => None,
-                    Ok(Some(_)) | Err(_) => Some(()),
+                wait_until(patience, || {
+                    match waitid(WaitId::Pid(*id), ended) {
+                        Ok(None) => None,
+                        Ok(Some(_)) | Err(_) => Some(()),
+                    }
                 });
             }
             Self::Folder(folder) => {
@@ -345,7 +347,7 @@ fn remove(folder: &Path) {
         _ => Err(ErrorKind::InvalidInput.into()),
     };
     // Who is being killed may still put a file into it.
-    let outcome = poll(Duration::from_secs(1), || tree().ok());
+    let outcome = wait_until(Duration::from_secs(1), || tree().ok());
     if outcome.is_none()
         && let Err(err) = tree()
     {

@@ -19,7 +19,7 @@ use crate::wait::PATIENCE;
 
 /// The engine that is played: a generation of dockerd, or Podman.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
+pub enum Dialect {
     /// dockerd 20.10.24, as in Debian 12.
     V20_10,
     /// dockerd 26.1.5, as in Debian 13.
@@ -31,7 +31,7 @@ pub enum Engine {
     Podman,
 }
 
-impl Engine {
+impl Dialect {
     /// All of them: the dockerds, oldest first, and Podman.
     pub const ALL: [Self; 4] =
         [Self::V20_10, Self::V26_1, Self::V28_5, Self::Podman];
@@ -95,10 +95,10 @@ impl Call {
         Self { method, body: go_escaped(&format!("{{{}}}", fields.join(","))) }
     }
 
-    /// The same call as `engine` makes it.
+    /// The same call as `dialect` makes it.
     #[must_use]
-    pub fn made_by(&self, engine: Engine) -> Self {
-        if engine != Engine::Podman {
+    pub fn made_by(&self, dialect: Dialect) -> Self {
+        if dialect != Dialect::Podman {
             return self.clone();
         }
         let body = self.body.as_str();
@@ -120,12 +120,12 @@ impl Call {
     }
 
     /// The bytes on the wire.
-    pub fn request(&self, engine: Engine) -> Vec<u8> {
-        let Self { method, body } = self.made_by(engine);
+    pub fn request(&self, dialect: Dialect) -> Vec<u8> {
+        let Self { method, body } = self.made_by(dialect);
         // Go's encoder ends each value with a newline, which counts. Podman
         // does not use that encoder.
-        let end = match engine {
-            Engine::Podman => "",
+        let end = match dialect {
+            Dialect::Podman => "",
             _ if body.is_empty() => "",
             _ => "\n",
         };
@@ -136,9 +136,9 @@ impl Call {
              Content-Length: {}\r\n\
              {}\r\n\r\n\
              {body}{end}",
-            engine.host(),
+            dialect.host(),
             body.len() + end.len(),
-            engine.header(),
+            dialect.header(),
         )
         .into_bytes()
     }
@@ -182,10 +182,10 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The same reply, to a call of `method` by `engine`.
+    /// The same reply, to a call of `method` by `dialect`.
     #[must_use]
-    pub fn to(self, engine: Engine, method: &'static str) -> Self {
-        let is_podman = engine == Engine::Podman;
+    pub fn to(self, dialect: Dialect, method: &'static str) -> Self {
+        let is_podman = dialect == Dialect::Podman;
         Self { to_podman: is_podman.then_some(method), ..self }
     }
 
@@ -340,7 +340,7 @@ impl fmt::Display for NoReply {
 #[derive(Debug)]
 pub struct Daemon {
     socket: PathBuf,
-    engine: Engine,
+    dialect: Dialect,
     /// dockerd keeps idle connections; one call at a time needs one of them.
     idle: Option<UnixStream>,
     /// Podman's uses of each volume, and the reply to its Mount.
@@ -351,9 +351,9 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon that has not connected yet.
-    pub fn new(socket: &Path, engine: Engine) -> Self {
+    pub fn new(socket: &Path, dialect: Dialect) -> Self {
         let (socket, in_use) = (socket.to_owned(), HashMap::new());
-        Self { socket, engine, idle: None, in_use, last: None }
+        Self { socket, dialect, idle: None, in_use, last: None }
     }
 
     /// Makes one call, without dockerd's retries. Podman may find that it need
@@ -362,7 +362,7 @@ impl Daemon {
     /// # Errors
     /// When no reply came, see [`NoReply`].
     pub fn call(&mut self, call: &Call) -> Result<Reply, NoReply> {
-        if self.engine != Engine::Podman {
+        if self.dialect != Dialect::Podman {
             return self.make(call);
         }
         match (call.method, call.volume()) {
@@ -445,11 +445,11 @@ impl Daemon {
     }
 
     fn make(&mut self, call: &Call) -> Result<Reply, NoReply> {
-        Ok(self.exchange(call)?.to(self.engine, call.method))
+        Ok(self.exchange(call)?.to(self.dialect, call.method))
     }
 
     fn exchange(&mut self, call: &Call) -> Result<Reply, NoReply> {
-        let request = call.request(self.engine);
+        let request = call.request(self.dialect);
         if let Some(kept) = self.idle.take() {
             // An idle connection that the plugin has closed is replaced at
             // once, and the request goes out whole (capture activate-cached 4).
@@ -462,8 +462,8 @@ impl Daemon {
     }
 
     /// Which one it is.
-    pub fn engine(&self) -> Engine {
-        self.engine
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// A connection of its own, for clients that are not Docker.

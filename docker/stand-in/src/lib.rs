@@ -5,7 +5,7 @@
 //! - [`steps`]: the steps of the workshop, found in the folders.
 //! - [`checks`]: the table of all checks, and each check as a function;
 //!   [`check`]: what one of them is; [`finding`]: how it ends.
-//! - [`lab`]: what a check works with: fresh plugins and Docker's calls.
+//! - [`harness`]: what a check works with: fresh plugins and Docker's calls.
 //! - [`daemon`]: what dockerd sends, and how it reads what comes back.
 //! - [`plugin`]: the program under test: started, awaited, logged, killed.
 //! - [`report`]: what a person reads; nothing else formats.
@@ -25,7 +25,7 @@ pub mod cleanup;
 pub mod daemon;
 pub mod directory;
 pub mod finding;
-pub mod lab;
+pub mod harness;
 pub mod mounts;
 pub mod plugin;
 pub mod report;
@@ -45,6 +45,6 @@ pub use report::Report;
 /// # Errors
 /// When the stand-in itself cannot work; a wrong plugin is part of the report.
 pub fn grade(step: u32, program: &Path) -> anyhow::Result<Report> {
-    let lab = lab::Lab::new(plugin::Program::new(program)?);
-    checks::run(lab, checks::Plan::new(step), |_| ())
+    let harness = harness::Harness::new(plugin::Program::new(program)?);
+    checks::run(harness, checks::Plan::new(step), |_| ())
 }

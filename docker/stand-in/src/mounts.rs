@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::search_path::on_path;
-use crate::wait::poll;
+use crate::wait::wait_until;
 
 /// One line of a mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub fn left(folder: &Path) -> Option<PathBuf> {
 /// Unmounts and frees all below `folder`, as soon as whoever works there is
 /// gone. Returns whether nothing is left.
 pub fn clear(folder: &Path) -> bool {
-    let cleared = poll(Duration::from_secs(5), || {
+    let cleared = wait_until(Duration::from_secs(5), || {
         free(folder, |_| true);
         left(folder).is_none().then_some(())
     });

@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use crate::cleanup::{self, Folder, Guard};
 use crate::root::Root;
 use crate::supervisor::Process;
-use crate::wait::{PATIENCE, poll};
+use crate::wait::{PATIENCE, wait_until};
 
 /// What is kept of a log; a plugin once wrote gigabytes in seconds.
 const LOG: usize = 64 * 1024;
@@ -235,7 +235,7 @@ impl Plugin {
 
     /// Awaits its end, up to `patience`.
     pub fn ends_within(&mut self, patience: Duration) -> Option<ExitStatus> {
-        poll(patience, || self.ended())
+        wait_until(patience, || self.ended())
     }
 
     /// Awaits that something takes connections on `socket`, and returns one.
@@ -246,7 +246,7 @@ impl Plugin {
         &mut self,
         socket: &Path,
     ) -> std::result::Result<UnixStream, String> {
-        let outcome = poll(PATIENCE, || {
+        let outcome = wait_until(PATIENCE, || {
             if let Ok(client) = UnixStream::connect(socket) {
                 return Some(Ok(client));
             }

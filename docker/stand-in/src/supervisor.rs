@@ -29,7 +29,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cleanup::{GRACE, Guard};
-use crate::wait::poll;
+use crate::wait::wait_until;
 
 /// The word that makes a supervisor of the checker.
 pub const WORD: &str = "supervise";
@@ -249,7 +249,7 @@ fn lock(children: &Mutex<Children>) -> MutexGuard<'_, Children> {
 /// Kills all that is below us, and ends.
 fn end(children: &Mutex<Children>) -> ! {
     // Whoever is killed leaves us its own children, to be killed next.
-    poll(GRACE, || {
+    wait_until(GRACE, || {
         let _children = lock(children);
         let ours = of(getpid());
         for id in &ours {

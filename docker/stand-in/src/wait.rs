@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks again and again, up to `patience`, until there is an answer.
-pub fn poll<T>(
+pub fn wait_until<T>(
     patience: Duration,
     mut ask: impl FnMut() -> Option<T>,
 ) -> Option<T> {

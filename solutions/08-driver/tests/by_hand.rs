@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use stand_in::daemon::{Call, field};
-use stand_in::lab::{Desk, Lab};
+use stand_in::harness::{Harness, Session};
 use stand_in::mounts;
 use stand_in::plugin::Program;
 
@@ -14,20 +14,24 @@ use stand_in::plugin::Program;
 const TYPES: &[(&str, &str, &str)] =
     &[("ext4", "64m", "128m"), ("xfs", "512m", "1g"), ("btrfs", "64m", "256m")];
 
-fn call(desk: &mut Desk, method: &'static str, more: (&str, Value)) -> Value {
+fn call(
+    session: &mut Session,
+    method: &'static str,
+    more: (&str, Value),
+) -> Value {
     let call = Call::new(method, &[("Name", json!("demo")), more]);
-    desk.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
+    session.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
 }
 
 /// Mounts the volume. Returns where its files are.
-fn mount(desk: &mut Desk) -> PathBuf {
-    let reply = call(desk, "VolumeDriver.Mount", ("ID", json!("93de")));
+fn mount(session: &mut Session) -> PathBuf {
+    let reply = call(session, "VolumeDriver.Mount", ("ID", json!("93de")));
     let files = field(&reply, "Mountpoint").and_then(Value::as_str);
     PathBuf::from(files.expect("a Mountpoint"))
 }
 
-fn unmount(desk: &mut Desk) {
-    call(desk, "VolumeDriver.Unmount", ("ID", json!("93de")));
+fn unmount(session: &mut Session) {
+    call(session, "VolumeDriver.Unmount", ("ID", json!("93de")));
 }
 
 /// The bytes of the filesystem that holds `files`.
@@ -63,10 +67,10 @@ fn commands(word: &str, kind: &str) -> String {
 }
 
 /// Runs them with the paths of this test.
-fn run(commands: &str, desk: &Desk) {
-    let place = desk.folder().join("by-hand");
+fn run(commands: &str, session: &Session) {
+    let place = session.folder().join("by-hand");
     fs::create_dir_all(&place).expect("a folder");
-    let root = desk.volumes().display().to_string();
+    let root = session.volumes().display().to_string();
     let commands = commands
         .replace("/var/lib/workshop/exercise-08", &root)
         .replace("/mnt", &place.display().to_string());
@@ -83,11 +87,11 @@ fn a_volume_grows_as_the_readme_says() {
     }
     let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
     for (kind, before, after) in TYPES {
-        let mut lab = Lab::new(Program::new(program).unwrap());
-        let mut desk = lab.start().unwrap();
+        let mut harness = Harness::new(Program::new(program).unwrap());
+        let mut session = harness.start().unwrap();
         let options = |size: &str| json!({ "type": kind, "size": size });
         let made = [("Name", json!("demo")), ("Opts", options(before))];
-        let exchange = desk.call(&Call::new("VolumeDriver.Create", &made));
+        let exchange = session.call(&Call::new("VolumeDriver.Create", &made));
         match exchange.failure("") {
             Ok(said) if said.contains("apt-get install") => {
                 println!("skipped: growing a volume of type {kind}: {said}");
@@ -96,24 +100,25 @@ fn a_volume_grows_as_the_readme_says() {
             Ok(said) => panic!("{kind}: {said}"),
             Err(_) => {}
         }
-        let files = mount(&mut desk);
+        let files = mount(&mut session);
         let small = size(&files);
         fs::write(files.join("file"), "hi").unwrap();
-        unmount(&mut desk);
+        unmount(&mut session);
 
-        run(&commands("truncate", kind).replace("128m", after), &desk);
+        run(&commands("truncate", kind).replace("128m", after), &session);
 
-        let files = mount(&mut desk);
+        let files = mount(&mut session);
         let large = size(&files);
         assert!(large > small * 3 / 2, "{kind}: {large} after {small} bytes");
         assert_eq!(fs::read_to_string(files.join("file")).unwrap(), "hi");
-        unmount(&mut desk);
+        unmount(&mut session);
         // It is a volume with this size, as if it had been created so.
-        call(&mut desk, "VolumeDriver.Create", ("Opts", options(after)));
-        let volume = call(&mut desk, "VolumeDriver.Get", ("Opts", json!({})));
+        call(&mut session, "VolumeDriver.Create", ("Opts", options(after)));
+        let volume =
+            call(&mut session, "VolumeDriver.Get", ("Opts", json!({})));
         let status = &volume["Volume"]["Status"];
         assert_eq!(status["size"], **after, "{kind}: {volume}");
-        call(&mut desk, "VolumeDriver.Remove", ("Opts", Value::Null));
+        call(&mut session, "VolumeDriver.Remove", ("Opts", Value::Null));
     }
 }
 
@@ -124,12 +129,12 @@ fn a_filesystem_remembers_its_mount_options_as_the_readme_says() {
         return;
     }
     let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
-    let mut lab = Lab::new(Program::new(program).unwrap());
-    let mut desk = lab.start().unwrap();
+    let mut harness = Harness::new(Program::new(program).unwrap());
+    let mut session = harness.start().unwrap();
     let options = json!({ "size": "64m" });
-    call(&mut desk, "VolumeDriver.Create", ("Opts", options));
-    run(&commands("tune2fs", "ext4"), &desk);
-    let files = mount(&mut desk);
+    call(&mut session, "VolumeDriver.Create", ("Opts", options));
+    run(&commands("tune2fs", "ext4"), &session);
+    let files = mount(&mut session);
     let files = files.canonicalize().unwrap();
     let table = fs::read_to_string("/proc/mounts").unwrap();
     let has = |line: &&str| {
@@ -137,6 +142,6 @@ fn a_filesystem_remembers_its_mount_options_as_the_readme_says() {
         files.starts_with(place) && line.contains("commit=60")
     };
     assert!(table.lines().any(|line| has(&line)), "{table}");
-    unmount(&mut desk);
-    call(&mut desk, "VolumeDriver.Remove", ("Opts", Value::Null));
+    unmount(&mut session);
+    call(&mut session, "VolumeDriver.Remove", ("Opts", Value::Null));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use stand_in::daemon::{Call, field};
-use stand_in::lab::{Desk, Lab};
+use stand_in::harness::{Harness, Session};
 use stand_in::mounts;
 use stand_in::plugin::Program;
 
@@ -20,7 +20,7 @@ const TYPES: &[(&str, &[u64])] =
 
 /// Creates a volume, and returns what is said if that fails.
 fn create(
-    desk: &mut Desk,
+    session: &mut Session,
     name: &str,
     kind: &str,
     size: u64,
@@ -28,14 +28,14 @@ fn create(
     let options = json!({ "type": kind, "size": format!("{size}m") });
     let fields = [("Name", json!(name)), ("Opts", options)];
     let call = Call::new("VolumeDriver.Create", &fields);
-    desk.call(&call).failure("").ok()
+    session.call(&call).failure("").ok()
 }
 
 /// One call that has to succeed.
-fn call(desk: &mut Desk, method: &'static str, name: &str) -> Value {
+fn call(session: &mut Session, method: &'static str, name: &str) -> Value {
     let call =
         Call::new(method, &[("Name", json!(name)), ("ID", json!("93de"))]);
-    desk.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
+    session.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
 }
 
 /// The bytes that a file takes before the filesystem is full.
@@ -59,17 +59,18 @@ fn a_file_can_fill_80_percent_of_any_size() {
         return;
     }
     let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
-    let mut lab = Lab::new(Program::new(program).unwrap());
-    let mut desk = lab.start().unwrap();
+    let mut harness = Harness::new(Program::new(program).unwrap());
+    let mut session = harness.start().unwrap();
     for (kind, sizes) in TYPES {
-        let said = create(&mut desk, "none", kind, 1).expect("1m is too small");
+        let said =
+            create(&mut session, "none", kind, 1).expect("1m is too small");
         let least = said.split_once("write ").and_then(|(_, rest)| {
             rest.strip_suffix("m at least")?.parse::<u64>().ok()
         });
         let least = least.unwrap_or_else(|| panic!("{kind}: {said}"));
         for size in [least].iter().chain(*sizes) {
             let name = format!("{kind}-{size}");
-            match create(&mut desk, &name, kind, *size) {
+            match create(&mut session, &name, kind, *size) {
                 Some(said) if said.contains("apt-get install") => {
                     println!("skipped: room in volumes of type {kind}: {said}");
                     break;
@@ -77,14 +78,14 @@ fn a_file_can_fill_80_percent_of_any_size() {
                 Some(said) => panic!("{name}: {said}"),
                 None => {}
             }
-            let reply = call(&mut desk, "VolumeDriver.Mount", &name);
+            let reply = call(&mut session, "VolumeDriver.Mount", &name);
             let files = field(&reply, "Mountpoint").and_then(Value::as_str);
             let taken = fill(&Path::new(files.unwrap()).join("file"));
             let share = 100 * taken / (size * MIB);
             println!("{name}: {share} %");
             assert!((80..=100).contains(&share), "{name}: {share} %");
-            call(&mut desk, "VolumeDriver.Unmount", &name);
-            call(&mut desk, "VolumeDriver.Remove", &name);
+            call(&mut session, "VolumeDriver.Unmount", &name);
+            call(&mut session, "VolumeDriver.Remove", &name);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use stand_in::daemon::Call;
-use stand_in::lab::{Desk, Lab};
+use stand_in::harness::{Harness, Session};
 use stand_in::mounts;
 use stand_in::plugin::Program;
 
@@ -37,17 +37,17 @@ const CAPTURED: &[(&str, &str)] = &[
     ),
 ];
 
-fn call(desk: &mut Desk, method: &'static str, more: (&str, Value)) {
+fn call(session: &mut Session, method: &'static str, more: (&str, Value)) {
     let call = Call::new(method, &[("Name", json!("demo")), more]);
-    desk.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"));
+    session.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"));
 }
 
-fn files(desk: &Desk) -> PathBuf {
-    desk.volumes().join("demo/fs")
+fn files(session: &Session) -> PathBuf {
+    session.volumes().join("demo/fs")
 }
 
-fn is_mounted(desk: &Desk) -> bool {
-    !mounts::below(&files(desk)).is_empty()
+fn is_mounted(session: &Session) -> bool {
+    !mounts::below(&files(session)).is_empty()
 }
 
 #[test]
@@ -58,37 +58,37 @@ fn no_use_is_lost_whatever_dockerd_did() {
     }
     let program = env!("CARGO_BIN_EXE_solution-08").as_ref();
     for (source, calls) in CAPTURED {
-        let mut lab = Lab::new(Program::new(program).unwrap());
-        let mut desk = lab.start().unwrap();
+        let mut harness = Harness::new(Program::new(program).unwrap());
+        let mut session = harness.start().unwrap();
         let options = json!({ "type": "ext4", "size": "8m" });
-        call(&mut desk, "VolumeDriver.Create", ("Opts", options));
+        call(&mut session, "VolumeDriver.Create", ("Opts", options));
         for (count, word) in calls.split(' ').enumerate() {
             let case = format!("{source}: {word}, call {count}");
             let (what, expected) = word.split_at(word.len() - 1);
-            desk = match what.split_at(1) {
-                ("!", _) => lab.restart(desk, "kill -9").unwrap(),
+            session = match what.split_at(1) {
+                ("!", _) => harness.restart(session, "kill -9").unwrap(),
                 (sign, id) => {
                     let method = match sign {
                         "+" => "VolumeDriver.Mount",
                         _ => "VolumeDriver.Unmount",
                     };
                     let id = json!(id.repeat(64));
-                    call(&mut desk, method, ("ID", id));
-                    desk
+                    call(&mut session, method, ("ID", id));
+                    session
                 }
             };
             match expected {
-                "*" => assert!(is_mounted(&desk), "{case}: it is unmounted"),
+                "*" => assert!(is_mounted(&session), "{case}: it is unmounted"),
                 "." => {
                     // While it is copied from, a container need not run.
                     let copies = what.starts_with('+');
-                    assert_eq!(is_mounted(&desk), copies, "{case}");
+                    assert_eq!(is_mounted(&session), copies, "{case}");
                 }
                 _ => {}
             }
         }
-        call(&mut desk, "VolumeDriver.Remove", ("Opts", Value::Null));
-        let root = desk.volumes();
+        call(&mut session, "VolumeDriver.Remove", ("Opts", Value::Null));
+        let root = session.volumes();
         assert!(mounts::below(&root).is_empty(), "{source}: after Remove");
         assert!(mounts::loops(&root).is_empty(), "{source}: after Remove");
     }

@@ -4,7 +4,7 @@
 //! worked out here, without a look at any machine, so that tests can play
 //! machines that nobody has at hand.
 
-mod look;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -118,13 +118,13 @@ enum Docker {
         server: String,
         /// The API version that they agreed on.
         api: String,
-        engine: Engine,
+        engine: DaemonLocation,
     },
 }
 
 /// Whose files the daemon sees, and so where it looks for plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Engine {
+enum DaemonLocation {
     Here,
     /// A user's own, in namespaces of its own.
     Rootless,
@@ -153,7 +153,7 @@ struct Course {
 
 /// Looks at the machine we are on; takes a few seconds at most.
 pub fn look(root: &Path) -> Machine {
-    look::machine(root)
+    probe::machine(root)
 }
 
 /// One line about one thing.
@@ -314,41 +314,41 @@ impl Machine {
     }
 
     /// Where the daemon that answers looks for a plugin.
-    fn plugins(&self, engine: &Engine) -> Item {
+    fn plugins(&self, engine: &DaemonLocation) -> Item {
         const ADDS: &str = "your plugin in a real Docker";
         let sandbox = || match self.course.sandbox {
             true => "make sandbox".to_owned(),
             false => "a Linux machine with a Docker of its own".to_owned(),
         };
         match engine {
-            Engine::Here if self.plugins => {
+            DaemonLocation::Here if self.plugins => {
                 has("plugins", "looked up in /run/docker/plugins, yours to use")
             }
-            Engine::Here => lacks(
+            DaemonLocation::Here => lacks(
                 "plugins",
                 "looked up in /run/docker/plugins, where only root may write",
                 ADDS,
                 match self.course.sandbox {
                     true => "make sandbox".to_owned(),
                     false => {
-                        "sudo env \"PATH=$PATH\" make … ENGINE=host".into()
+                        "sudo env \"PATH=$PATH\" make … DOCKERD=host".into()
                     }
                 },
             ),
-            Engine::Rootless => lacks(
+            DaemonLocation::Rootless => lacks(
                 "plugins",
                 "looked up in /run/docker/plugins of the daemon's own \
                  namespace, and as .spec files in ~/.local/lib/docker/plugins",
                 ADDS,
                 sandbox(),
             ),
-            Engine::Virtual(name) => lacks(
+            DaemonLocation::Virtual(name) => lacks(
                 "plugins",
                 format!("looked up inside {name}'s machine, not on this one"),
                 ADDS,
                 sandbox(),
             ),
-            Engine::Elsewhere(host) => lacks(
+            DaemonLocation::Elsewhere(host) => lacks(
                 "plugins",
                 format!("looked up on {host}, not on this machine"),
                 ADDS,
@@ -516,9 +516,10 @@ impl Machine {
     /// Whether plugins can be tried in this machine's own Docker, and would be
     /// if we were root.
     fn own_docker(&self) -> (bool, bool) {
-        let here =
-            matches!(self.docker, Docker::Answers { engine: Engine::Here, .. })
-                && self.system == System::Linux;
+        let here = matches!(
+            self.docker,
+            Docker::Answers { engine: DaemonLocation::Here, .. }
+        ) && self.system == System::Linux;
         (here && self.plugins, here && !self.root)
     }
 
@@ -604,7 +605,7 @@ impl Display for Machine {
     }
 }
 
-impl Engine {
+impl DaemonLocation {
     /// Before its version.
     fn called(&self) -> String {
         match self {

@@ -19,7 +19,7 @@ fn everything() -> Machine {
         make: Some("4.3".into()),
         node: Some("20.20.2".into()),
         npm: Some("11.19.1".into()),
-        docker: answers(Engine::Here),
+        docker: answers(DaemonLocation::Here),
         plugins: true,
         dockerd: Some("/usr/sbin/dockerd".into()),
         no_private: None,
@@ -73,7 +73,7 @@ fn mac() -> Machine {
         installer: Some(Installer::Brew),
         systemd: false,
         make: Some("3.81".into()),
-        docker: answers(Engine::Virtual("Docker Desktop".into())),
+        docker: answers(DaemonLocation::Virtual("Docker Desktop".into())),
         dockerd: None,
         loops: false,
         mkfs: None,
@@ -86,7 +86,7 @@ fn mac() -> Machine {
     }
 }
 
-fn answers(engine: Engine) -> Docker {
+fn answers(engine: DaemonLocation) -> Docker {
     Docker::Answers {
         client: "28.5.2".into(),
         server: "28.5.2".into(),
@@ -169,11 +169,14 @@ fn machines() -> Vec<(&'static str, Machine)> {
                 ..user()
             },
         ),
-        ("rootless", Machine { docker: answers(Engine::Rootless), ..user() }),
+        (
+            "rootless",
+            Machine { docker: answers(DaemonLocation::Rootless), ..user() },
+        ),
         (
             "docker-in-docker",
             Machine {
-                docker: answers(Engine::Elsewhere("build-7".into())),
+                docker: answers(DaemonLocation::Elsewhere("build-7".into())),
                 course: course(true, None),
                 ..everything()
             },
@@ -213,7 +216,9 @@ fn machines() -> Vec<(&'static str, Machine)> {
             "wsl-at-home",
             Machine {
                 wsl: Wsl::Home,
-                docker: answers(Engine::Virtual("Docker Desktop".into())),
+                docker: answers(DaemonLocation::Virtual(
+                    "Docker Desktop".into(),
+                )),
                 npm: None,
                 mkfs: None,
                 ..user()
@@ -312,7 +317,7 @@ fn the_words_of_the_docker_client_are_understood() {
         ("{]", "", "Foreign"),
     ];
     for (out, err, expected) in cases {
-        let seen = look::understand(out, err, || Engine::Here);
+        let seen = probe::understand(out, err, || DaemonLocation::Here);
         assert_eq!(format!("{seen:?}"), expected, "{out} {err}");
     }
 }
@@ -326,24 +331,24 @@ fn the_place_of_the_daemon_is_recognised() {
         "SecurityOptions":["name=seccomp,profile=default","name=rootless"]}"#;
     let plain = r#"{"Name":"vm","OperatingSystem":"Debian",
         "SecurityOptions":null}"#;
-    let virtual_ = |name: &str| Engine::Virtual(name.to_owned());
+    let virtual_ = |name: &str| DaemonLocation::Virtual(name.to_owned());
     let cases = [
         ("desktop on a Mac", desktop, mac, None, virtual_("Docker Desktop")),
         ("in WSL", desktop, linux, Some("pc"), virtual_("Docker Desktop")),
         ("Colima", plain, mac, None, virtual_("vm")),
-        ("rootless", rootless, linux, Some("vm"), Engine::Rootless),
-        ("here", plain, linux, Some("vm"), Engine::Here),
-        ("no name to compare", plain, linux, None, Engine::Here),
+        ("rootless", rootless, linux, Some("vm"), DaemonLocation::Rootless),
+        ("here", plain, linux, Some("vm"), DaemonLocation::Here),
+        ("no name to compare", plain, linux, None, DaemonLocation::Here),
         (
             "from within a container",
             plain,
             linux,
             Some("c0ffee"),
-            Engine::Elsewhere("vm".to_owned()),
+            DaemonLocation::Elsewhere("vm".to_owned()),
         ),
     ];
     for (case, info, system, host, expected) in cases {
-        assert_eq!(look::place(info, system, host), expected, "{case}");
+        assert_eq!(probe::place(info, system, host), expected, "{case}");
     }
 }
 

@@ -26,14 +26,14 @@ use rustix::process::Signal;
 use serde_json::Value;
 use stand_in::check::Check;
 use stand_in::cleanup::Guard;
-use stand_in::daemon::{Call, Daemon, Engine, field};
+use stand_in::daemon::{Call, Daemon, Dialect, field};
 use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::plugin::{Log, Place, Plugin, Program};
 use stand_in::report::{Report, Verdict};
 use stand_in::root::Mountpoint;
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
-use crate::engine::{self, PATIENCE, Played, Private};
+use crate::dockerd::{self, PATIENCE, Played, Private};
 use crate::places::{NAME, PLUGINS, SPECS, containers};
 use crate::podman::Podman;
 
@@ -139,7 +139,7 @@ impl Stage {
         // A Podman of our own has none yet, and there is no dockerd to ask.
         let there = match podman {
             Some(_) => String::new(),
-            None => engine::play(&containers(name), PATIENCE)?.output,
+            None => dockerd::play(&containers(name), PATIENCE)?.output,
         };
         if !there.trim().is_empty() {
             bail!(
@@ -207,7 +207,7 @@ impl Stage {
     /// # Errors
     /// When the image is not to be had.
     pub fn bring_image(&mut self) -> Outcome {
-        self.brought_image |= engine::bring_image()?;
+        self.brought_image |= dockerd::bring_image()?;
         Ok(())
     }
 
@@ -251,11 +251,11 @@ impl Stage {
     /// # Errors
     /// [`Fault::NotTried`] for a machine's own: others may work with it.
     pub fn restart_docker(&mut self) -> Outcome {
-        match engine::restart(self.private.as_mut())? {
+        match dockerd::restart(self.private.as_mut())? {
             true => Ok(()),
             false => Err(Fault::NotTried(
                 "nobody restarts a machine's own dockerd here; the sandbox's \
-                 is, and that of ENGINE=private"
+                 is, and that of DOCKERD=private"
                     .to_owned(),
             )),
         }
@@ -265,7 +265,7 @@ impl Stage {
     ///
     /// # Errors
     /// When there is no shell.
-    pub fn types(&mut self, command: &str) -> Result<Seen, Fault> {
+    pub fn types(&mut self, command: &str) -> Result<CommandResult, Fault> {
         // Containers write to wherever the plugin says.
         let runs = |it: &str| command.contains(it);
         let is_run = runs("docker run ") || runs("podman run ");
@@ -278,12 +278,12 @@ impl Stage {
             Some(_) => crate::podman::PATIENCE,
             None => PATIENCE,
         };
-        let mut played = engine::play(&typed, patience)?;
+        let mut played = dockerd::play(&typed, patience)?;
         // The plugin's folder has another name in each run.
         played.output = self.log.shorten(&played.output);
         let output = &played.output;
         self.transcript.push_str(&format!("$ {command}\n{output}"));
-        Ok(Seen { played })
+        Ok(CommandResult { played })
     }
 
     /// The same for what takes a moment: awaits that it prints all of `words`.
@@ -292,8 +292,8 @@ impl Stage {
     /// The plugin is wrong if it does not in time.
     pub fn awaits(&mut self, command: &str, words: &[&str]) -> Outcome {
         let typed = self.typed(command);
-        poll(PATIENCE, || {
-            let output = engine::play(&typed, PATIENCE).ok()?.output;
+        wait_until(PATIENCE, || {
+            let output = dockerd::play(&typed, PATIENCE).ok()?.output;
             words.iter().all(|it| output.contains(it)).then_some(())
         });
         self.types(command)?.works(words)
@@ -316,14 +316,14 @@ impl Stage {
         }
         let containers =
             format!("{} | xargs -r docker rm -f", containers(&self.name));
-        let _ = engine::play(&containers, PATIENCE);
+        let _ = dockerd::play(&containers, PATIENCE);
         let volumes = format!(
             "docker volume ls -q -f driver={0} -f driver={0}-two",
             self.name
         );
-        let volumes = engine::play(&volumes, PATIENCE).map(|it| it.output);
+        let volumes = dockerd::play(&volumes, PATIENCE).map(|it| it.output);
         for volume in volumes.unwrap_or_default().lines() {
-            let _ = engine::play(
+            let _ = dockerd::play(
                 &format!("docker volume rm -f '{volume}'"),
                 PATIENCE,
             );
@@ -332,8 +332,8 @@ impl Stage {
         self.place = None;
         self.second = None;
         if self.brought_image {
-            let remove = format!("docker image rm {}", engine::IMAGE);
-            let _ = engine::play(&remove, Duration::from_secs(30));
+            let remove = format!("docker image rm {}", dockerd::IMAGE);
+            let _ = dockerd::play(&remove, Duration::from_secs(30));
         }
     }
 }
@@ -351,7 +351,7 @@ impl Drop for Stage {
 /// The plugin is wrong if it names a path that leads elsewhere.
 pub fn no_path_leads_out(place: &Place) -> Outcome {
     const NEW: &str = "checker-looks";
-    let mut docker = Daemon::new(&place.socket(), Engine::default());
+    let mut docker = Daemon::new(&place.socket(), Dialect::default());
     let mut ask = |method, fields: &[(&str, Value)]| {
         let call = Call::new(method, fields);
         let reply = docker.call(&call).ok();
@@ -390,11 +390,11 @@ pub fn no_path_leads_out(place: &Place) -> Outcome {
 
 /// What came of a command.
 #[derive(Debug)]
-pub struct Seen {
+pub struct CommandResult {
     played: Played,
 }
 
-impl Seen {
+impl CommandResult {
     /// It succeeded, and printed all of `words`.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use stand_in::finding::{Fault, Outcome};
 
 use super::{Scene, Stage};
-use crate::engine::must;
+use crate::dockerd::must;
 
 pub const STEP_4: &[Scene] = &[
     Scene {

@@ -14,7 +14,7 @@ use checker::starters::Sources;
 use checker::stories::without_times;
 use stand_in::checks::{self, Plan};
 use stand_in::cleanup;
-use stand_in::lab::Lab;
+use stand_in::harness::Harness;
 use stand_in::plugin::Program;
 
 /// Names in recorded reports come from here.
@@ -47,7 +47,17 @@ impl Workspace {
         fs::create_dir_all(&folder).unwrap();
         let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
         let shared = manifest.find("[workspace.package]").unwrap();
-        let mut shared = manifest[shared..].to_owned();
+        // cargo warns of a profile for a package that is not there.
+        let is_missing = |section: &&str| {
+            section.starts_with("\n[profile.dev.package.")
+                && !section.contains("\"*\"")
+        };
+        let sections = manifest[shared - 1..].split_inclusive("\n\n");
+        let mut shared: String = sections
+            .map(|section| format!("\n{}", section.trim()))
+            .filter(|section| !is_missing(&section.as_str()))
+            .map(|section| section + "\n")
+            .collect();
         for (package, _) in packages {
             // Nobody debugs these. For what they depend on, the profile stays.
             shared += &format!("\n[profile.dev.package.{package}]\n");
@@ -153,9 +163,9 @@ pub fn outcome(program: &Path, plan: Plan) -> Outcome {
     static SIGNALS: Once = Once::new();
     SIGNALS.call_once(|| cleanup::on_signals().unwrap());
     let plan = Plan { seed: Some(SEED), ..plan };
-    let lab = Lab::new(Program::new(program).unwrap());
+    let harness = Harness::new(Program::new(program).unwrap());
     let mut failed = Vec::new();
-    let report = checks::run(lab, plan, |report| {
+    let report = checks::run(harness, plan, |report| {
         let ran = report.ran.last().unwrap();
         if report.failed().last().is_some_and(|it| std::ptr::eq(it, ran)) {
             let lines = report.last().unwrap().to_string();

@@ -13,7 +13,7 @@ use checker::cargo;
 use stand_in::cleanup::Folder;
 use stand_in::steps::{self, Kind, Step};
 
-use super::{Bench, Pair, Seen, finish, say};
+use super::{Bench, Measurement, Pair, finish, say};
 
 const ROUNDS: usize = 7;
 
@@ -21,11 +21,11 @@ const ROUNDS: usize = 7;
 const LEFT_OUT: [&str; 5] =
     [".git", ".kept", "exercises", "node_modules", "target"];
 
-pub(super) fn cold(bench: &mut Bench) -> Result<Seen> {
-    Ok(Seen::Pair(bench.workspace()?.cold))
+pub(super) fn cold(bench: &mut Bench) -> Result<Measurement> {
+    Ok(Measurement::Pair(bench.workspace()?.cold))
 }
 
-pub(super) fn edit(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn edit(bench: &mut Bench) -> Result<Measurement> {
     let workspace = bench.workspace()?;
     say("edit to binary");
     workspace.compare(|it| {
@@ -34,7 +34,7 @@ pub(super) fn edit(bench: &mut Bench) -> Result<Seen> {
     })
 }
 
-pub(super) fn verdict(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn verdict(bench: &mut Bench) -> Result<Measurement> {
     let workspace = bench.workspace()?;
     say("edit to verdict");
     workspace.compare(|it| {
@@ -43,7 +43,7 @@ pub(super) fn verdict(bench: &mut Bench) -> Result<Seen> {
     })
 }
 
-pub(super) fn check(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn check(bench: &mut Bench) -> Result<Measurement> {
     let workspace = bench.workspace()?;
     say("check with nothing to do");
     workspace.compare(|it| it.timed(&mut it.make_check()))
@@ -117,7 +117,9 @@ impl Workspace {
         let mut command = Command::new(program);
         command.current_dir(&self.path);
         // Somebody else's target folder or settings would spoil the figures.
-        for name in ["CARGO_TARGET_DIR", "SEED", "ENGINE", "AGAINST", "NAME"] {
+        for name in
+            ["CARGO_TARGET_DIR", "SEED", "ENGINE", "DOCKERD", "AGAINST", "NAME"]
+        {
             command.env_remove(name);
         }
         command
@@ -158,7 +160,7 @@ impl Workspace {
     fn compare(
         &mut self,
         mut measure: impl FnMut(&mut Self) -> Result<f64>,
-    ) -> Result<Seen> {
+    ) -> Result<Measurement> {
         let (mut values, mut references) = (Vec::new(), Vec::new());
         for round in 0..=ROUNDS {
             let value = measure(self)?;
@@ -168,7 +170,7 @@ impl Workspace {
                 references.push(reference);
             }
         }
-        Ok(Seen::Pair(Pair::medians(values, references)))
+        Ok(Measurement::Pair(Pair::medians(values, references)))
     }
 }
 

@@ -17,7 +17,7 @@ use stand_in::mounts;
 use stand_in::plugin::{Place, Program};
 
 use super::wire::{Client, Serving, in_turns, on_one_processor, started};
-use super::{Bench, Pair, Seen, finish, median, say};
+use super::{Bench, Measurement, Pair, finish, median, say};
 
 const FEW: usize = 10;
 const SOME: usize = 1000;
@@ -49,11 +49,11 @@ fn call(method: &'static str, number: usize) -> Call {
     }
 }
 
-pub(super) fn durable(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn durable(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     let disk = match Disk::new()? {
         Ok(disk) => disk,
-        Err(why) => return Ok(Seen::Skipped(why)),
+        Err(why) => return Ok(Measurement::Skipped(why)),
     };
     say("Create against one fdatasync, in turns");
     let volumes = disk.folder.path().join("volumes");
@@ -70,10 +70,10 @@ pub(super) fn durable(bench: &mut Bench) -> Result<Seen> {
         fs::remove_file(path)?;
         Ok([value, reference])
     })
-    .map(Seen::Pair)
+    .map(Measurement::Pair)
 }
 
-pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn create(bench: &mut Bench) -> Result<Measurement> {
     few_and_many(bench, "Create", |plugin| {
         let took = plugin.create()?;
         plugin.remove()?;
@@ -81,14 +81,14 @@ pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
     })
 }
 
-pub(super) fn remove(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn remove(bench: &mut Bench) -> Result<Measurement> {
     few_and_many(bench, "Remove", |plugin| {
         plugin.create()?;
         plugin.remove()
     })
 }
 
-pub(super) fn get(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn get(bench: &mut Bench) -> Result<Measurement> {
     few_and_many(bench, "Get", |plugin| {
         let mut took = 0.0;
         for _ in 0..CALLS {
@@ -99,7 +99,7 @@ pub(super) fn get(bench: &mut Bench) -> Result<Seen> {
     })
 }
 
-pub(super) fn mount(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn mount(bench: &mut Bench) -> Result<Measurement> {
     few_and_many(bench, "Mount", |plugin| {
         let mut took = 0.0;
         for _ in 0..CALLS {
@@ -116,27 +116,27 @@ fn few_and_many(
     bench: &mut Bench,
     what: &str,
     measure: impl Fn(&mut Volumes) -> Result<f64>,
-) -> Result<Seen> {
+) -> Result<Measurement> {
     let program = bench.solution()?;
     let roots = match bench.roots(&program)? {
         Ok(roots) => roots,
-        Err(why) => return Ok(Seen::Skipped(why)),
+        Err(why) => return Ok(Measurement::Skipped(why)),
     };
     say(&format!("{what} with {FEW} volumes and with {MANY}"));
     on_one_processor(|| {
         let mut few = Volumes::start(&program, &roots.root(FEW), FEW)?;
         let mut many = Volumes::start(&program, &roots.root(MANY), MANY)?;
         in_turns(ROUNDS, || Ok([measure(&mut many)?, measure(&mut few)?]))
-            .map(Seen::Pair)
+            .map(Measurement::Pair)
     })
 }
 
-pub(super) fn start(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn start(bench: &mut Bench) -> Result<Measurement> {
     const STARTS: usize = 11;
     let program = bench.solution()?;
     let roots = match bench.roots(&program)? {
         Ok(roots) => roots,
-        Err(why) => return Ok(Seen::Skipped(why)),
+        Err(why) => return Ok(Measurement::Skipped(why)),
     };
     say(&format!("starts with {FEW} volumes and with {MANY}"));
     in_turns(STARTS, || {
@@ -145,15 +145,15 @@ pub(super) fn start(bench: &mut Bench) -> Result<Seen> {
         };
         Ok([start(MANY)?, start(FEW)?])
     })
-    .map(Seen::Pair)
+    .map(Measurement::Pair)
 }
 
-pub(super) fn list(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn list(bench: &mut Bench) -> Result<Measurement> {
     const LISTS: usize = 7;
     let program = bench.solution()?;
     let roots = match bench.roots(&program)? {
         Ok(roots) => roots,
-        Err(why) => return Ok(Seen::Skipped(why)),
+        Err(why) => return Ok(Measurement::Skipped(why)),
     };
     say(&format!("List of {SOME} volumes and of {MANY}"));
     let lister = |count| {
@@ -172,14 +172,14 @@ pub(super) fn list(bench: &mut Bench) -> Result<Seen> {
         let many = many.0.other(&many.1)?;
         Ok([many / MANY as f64, took / MANY as f64])
     })
-    .map(Seen::Pair)
+    .map(Measurement::Pair)
 }
 
-pub(super) fn ext4(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn ext4(bench: &mut Bench) -> Result<Measurement> {
     filesystems(bench, |it| it.seconds)
 }
 
-pub(super) fn ext4_bytes(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn ext4_bytes(bench: &mut Bench) -> Result<Measurement> {
     filesystems(bench, |it| it.bytes)
 }
 
@@ -193,23 +193,23 @@ pub(super) struct Filesystem {
 fn filesystems(
     bench: &mut Bench,
     which: fn(Filesystem) -> Pair,
-) -> Result<Seen> {
+) -> Result<Measurement> {
     if bench.step.number < 8 {
         let why = "filesystems with a size come with step 8";
-        return Ok(Seen::Skipped(why.to_owned()));
+        return Ok(Measurement::Skipped(why.to_owned()));
     }
     if let Some(why) = mounts::missing() {
-        return Ok(Seen::Skipped(why));
+        return Ok(Measurement::Skipped(why));
     }
     if bench.filesystem.is_none() {
         let program = bench.solution()?;
         match Disk::new()? {
             Ok(disk) => bench.filesystem = Some(filesystem(&disk, &program)?),
-            Err(why) => return Ok(Seen::Skipped(why)),
+            Err(why) => return Ok(Measurement::Skipped(why)),
         }
     }
     let filesystem = bench.filesystem.context("it was measured above")?;
-    Ok(Seen::Pair(which(filesystem)))
+    Ok(Measurement::Pair(which(filesystem)))
 }
 
 fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use checker::engine::{self, IMAGE, Private, play};
+use checker::dockerd::{self, IMAGE, Private, play};
 use checker::{cargo, places};
 use serde_json::{Value, json};
 use stand_in::cleanup::Folder;
 use stand_in::plugin::{Place, Plugin, Program};
 
-use super::{Bench, Pair, Seen, median, say};
+use super::{Bench, Measurement, Pair, median, say};
 
 /// The word that makes this program play the part beside a dockerd of its own.
 pub const INSIDE: &str = "bench-docker";
@@ -42,21 +42,23 @@ pub struct Sandbox {
     restart: Pair,
 }
 
-pub(super) fn create(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn create(bench: &mut Bench) -> Result<Measurement> {
     times(bench, |it| against_local(it.create))
 }
 
-pub(super) fn run(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn run(bench: &mut Bench) -> Result<Measurement> {
     times(bench, |it| against_local(it.run))
 }
 
-pub(super) fn bare_create(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn bare_create(bench: &mut Bench) -> Result<Measurement> {
     times(bench, |it| against_local(it.bare_create))
 }
 
-pub(super) fn bare_create_against_peer(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn bare_create_against_peer(
+    bench: &mut Bench,
+) -> Result<Measurement> {
     if let Err(why) = bench.peer()? {
-        return Ok(Seen::Skipped(why));
+        return Ok(Measurement::Skipped(why));
     }
     times(bench, |it| {
         let [_, value, reference] = it.bare_create;
@@ -68,21 +70,24 @@ fn against_local([reference, value, _]: Seconds) -> Option<Pair> {
     Some(Pair { value: value?, reference: reference? })
 }
 
-pub(super) fn first(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn first(bench: &mut Bench) -> Result<Measurement> {
     sandbox(bench, |it| it.first)
 }
 
-pub(super) fn warm(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn warm(bench: &mut Bench) -> Result<Measurement> {
     sandbox(bench, |it| it.warm)
 }
 
-pub(super) fn restart(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn restart(bench: &mut Bench) -> Result<Measurement> {
     sandbox(bench, |it| it.restart)
 }
 
-fn times(bench: &mut Bench, which: fn(Times) -> Option<Pair>) -> Result<Seen> {
-    if let Some(why) = engine::no_private() {
-        return Ok(Seen::Skipped(why));
+fn times(
+    bench: &mut Bench,
+    which: fn(Times) -> Option<Pair>,
+) -> Result<Measurement> {
+    if let Some(why) = dockerd::no_private() {
+        return Ok(Measurement::Skipped(why));
     }
     if bench.docker.is_none() {
         let mut programs = vec![bench.solution()?];
@@ -93,7 +98,7 @@ fn times(bench: &mut Bench, which: fn(Times) -> Option<Pair>) -> Result<Seen> {
         for program in &programs {
             words.push(text(program.path())?);
         }
-        let status = engine::in_private("prover", &words)?;
+        let status = dockerd::in_private("prover", &words)?;
         ensure!(status.success(), "the private dockerd's part {status}");
         let seen: Value = serde_json::from_slice(&fs::read(&file)?)?;
         fs::remove_file(&file)?;
@@ -105,7 +110,7 @@ fn times(bench: &mut Bench, which: fn(Times) -> Option<Pair>) -> Result<Seen> {
         });
     }
     let times = bench.docker.context("it was measured above")?;
-    Ok(Seen::Pair(which(times).context("a number of seconds")?))
+    Ok(Measurement::Pair(which(times).context("a number of seconds")?))
 }
 
 fn text(path: &Path) -> Result<&str> {
@@ -122,7 +127,7 @@ pub fn inside(file: &Path, programs: &[&str]) -> Result<()> {
     const BARE_CREATES: usize = 41;
     const RUNS: usize = 7;
     let _private = Private::start()?.context("this is not called by hand")?;
-    engine::bring_image()?;
+    dockerd::bring_image()?;
     let drivers = [places::NAME, "peer"];
     let mut plugins = Vec::new();
     for (driver, program) in drivers.iter().zip(programs) {
@@ -205,16 +210,19 @@ fn took(line: &str) -> Result<f64> {
     Ok(played.took.as_secs_f64())
 }
 
-fn sandbox(bench: &mut Bench, which: fn(Sandbox) -> Pair) -> Result<Seen> {
+fn sandbox(
+    bench: &mut Bench,
+    which: fn(Sandbox) -> Pair,
+) -> Result<Measurement> {
     if let Some(why) = crate::sandbox::missing(&bench.root) {
-        return Ok(Seen::Skipped(why));
+        return Ok(Measurement::Skipped(why));
     }
     if bench.sandbox.is_none() {
         say("starting and restarting a sandbox of our own");
         bench.sandbox = Some(measure_sandbox(&bench.root)?);
     }
     let sandbox = bench.sandbox.context("it was measured above")?;
-    Ok(Seen::Pair(which(sandbox)))
+    Ok(Measurement::Pair(which(sandbox)))
 }
 
 /// Another folder is another sandbox: that of the person who asks stays as it

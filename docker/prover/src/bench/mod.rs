@@ -48,7 +48,7 @@ pub struct Figure {
     /// How to read it, in a sentence.
     pub read: &'static str,
     /// Measures it.
-    pub run: fn(&mut Bench) -> Result<Seen>,
+    pub run: fn(&mut Bench) -> Result<Measurement>,
 }
 
 /// How a figure is counted.
@@ -84,7 +84,7 @@ pub struct Pair {
 
 /// How a measurement ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub enum Measurement {
     /// With numbers.
     Pair(Pair),
     /// This machine cannot, because of this.
@@ -492,7 +492,7 @@ pub fn run(
     root: &Path,
     step: Step,
     figures: &[&'static Figure],
-    mut seen: impl FnMut(&'static Figure, Seen),
+    mut seen: impl FnMut(&'static Figure, Measurement),
 ) -> Result<()> {
     let root = root.to_owned();
     let mut bench = Bench {
@@ -634,21 +634,21 @@ pub fn header() -> impl Display {
 }
 
 /// One figure as a row, and how to read it.
-pub fn row(figure: &Figure, seen: &Seen) -> impl Display {
+pub fn row(figure: &Figure, seen: &Measurement) -> impl Display {
     let aim = match figure.aim {
         Aim::Ratio(most) => format!("ratio <= {most}"),
         Aim::Value(most) => format!("<= {}", figure.unit.show_aim(most)),
         Aim::None => "-".to_owned(),
     };
     let (value, ratio) = match seen {
-        Seen::Pair(Pair { value, reference }) => {
+        Measurement::Pair(Pair { value, reference }) => {
             let show = |amount: f64| figure.unit.show(amount);
             let ratio = value / reference;
             let beside = show(*reference);
             let against = figure.against;
             (show(*value), format!("{ratio:.2} x {against} ({beside})"))
         }
-        Seen::Skipped(why) => ("skipped".to_owned(), why.clone()),
+        Measurement::Skipped(why) => ("skipped".to_owned(), why.clone()),
     };
     let row = Row([figure.what.to_owned(), value, ratio, aim], Style::new());
     format!("{row}\n{}", wrapped(figure.read))
@@ -681,7 +681,7 @@ fn wrapped(text: &str) -> String {
 }
 
 /// One figure for a program.
-pub fn to_json(figure: &Figure, seen: &Seen) -> Value {
+pub fn to_json(figure: &Figure, seen: &Measurement) -> Value {
     let mut value = json!({
         "name": figure.name,
         "what": figure.what,
@@ -695,12 +695,12 @@ pub fn to_json(figure: &Figure, seen: &Seen) -> Value {
         Aim::None => {}
     }
     match seen {
-        Seen::Pair(pair) => {
+        Measurement::Pair(pair) => {
             value["value"] = json!(pair.value);
             value["reference"] = json!(pair.reference);
             value["ratio"] = json!(pair.value / pair.reference);
         }
-        Seen::Skipped(why) => value["skipped"] = json!(why),
+        Measurement::Skipped(why) => value["skipped"] = json!(why),
     }
     value
 }
@@ -732,7 +732,7 @@ mod tests {
     #[test]
     fn a_row_says_what_was_seen_beside_what_and_the_aim() {
         let pair = Pair { value: 31.2e-6, reference: 15.1e-6 };
-        let text = row(&FIGURES[0], &Seen::Pair(pair)).to_string();
+        let text = row(&FIGURES[0], &Measurement::Pair(pair)).to_string();
         assert_eq!(
             text.lines().next(),
             Some(
@@ -741,14 +741,14 @@ mod tests {
             )
         );
         assert!(text.lines().all(|it| it.chars().count() <= 100), "{text}");
-        let json = to_json(&FIGURES[0], &Seen::Pair(pair));
+        let json = to_json(&FIGURES[0], &Measurement::Pair(pair));
         assert_eq!(json["aim"]["ratio"], 2.5);
         assert_eq!(json["value"], 31.2e-6);
     }
 
     #[test]
     fn what_cannot_be_measured_here_says_why() {
-        let seen = Seen::Skipped("only Linux tells".to_owned());
+        let seen = Measurement::Skipped("only Linux tells".to_owned());
         let text = row(&FIGURES[4], &seen).to_string();
         assert!(text.contains("skipped    only Linux tells"), "{text}");
         assert_eq!(to_json(&FIGURES[4], &seen)["skipped"], "only Linux tells");

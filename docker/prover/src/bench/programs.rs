@@ -8,12 +8,12 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use checker::cargo;
 use stand_in::checks::{self, Plan};
-use stand_in::lab::Lab;
+use stand_in::harness::Harness;
 use stand_in::plugin::Program;
 use stand_in::search_path::on_path;
 use stand_in::steps::Kind;
 
-use super::{Bench, Pair, Seen, finish, say};
+use super::{Bench, Measurement, Pair, finish, say};
 
 /// A program, or why there is none on this machine.
 pub(super) type Built = Result<Program, String>;
@@ -21,16 +21,19 @@ pub(super) type Built = Result<Program, String>;
 /// The step whose promises the peer makes.
 const PEER_STEP: u32 = 6;
 
-pub(super) fn image(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn image(bench: &mut Bench) -> Result<Measurement> {
     let (image, peer) = match (bench.image()?, bench.peer()?) {
         (Ok(image), Ok(peer)) => (image, peer),
-        (Err(why), _) | (_, Err(why)) => return Ok(Seen::Skipped(why)),
+        (Err(why), _) | (_, Err(why)) => return Ok(Measurement::Skipped(why)),
     };
     let size = |program: &Program| -> Result<f64> {
         let length = fs::metadata(program.path())?.len();
         Ok(length as f64)
     };
-    Ok(Seen::Pair(Pair { value: size(&image)?, reference: size(&peer)? }))
+    Ok(Measurement::Pair(Pair {
+        value: size(&image)?,
+        reference: size(&peer)?,
+    }))
 }
 
 impl Bench {
@@ -111,8 +114,8 @@ fn build_peer(root: &Path) -> Result<Built> {
     finish(&mut go)?;
     let program = Program::new(&program)?;
     // A peer that promises less would have it easier.
-    let lab = Lab::new(program.clone());
-    let report = checks::run(lab, Plan::new(PEER_STEP), |_| {})?;
+    let harness = Harness::new(program.clone());
+    let report = checks::run(harness, Plan::new(PEER_STEP), |_| {})?;
     ensure!(report.passed(), "the peer is not the same driver:\n{report}");
     Ok(Ok(program))
 }

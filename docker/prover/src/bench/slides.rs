@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use checker::cargo;
 use serde_json::Value;
 
-use super::{Bench, Pair, Seen, finish, say};
+use super::{Bench, Measurement, Pair, finish, say};
 use crate::test;
 
 const ROUNDS: u32 = 3;
@@ -16,41 +16,41 @@ const ROUNDS: u32 = 3;
 /// What the script has said; or why it was not asked.
 pub(super) type Measured = Result<Value, String>;
 
-pub(super) fn first(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn first(bench: &mut Bench) -> Result<Measurement> {
     seen(bench, "seconds")
 }
 
-pub(super) fn requests(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn requests(bench: &mut Bench) -> Result<Measurement> {
     seen(bench, "requests")
 }
 
-pub(super) fn bytes(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn bytes(bench: &mut Bench) -> Result<Measurement> {
     seen(bench, "bytes")
 }
 
-pub(super) fn pdf(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn pdf(bench: &mut Bench) -> Result<Measurement> {
     seen(bench, "pdf_seconds")
 }
 
-pub(super) fn pdf_bytes(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn pdf_bytes(bench: &mut Bench) -> Result<Measurement> {
     seen(bench, "pdf_bytes")
 }
 
-fn seen(bench: &mut Bench, key: &str) -> Result<Seen> {
+fn seen(bench: &mut Bench, key: &str) -> Result<Measurement> {
     let measured = match &bench.slides {
         Some(measured) => measured,
         None => bench.slides.insert(measure(&bench.root)?),
     };
     let measured = match measured {
         Ok(measured) => measured,
-        Err(why) => return Ok(Seen::Skipped(why.clone())),
+        Err(why) => return Ok(Measurement::Skipped(why.clone())),
     };
     let series = |whose: &str| {
         let rounds = measured[whose].as_array()?;
         rounds.iter().map(|it| it[key].as_f64()).collect::<Option<Vec<_>>>()
     };
     let missing = || format!("figures.mjs says nothing of {key}");
-    Ok(Seen::Pair(Pair::medians(
+    Ok(Measurement::Pair(Pair::medians(
         series("ours").with_context(missing)?,
         series("plain").with_context(missing)?,
     )))

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use stand_in::cleanup::{Folder, Guard};
-use stand_in::daemon::{Call, Engine};
+use stand_in::daemon::{Call, Dialect};
 use stand_in::plugin::{Place, Plugin, Program};
-use stand_in::wait::{PATIENCE, poll};
+use stand_in::wait::{PATIENCE, wait_until};
 
-use super::{Bench, Pair, Seen, say};
+use super::{Bench, Measurement, Pair, say};
 
 /// Both sides of a ratio are measured in turns, so that a busy moment of the
 /// machine hits both.
@@ -26,20 +26,20 @@ const ROUNDS: usize = 21;
 /// In one round, one after the other.
 const CALLS: u32 = 400;
 
-pub(super) fn activate(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn activate(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     against_echo(&program, &Call::bare("Plugin.Activate"))
 }
 
-pub(super) fn get(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn get(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     against_echo(&program, &get_call())
 }
 
-pub(super) fn get_by_peer(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn get_by_peer(bench: &mut Bench) -> Result<Measurement> {
     match bench.peer()? {
         Ok(peer) => against_echo(&peer, &get_call()),
-        Err(why) => Ok(Seen::Skipped(why)),
+        Err(why) => Ok(Measurement::Skipped(why)),
     }
 }
 
@@ -55,14 +55,14 @@ fn volume(number: usize) -> String {
     format!("amber-{number:03}")
 }
 
-fn against_echo(program: &Program, call: &Call) -> Result<Seen> {
+fn against_echo(program: &Program, call: &Call) -> Result<Measurement> {
     say(&format!("{} against a raw echo", call.method));
     on_one_processor(|| in_turns_with_echo(program, call))
 }
 
-fn in_turns_with_echo(program: &Program, call: &Call) -> Result<Seen> {
+fn in_turns_with_echo(program: &Program, call: &Call) -> Result<Measurement> {
     let serving = Serving::start(program)?;
-    let request = call.request(Engine::default());
+    let request = call.request(Dialect::default());
     let reply = first_reply(&serving.place.socket(), &request)?;
     let folder = Folder::new()?;
     let socket = folder.path().join("echo.sock");
@@ -70,7 +70,7 @@ fn in_turns_with_echo(program: &Program, call: &Call) -> Result<Seen> {
     let mut plugin = Client::new(&serving.place.socket(), &request)?;
     let mut echo = Client::new(&socket, &request)?;
     in_turns(ROUNDS, || Ok([plugin.calls(CALLS)?, echo.calls(CALLS)?]))
-        .map(Seen::Pair)
+        .map(Measurement::Pair)
 }
 
 /// Lets all that `work` starts run on one processor. To wake a thread on another
@@ -119,7 +119,7 @@ const PARALLEL_ROUNDS: usize = 7;
 /// In one round, over all connections.
 const PARALLEL_CALLS: usize = 4000;
 
-pub(super) fn p99(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn p99(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     say("Get over one connection and over eight");
     let serving = Serving::start(&program)?;
@@ -129,22 +129,25 @@ pub(super) fn p99(bench: &mut Bench) -> Result<Seen> {
         let alone = clients[0].each(PARALLEL_CALLS)?;
         Ok([together, alone].map(percentile_99))
     })
-    .map(Seen::Pair)
+    .map(Measurement::Pair)
 }
 
-pub(super) fn p99_of_8(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn p99_of_8(bench: &mut Bench) -> Result<Measurement> {
     p99_against_peer(bench, 8)
 }
 
-pub(super) fn p99_of_32(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn p99_of_32(bench: &mut Bench) -> Result<Measurement> {
     p99_against_peer(bench, 32)
 }
 
-fn p99_against_peer(bench: &mut Bench, connections: usize) -> Result<Seen> {
+fn p99_against_peer(
+    bench: &mut Bench,
+    connections: usize,
+) -> Result<Measurement> {
     let program = bench.solution()?;
     let peer = match bench.peer()? {
         Ok(peer) => peer,
-        Err(why) => return Ok(Seen::Skipped(why)),
+        Err(why) => return Ok(Measurement::Skipped(why)),
     };
     say(&format!("Get over {connections} connections, here and in Go"));
     let (ours, theirs) = (Serving::start(&program)?, Serving::start(&peer)?);
@@ -154,7 +157,7 @@ fn p99_against_peer(bench: &mut Bench, connections: usize) -> Result<Seen> {
         let pair = [together(&mut ours.0)?, together(&mut theirs.0)?];
         Ok(pair.map(percentile_99))
     })
-    .map(Seen::Pair)
+    .map(Measurement::Pair)
 }
 
 /// The times of all calls of clients that call at the same time.
@@ -185,7 +188,7 @@ fn percentile_99(mut times: Vec<f64>) -> f64 {
     times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN)
 }
 
-pub(super) fn start(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn start(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     say("starting the plugin again and again");
     in_turns(ROUNDS, || {
@@ -201,35 +204,35 @@ pub(super) fn start(bench: &mut Bench) -> Result<Seen> {
         ensure!(help.success(), "--help ended ({help})");
         Ok([value, reference])
     })
-    .map(Seen::Pair)
+    .map(Measurement::Pair)
 }
 
-pub(super) fn start_against_peer(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn start_against_peer(bench: &mut Bench) -> Result<Measurement> {
     let (image, peer) = match (bench.image()?, bench.peer()?) {
         (Ok(image), Ok(peer)) => (image, peer),
-        (Err(why), _) | (_, Err(why)) => return Ok(Seen::Skipped(why)),
+        (Err(why), _) | (_, Err(why)) => return Ok(Measurement::Skipped(why)),
     };
     say("starting the plugin and its peer in Go again and again");
     in_turns(ROUNDS, || {
         let value = started(&image, &Place::new()?)?;
         Ok([value, started(&peer, &Place::new()?)?])
     })
-    .map(Seen::Pair)
+    .map(Measurement::Pair)
 }
 
 /// How long it takes from a program's start to its first answer.
 pub(super) fn started(program: &Program, place: &Place) -> Result<f64> {
-    let request = Call::bare("Plugin.Activate").request(Engine::default());
+    let request = Call::bare("Plugin.Activate").request(Dialect::default());
     let begin = Instant::now();
     let _plugin = Plugin::spawn(program, place)?;
     first_reply(&place.socket(), &request)?;
     Ok(begin.elapsed().as_secs_f64())
 }
 
-pub(super) fn memory(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn memory(bench: &mut Bench) -> Result<Measurement> {
     let image = match bench.image()? {
         Ok(image) => image,
-        Err(why) => return Ok(Seen::Skipped(why)),
+        Err(why) => return Ok(Measurement::Skipped(why)),
     };
     let value = idle(&image)?;
     let mut command = Command::new("sleep");
@@ -240,16 +243,16 @@ pub(super) fn memory(bench: &mut Bench) -> Result<Seen> {
     let reference = resident(sleep.id());
     drop(group);
     sleep.wait()?;
-    Ok(Seen::Pair(Pair { value, reference: reference? }))
+    Ok(Measurement::Pair(Pair { value, reference: reference? }))
 }
 
-pub(super) fn memory_against_peer(bench: &mut Bench) -> Result<Seen> {
+pub(super) fn memory_against_peer(bench: &mut Bench) -> Result<Measurement> {
     match (bench.image()?, bench.peer()?) {
         (Ok(image), Ok(peer)) => {
             let (value, reference) = (idle(&image)?, idle(&peer)?);
-            Ok(Seen::Pair(Pair { value, reference }))
+            Ok(Measurement::Pair(Pair { value, reference }))
         }
-        (Err(why), _) | (_, Err(why)) => Ok(Seen::Skipped(why)),
+        (Err(why), _) | (_, Err(why)) => Ok(Measurement::Skipped(why)),
     }
 }
 
@@ -259,7 +262,7 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// What a plugin holds in memory that has answered and waits.
 fn idle(program: &Program) -> Result<f64> {
     let serving = Serving::start(program)?;
-    let request = get_call().request(Engine::default());
+    let request = get_call().request(Dialect::default());
     first_reply(&serving.place.socket(), &request)?;
     thread::sleep(SETTLED);
     resident(serving.plugin.id())
@@ -311,7 +314,7 @@ impl Serving {
 
     /// A connection that has made a call.
     pub(super) fn client(&self, call: &Call) -> Result<Client> {
-        let request = call.request(Engine::default());
+        let request = call.request(Dialect::default());
         Client::new(&self.place.socket(), &request)
     }
 
@@ -408,7 +411,7 @@ pub(super) struct Client {
 impl Client {
     fn new(socket: &Path, request: &[u8]) -> Result<Self> {
         let mut connection =
-            poll(PATIENCE, || UnixStream::connect(socket).ok())
+            wait_until(PATIENCE, || UnixStream::connect(socket).ok())
                 .context("connecting")?;
         connection.set_read_timeout(Some(PATIENCE))?;
         let reply = reply_to(&mut connection, request)?;
@@ -443,7 +446,7 @@ impl Client {
 
     /// How long another call takes.
     pub(super) fn other(&mut self, call: &Call) -> Result<f64> {
-        self.request = call.request(Engine::default());
+        self.request = call.request(Dialect::default());
         self.calls(1)
     }
 }

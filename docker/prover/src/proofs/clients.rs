@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stand_in::daemon::{Engine, clip, read_reply};
+use stand_in::daemon::{Dialect, clip, read_reply};
 use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::plugin::Place;
 use stand_in::wait::PATIENCE;
 
-use super::world::{Client, Said, Session, create, get, options};
+use super::model::{Client, Said, Session, create, get, options};
 use super::{Need, Proof, Subject};
 
 /// More than this, in MiB, no client may make a plugin take.
@@ -233,7 +233,7 @@ fn pipeline(place: &Place) -> Result<String, Fault> {
     let mut client = connect(place)?;
     let calls = (0..MANY).map(|it| get(&format!("none-{it}-")));
     let bytes: Vec<u8> =
-        calls.flat_map(|it| it.request(Engine::default())).collect();
+        calls.flat_map(|it| it.request(Dialect::default())).collect();
     client.write_all(&bytes)?;
     let sent = format!("{MANY} times Get of none-N- before the first answer");
     let mut text = String::new();
@@ -271,7 +271,7 @@ fn crowd(place: &Place) -> Result<String, Fault> {
         crowd.push(connect(place)?);
     }
     // And each of them asks.
-    let request = get(NAME).request(Engine::default());
+    let request = get(NAME).request(Dialect::default());
     let mut answered = 0;
     for client in crowd.iter_mut().take(MANY / 10) {
         client.write_all(&request)?;

@@ -12,7 +12,7 @@ use stand_in::mounts;
 use stand_in::plugin::{Place, Program};
 use stand_in::root::Mountpoint;
 
-use super::world::{
+use super::model::{
     Allowed, Said, Session, create, get, mount, options, remove, tool, unmount,
 };
 use super::{Need, Proof, Subject};

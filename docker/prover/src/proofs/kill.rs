@@ -11,8 +11,8 @@ use stand_in::mounts;
 use stand_in::plugin::Place;
 use stand_in::wait::PATIENCE;
 
-use super::storm::{Reins, Volumes, acknowledged, allowed, storm};
-use super::world::{Session, State};
+use super::model::{Session, State};
+use super::workload::{Reins, Volumes, acknowledged, allowed, storm};
 use super::{Need, Proof, Subject};
 
 const LOOPS: &[Need] =
@@ -77,7 +77,7 @@ fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
     // In the end, all of them can go, and nothing stays.
     for (name, state) in &before {
         if state.is_some() {
-            session.must(&super::world::remove(name))?;
+            session.must(&super::model::remove(name))?;
         }
     }
     if let Some(path) = mounts::left(&place.volumes()) {

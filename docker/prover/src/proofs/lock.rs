@@ -9,7 +9,7 @@ use stand_in::mounts;
 use stand_in::plugin::{Place, Plugin};
 use stand_in::wait::PATIENCE;
 
-use super::world::{Allowed, Session, create, get, list, options, tool};
+use super::model::{Allowed, Session, create, get, list, options, tool};
 use super::{Need, Proof, Subject};
 
 const fn proof(
@@ -95,8 +95,8 @@ fn covered(subject: &Subject) -> Result<String, Fault> {
     let refused = [
         create("birch-2", &made),
         create(NAME, &made),
-        super::world::remove(NAME),
-        super::world::mount(NAME, "id"),
+        super::model::remove(NAME),
+        super::model::mount(NAME, "id"),
         list(),
     ];
     for call in &refused {

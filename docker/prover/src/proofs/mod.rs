@@ -4,16 +4,16 @@
 //! compares what is there afterwards with what was acknowledged.
 
 mod clients;
+mod containers;
 mod disk;
-mod dockerd;
 mod kill;
 mod lock;
+mod model;
 mod names;
 mod power;
-mod storm;
 mod strace;
 mod syscalls;
-mod world;
+mod workload;
 
 use std::env;
 use std::fs::File;
@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use checker::{cargo, engine};
+use checker::{cargo, dockerd};
 use stand_in::cleanup::Guard;
 use stand_in::daemon::one_line;
 use stand_in::finding::{Fault, Outcome};
@@ -35,7 +35,7 @@ use stand_in::steps::{self, Kind};
 
 use crate::counts::Counts;
 
-pub use dockerd::{COMMAND as DOCKERD, inside as beside_dockerd};
+pub use containers::{COMMAND as DOCKERD, inside as beside_dockerd};
 
 /// One thing that is proven of a plugin.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ pub const PROOFS: &[&[Proof]] = &[
     clients::PROOFS,
     lock::PROOFS,
     kill::PROOFS,
-    dockerd::PROOFS,
+    containers::PROOFS,
 ];
 
 /// What a machine may lack.
@@ -89,7 +89,7 @@ impl Need {
             _ if !cfg!(target_os = "linux") => {
                 Some("it needs Linux (make sandbox)".into())
             }
-            Self::Dockerd => engine::no_private(),
+            Self::Dockerd => dockerd::no_private(),
             Self::Root if !root => Some("it needs root (sudo)".into()),
             Self::Watching if !root && !watching() => {
                 Some("strace may not attach here: it needs root (sudo)".into())
@@ -195,7 +195,7 @@ pub fn choose(name: Option<&str>) -> Result<Vec<Proof>> {
 ///
 /// # Errors
 /// When that program does not start.
-pub fn apart() -> Result<Option<ExitStatus>> {
+pub fn in_own_mounts() -> Result<Option<ExitStatus>> {
     const APART: &str = "WORKSHOP_APART";
     let can = || {
         let mut probe = Command::new("unshare");

@@ -11,7 +11,7 @@ use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::plugin::{Place, Plugin};
 use stand_in::root::Root;
 
-use super::world::{
+use super::model::{
     Options, Said, Session, create, difference, get, list, listing, mount,
     options, remove, tool, unmount,
 };

@@ -16,8 +16,10 @@ use stand_in::finding::{Fault, Outcome};
 use stand_in::mounts;
 use stand_in::plugin::Place;
 
-use super::storm::{Histories, Reins, Volumes, acknowledged, allowed, storm};
-use super::world::{Session, tool};
+use super::model::{Session, tool};
+use super::workload::{
+    Histories, Reins, Volumes, acknowledged, allowed, storm,
+};
 use super::{Need, Proof, Subject};
 
 pub(super) const PROOFS: &[Proof] = &[Proof {

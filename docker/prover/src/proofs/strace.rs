@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use stand_in::cleanup::Guard;
-use stand_in::wait::{PATIENCE, poll};
+use stand_in::wait::{PATIENCE, wait_until};
 
 /// One system call, as it was entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Strace {
         let file = file.to_owned();
         let mut strace = Self { child, file, _group: group };
         let tracer = format!("TracerPid:\t{}\n", strace.child.id());
-        let watches = poll(PATIENCE, || {
+        let watches = wait_until(PATIENCE, || {
             // A call in which a thread waits begins again, and may be the one
             // to kill at.
             let ended = strace.child.try_wait().ok().flatten();
@@ -213,7 +213,7 @@ impl Strace {
 
     fn read(&mut self, folder: &Path) -> Result<Option<Recording>> {
         let ended = || self.child.try_wait().ok().flatten();
-        if poll(PATIENCE, ended).is_none() {
+        if wait_until(PATIENCE, ended).is_none() {
             return Ok(None);
         }
         let bytes = fs::read(&self.file)?;

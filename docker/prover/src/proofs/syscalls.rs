@@ -14,11 +14,11 @@ use stand_in::mounts;
 use stand_in::plugin::{Place, Program};
 use stand_in::root::Mountpoint;
 
-use super::strace::{Entry, Recording, Strace};
-use super::world::{
+use super::model::{
     Allowed, Options, Said, Session, State, create, difference, listing, mount,
     options, remove, unmount,
 };
+use super::strace::{Entry, Recording, Strace};
 use super::{Need, Proof, Subject};
 
 const NEEDS: &[Need] = &[Need::Program("strace", "strace"), Need::Watching];

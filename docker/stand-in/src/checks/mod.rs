@@ -17,13 +17,13 @@ mod strace;
 use anyhow::Context;
 
 use crate::check;
-use crate::daemon::Engine;
+use crate::daemon::Dialect;
 use crate::finding::Fault;
-use crate::lab::Lab;
+use crate::harness::Harness;
 use crate::report::{Report, Verdict};
 
-/// A check that is played on a [`Lab`].
-pub type Check = check::Check<Lab>;
+/// A check that is played on a [`Harness`].
+pub type Check = check::Check<Harness>;
 
 /// Every check, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Check> {
@@ -58,7 +58,7 @@ pub struct Plan {
     /// 1, unless what earlier steps taught is known to hold.
     pub from: u32,
     /// Which engine is played.
-    pub engine: Engine,
+    pub dialect: Dialect,
     /// What names are drawn from; new for each run unless given.
     pub seed: Option<u64>,
     /// When the run ends.
@@ -71,7 +71,7 @@ impl Plan {
         Self {
             step,
             from: 1,
-            engine: Engine::default(),
+            dialect: Dialect::default(),
             seed: None,
             stop: Stop::AtFirst,
         }
@@ -86,11 +86,11 @@ const NOT_OF_PODMAN: &[(&str, &str)] = &[
     ("8.unknown-id", "Podman has one ID for all uses of all volumes"),
 ];
 
-/// Why `engine` cannot play a check; none if it can.
-fn not_played(check: &Check, engine: Engine) -> Option<String> {
+/// Why `dialect` cannot play a check; none if it can.
+fn not_played(check: &Check, dialect: Dialect) -> Option<String> {
     let mut listed = NOT_OF_PODMAN.iter();
-    match engine {
-        Engine::Podman => listed.find(|it| it.0 == check.id),
+    match dialect {
+        Dialect::Podman => listed.find(|it| it.0 == check.id),
         _ => None,
     }
     .map(|(_, why)| (*why).to_owned())
@@ -101,21 +101,22 @@ fn not_played(check: &Check, engine: Engine) -> Option<String> {
 /// # Errors
 /// When the checker itself cannot work.
 pub fn run(
-    mut lab: Lab,
+    mut harness: Harness,
     plan: Plan,
     mut seen: impl FnMut(&Report),
 ) -> anyhow::Result<Report> {
-    lab.engine = plan.engine;
-    lab.seed = plan.seed.unwrap_or(lab.seed);
-    let mut report = Report::new(plan.step, lab.program().path(), lab.seed);
+    harness.dialect = plan.dialect;
+    harness.seed = plan.seed.unwrap_or(harness.seed);
+    let mut report =
+        Report::new(plan.step, harness.program().path(), harness.seed);
     let steps = plan.from..=plan.step;
     for check in all().filter(|check| steps.contains(&check.step)) {
-        lab.prepare_for(check.id);
-        let outcome = match not_played(check, plan.engine) {
+        harness.prepare_for(check.id);
+        let outcome = match not_played(check, plan.dialect) {
             Some(why) => Err(Fault::NotTried(why)),
-            None => (check.run)(&mut lab),
+            None => (check.run)(&mut harness),
         };
-        let verdict = Verdict::of(outcome, lab.log())
+        let verdict = Verdict::of(outcome, harness.log())
             .with_context(|| format!("checking {}", check.id))?;
         report.add(check, verdict);
         seen(&report);

@@ -11,9 +11,9 @@ use std::process::Command;
 use super::Check;
 use crate::daemon::{Call, Daemon, read_head, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
-use crate::lab::{Desk, Exchange, Lab, lists};
+use crate::harness::{Exchange, Harness, Session, lists};
 use crate::plugin::{Place, Plugin};
-use crate::wait::{PATIENCE, poll};
+use crate::wait::{PATIENCE, wait_until};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -182,9 +182,9 @@ fn handshake() -> Call {
     Call::bare("Plugin.Activate")
 }
 
-fn activate(lab: &mut Lab) -> Outcome {
+fn activate(harness: &mut Harness) -> Outcome {
     let expected = r#"200 and JSON whose "Implements" lists "VolumeDriver""#;
-    let exchange = lab.start()?.call(&handshake());
+    let exchange = harness.start()?.call(&handshake());
     let value = exchange.success(expected)?;
     match lists(&value, "Implements", "VolumeDriver") {
         true => Ok(()),
@@ -192,20 +192,20 @@ fn activate(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn stale_socket(lab: &mut Lab) -> Outcome {
-    let place = lab.start()?.kill();
-    let program = lab.program().clone();
-    let mut second = lab.spawn(&program, place)?;
+fn stale_socket(harness: &mut Harness) -> Outcome {
+    let place = harness.start()?.kill();
+    let program = harness.program().clone();
+    let mut second = harness.spawn(&program, place)?;
     second.await_listening("PROGRAM SOCKET, kill -9, PROGRAM SOCKET again")?;
     second.still_answers("kill -9, and a new start on the same socket")
 }
 
-fn live_socket(lab: &mut Lab) -> Outcome {
-    let first = lab.start()?;
+fn live_socket(harness: &mut Harness) -> Outcome {
+    let first = harness.start()?;
     let sent = "PROGRAM SOCKET, and once more while the first one answers";
     let expected = "the second one ends with an error that says who is there";
     let place = Place::new()?;
-    let mut second = lab.spawn_beside(&first, &place)?;
+    let mut second = harness.spawn_beside(&first, &place)?;
     match second.ends_within(PATIENCE) {
         Some(status) if status.success() => {
             return Err(wrong(sent, expected, format!("it ended ({status})")));
@@ -218,7 +218,7 @@ fn live_socket(lab: &mut Lab) -> Outcome {
 
 /// Whether two processes meet is a matter of chance: of a plugin that removes
 /// and binds without a lock, eight at once meet in 8 of 10 rounds.
-fn race(lab: &mut Lab) -> Outcome {
+fn race(harness: &mut Harness) -> Outcome {
     const ROUNDS: usize = 8;
     const PLUGINS: usize = 8;
     let sent = format!(
@@ -227,7 +227,7 @@ fn race(lab: &mut Lab) -> Outcome {
     let expected = "one of them answers there, the others end with an error";
     let mut outcome = Ok(());
     for _ in 0..ROUNDS {
-        let got = match one_race(lab, PLUGINS)? {
+        let got = match one_race(harness, PLUGINS)? {
             None => continue,
             Some(got) => got,
         };
@@ -235,12 +235,15 @@ fn race(lab: &mut Lab) -> Outcome {
         break;
     }
     // Which of the logs is the last one, and what it says, differs.
-    lab.forget_log();
+    harness.forget_log();
     outcome
 }
 
 /// What goes wrong in one round.
-fn one_race(lab: &Lab, plugins: usize) -> Result<Option<&'static str>, Fault> {
+fn one_race(
+    harness: &Harness,
+    plugins: usize,
+) -> Result<Option<&'static str>, Fault> {
     let place = Place::new()?;
     let socket = place.socket();
     fs::create_dir(socket.parent().expect("a file is in a folder"))?;
@@ -252,7 +255,7 @@ fn one_race(lab: &Lab, plugins: usize) -> Result<Option<&'static str>, Fault> {
     }
     let mut go = File::options().read(true).write(true).open(&gate)?;
     let wait = format!("read -r _ < '{}'", gate.display());
-    let program = lab.program().after(&wait);
+    let program = harness.program().after(&wait);
     let places: Vec<_> = iter::repeat_with(Place::new)
         .take(plugins)
         .collect::<Result<_, _>>()?;
@@ -262,7 +265,7 @@ fn one_race(lab: &Lab, plugins: usize) -> Result<Option<&'static str>, Fault> {
     go.write_all(&b"\n".repeat(plugins))?;
 
     let mut ended_well = false;
-    let settled = poll(2 * PATIENCE, || {
+    let settled = wait_until(2 * PATIENCE, || {
         running.retain_mut(|it| match it.ended() {
             Some(status) => {
                 ended_well |= status.success();
@@ -275,10 +278,10 @@ fn one_race(lab: &Lab, plugins: usize) -> Result<Option<&'static str>, Fault> {
     if settled.is_none() {
         return Ok(Some("two or more run on"));
     }
-    let mut docker = Daemon::new(&socket, lab.engine);
+    let mut docker = Daemon::new(&socket, harness.dialect);
     // The last one to run may not be through with its start.
     let answers = || docker.call(&handshake()).ok().map(drop);
-    let answered = poll(PATIENCE, answers).is_some();
+    let answered = wait_until(PATIENCE, answers).is_some();
     // There is another check for a plugin that replaces no socket.
     let all_ended = running.iter_mut().all(|it| it.ended().is_some());
     Ok(match (answered, all_ended, ended_well) {
@@ -288,17 +291,17 @@ fn one_race(lab: &Lab, plugins: usize) -> Result<Option<&'static str>, Fault> {
     })
 }
 
-fn not_a_socket(lab: &mut Lab) -> Outcome {
+fn not_a_socket(harness: &mut Harness) -> Outcome {
     let place = Place::new()?;
     let socket = place.socket();
-    let contents = lab.name();
+    let contents = harness.name();
     fs::create_dir(socket.parent().expect("a file is in a folder"))?;
     fs::write(&socket, &contents)?;
-    let program = lab.program().clone();
-    let desk = lab.spawn(&program, place)?;
+    let program = harness.program().clone();
+    let session = harness.spawn(&program, place)?;
     let sent = "PROGRAM SOCKET, where SOCKET is a plain file";
     let expected = "it ends with an error, and the file is as before";
-    let ended = desk.ends();
+    let ended = session.ends();
     if fs::read_to_string(&socket).ok().as_ref() != Some(&contents) {
         return Err(wrong(sent, expected, "the file is gone"));
     }
@@ -311,18 +314,18 @@ fn not_a_socket(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn private_socket(lab: &mut Lab) -> Outcome {
-    let mut desk = lab.start()?;
+fn private_socket(harness: &mut Harness) -> Outcome {
+    let mut session = harness.start()?;
     // It listens before it has set the mode. Whatever it answers: once it does,
     // it is through with its start.
-    desk.call(&handshake());
+    session.call(&handshake());
     let mode = || {
-        let mode = fs::metadata(desk.socket()).ok()?.permissions().mode();
+        let mode = fs::metadata(session.socket()).ok()?.permissions().mode();
         Some(mode & 0o777)
     };
     // Unless another thread sets it: a moment of grace is no mistake.
     let private = || mode().filter(|mode| mode & 0o077 == 0).map(|_| ());
-    match poll(PATIENCE / 5, private) {
+    match wait_until(PATIENCE / 5, private) {
         Some(()) => Ok(()),
         None => Err(wrong(
             "PROGRAM SOCKET, and ls -l SOCKET",
@@ -332,18 +335,19 @@ fn private_socket(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn again(lab: &mut Lab) -> Outcome {
-    let mut desk = lab.start()?;
-    desk.call(&handshake()).success("an answer")?;
-    desk.call(&handshake()).success("the same answer as the first time")?;
-    desk.still_answers("two calls on one connection, which stays open")
+fn again(harness: &mut Harness) -> Outcome {
+    let mut session = harness.start()?;
+    session.call(&handshake()).success("an answer")?;
+    session.call(&handshake()).success("the same answer as the first time")?;
+    session.still_answers("two calls on one connection, which stays open")
 }
 
-fn unknown_call(lab: &mut Lab) -> Outcome {
-    let mut desk = lab.start()?;
-    desk.call(&Call::bare("Workshop.NoSuchCall"))
+fn unknown_call(harness: &mut Harness) -> Outcome {
+    let mut session = harness.start()?;
+    session
+        .call(&Call::bare("Workshop.NoSuchCall"))
         .failure("any status but 200, and a text")?;
-    desk.still_answers("POST /Workshop.NoSuchCall")
+    session.still_answers("POST /Workshop.NoSuchCall")
 }
 
 /// What a text must be, whatever was sent.
@@ -357,47 +361,47 @@ pub(super) fn is_tame(text: &str) -> bool {
 }
 
 /// The log's last lines are tame, too.
-pub(super) fn log_is_tame(lab: &mut Lab, sent: &str) -> Outcome {
-    if lab.log().last_lines(20).iter().all(|it| is_tame(it)) {
+pub(super) fn log_is_tame(harness: &mut Harness, sent: &str) -> Outcome {
+    if harness.log().last_lines(20).iter().all(|it| is_tame(it)) {
         return Ok(());
     }
-    lab.forget_log();
+    harness.forget_log();
     Err(wrong(sent, format!("in the log, {TAME}"), "another one"))
 }
 
-fn short_text(lab: &mut Lab) -> Outcome {
-    let desk = lab.start()?;
+fn short_text(harness: &mut Harness) -> Outcome {
+    let session = harness.start()?;
     let what = "POST /VolumeDriver.…, a path of 5000 characters";
     let path = "long".repeat(1250);
     let request = format!(
         "POST /VolumeDriver.{path} HTTP/1.1\r\nHost: a\r\n\
          Content-Length: 0\r\n\r\n"
     );
-    let (exchange, _client) = desk.send(what, request.as_bytes())?;
+    let (exchange, _client) = session.send(what, request.as_bytes())?;
     if let Err(said) = exchange.answer(TAME)?.judge()
         && !is_tame(&said)
     {
-        lab.forget_log();
+        harness.forget_log();
         return Err(exchange.wrong(TAME));
     }
-    log_is_tame(lab, what)
+    log_is_tame(harness, what)
 }
 
-fn get(lab: &mut Lab) -> Outcome {
-    let desk = lab.start()?;
+fn get(harness: &mut Harness) -> Outcome {
+    let session = harness.start()?;
     let what = "GET /Plugin.Activate";
     let request = b"GET /Plugin.Activate HTTP/1.1\r\nHost: a\r\n\r\n";
-    let (exchange, client) = desk.send(what, request)?;
+    let (exchange, client) = session.send(what, request)?;
     exchange.answer("an answer, most likely 405")?;
     // Held, as a browser would.
-    desk.still_answers(what)?;
+    session.still_answers(what)?;
     drop(client);
     Ok(())
 }
 
-fn long_body(lab: &mut Lab) -> Outcome {
+fn long_body(harness: &mut Harness) -> Outcome {
     const LENGTH: usize = 2 << 20;
-    let desk = lab.start()?;
+    let session = harness.start()?;
     let what = "POST /VolumeDriver.Create with a body of 2 MiB";
     let mut request = format!(
         "POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
@@ -406,15 +410,15 @@ fn long_body(lab: &mut Lab) -> Outcome {
     .into_bytes();
     request.resize(request.len() + LENGTH - 11, b'a');
     request.extend(b"\"}");
-    let (exchange, client) = desk.send(what, &request)?;
+    let (exchange, client) = session.send(what, &request)?;
     exchange.answer("an answer, most likely 413")?;
     drop(client);
-    desk.still_answers(what)
+    session.still_answers(what)
 }
 
-fn long_length(lab: &mut Lab) -> Outcome {
+fn long_length(harness: &mut Harness) -> Outcome {
     const LENGTH: usize = (64 << 20) + 1;
-    let desk = lab.start()?;
+    let session = harness.start()?;
     let what = format!(
         "POST /VolumeDriver.Create with Content-Length: {LENGTH}, and {{}} of \
          it, held open"
@@ -423,39 +427,40 @@ fn long_length(lab: &mut Lab) -> Outcome {
         "POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
          Content-Length: {LENGTH}\r\n\r\n{{}}"
     );
-    let mut held = desk.client(&what)?;
+    let mut held = session.client(&what)?;
     let _ = held.write_all(request.as_bytes());
-    let exchange = desk.exchange(what.clone(), read_head(&mut held, PATIENCE));
+    let exchange =
+        session.exchange(what.clone(), read_head(&mut held, PATIENCE));
     let expected = "a refusal, most likely 413, while the rest does not come";
     let outcome = match exchange.answer(expected) {
         Ok(reply) if reply.status == 200 => Err(exchange.wrong(expected)),
-        Ok(_) => desk.still_answers(&what),
+        Ok(_) => session.still_answers(&what),
         Err(fault) => Err(fault),
     };
     // Held up to here: hanging up would free a plugin that waits for the rest.
-    drop((desk, held));
+    drop((session, held));
     outcome
 }
 
-fn connection(lab: &mut Lab) -> Outcome {
+fn connection(harness: &mut Harness) -> Outcome {
     // As the clients of people and monitors write them.
     for known in ["Keep-Alive", "close"] {
-        let desk = lab.start()?;
-        let (_, exchange, _) = handshake_with(&desk, known)?;
+        let session = harness.start()?;
+        let (_, exchange, _) = handshake_with(&session, known)?;
         exchange.success("the same answer as without that header")?;
     }
     // No HTTP has such a connection, so it has no meaning to anybody.
-    let desk = lab.start()?;
-    let (what, exchange, held) = handshake_with(&desk, "teapot")?;
+    let session = harness.start()?;
+    let (what, exchange, held) = handshake_with(&session, "teapot")?;
     exchange.failure("a refusal, most likely 400")?;
-    let outcome = desk.still_answers(&format!("{what}, held open"));
+    let outcome = session.still_answers(&format!("{what}, held open"));
     drop(held);
     outcome
 }
 
 /// What was sent, what came of it, and the connection.
 fn handshake_with(
-    desk: &Desk,
+    session: &Session,
     connection: &str,
 ) -> Result<(String, Exchange, UnixStream), Fault> {
     let what = format!("POST /Plugin.Activate, Connection: {connection}");
@@ -463,11 +468,11 @@ fn handshake_with(
         "POST /Plugin.Activate HTTP/1.1\r\nHost: a\r\n\
          Connection: {connection}\r\nContent-Length: 0\r\n\r\n"
     );
-    let (exchange, held) = desk.send(&what, request.as_bytes())?;
+    let (exchange, held) = session.send(&what, request.as_bytes())?;
     Ok((what, exchange, held))
 }
 
-fn hang_up(lab: &mut Lab) -> Outcome {
+fn hang_up(harness: &mut Harness) -> Outcome {
     const HALVES: [(&str, &[u8]); 4] = [
         ("a connection without a byte", b""),
         ("half a head", b"POST /Plugin.Act"),
@@ -483,37 +488,37 @@ fn hang_up(lab: &mut Lab) -> Outcome {
         ),
     ];
     for (half, bytes) in HALVES {
-        let desk = lab.start()?;
+        let session = harness.start()?;
         let what = format!("{half}, then the client is gone");
-        let _ = desk.client(&what)?.write_all(bytes);
+        let _ = session.client(&what)?.write_all(bytes);
         // A second one waits until it was dealt with, or the next call could
         // overtake both.
-        if let Ok(mut client) = UnixStream::connect(desk.socket()) {
+        if let Ok(mut client) = UnixStream::connect(session.socket()) {
             let _ = client.write_all(bytes);
             let _ = client.shutdown(Shutdown::Write);
             let _ = read_reply(&mut client, PATIENCE);
         }
-        desk.still_answers(&what)?;
+        session.still_answers(&what)?;
     }
     Ok(())
 }
 
-fn few_files(lab: &mut Lab) -> Outcome {
+fn few_files(harness: &mut Harness) -> Outcome {
     // With either number, it runs out of files at another place.
-    [24, 25].into_iter().try_for_each(|files| flood(lab, files))
+    [24, 25].into_iter().try_for_each(|files| flood(harness, files))
 }
 
-fn flood(lab: &mut Lab, files: u32) -> Outcome {
+fn flood(harness: &mut Harness, files: u32) -> Outcome {
     const CLIENTS: usize = 64;
     const EITHER: &str = "it answers again, or it has ended with an error";
-    let program = lab.program().limited_to(files);
-    let mut desk = lab.spawn(&program, Place::new()?)?;
+    let program = harness.program().limited_to(files);
+    let mut session = harness.spawn(&program, Place::new()?)?;
     let sent = format!("PROGRAM SOCKET with {files} files");
-    let first = desk.first_client(&sent)?;
+    let first = session.first_client(&sent)?;
     let mut held: Vec<UnixStream> = iter::once(first)
         .chain(
             (1..CLIENTS)
-                .filter_map(|_| UnixStream::connect(desk.socket()).ok()),
+                .filter_map(|_| UnixStream::connect(session.socket()).ok()),
         )
         .collect();
     // They are taken in order: once the last is answered, hung up on, or waits
@@ -521,7 +526,7 @@ fn flood(lab: &mut Lab, files: u32) -> Outcome {
     // may come twice is a check of its own.
     if let Some(last) = held.last_mut() {
         let call = Call::bare("Workshop.NoSuchCall");
-        let _ = last.write_all(&call.request(lab.engine));
+        let _ = last.write_all(&call.request(harness.dialect));
         let _ = read_reply(last, PATIENCE);
     }
     // Not how few: which of the two errors comes first depends on the files
@@ -533,9 +538,9 @@ fn flood(lab: &mut Lab, files: u32) -> Outcome {
     // Only now can a plugin that survived the flood answer, and one that did
     // not must be gone or on its way.
     drop(held);
-    let ended = || desk.ended().map(|status| !status.success());
-    let alive = || desk.still_answers(&flood).is_ok().then_some(true);
-    match poll(PATIENCE, || ended().or_else(alive)) {
+    let ended = || session.ended().map(|status| !status.success());
+    let alive = || session.still_answers(&flood).is_ok().then_some(true);
+    match wait_until(PATIENCE, || ended().or_else(alive)) {
         Some(true) => Ok(()),
         Some(false) => Err(wrong(flood, EITHER, "it ended with status 0")),
         None => Err(wrong(flood, EITHER, "it runs, and answers nobody")),

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::Check;
 use super::step_01::{TAME, is_tame, log_is_tame};
-use crate::daemon::{Call, Engine, field};
+use crate::daemon::{Call, Dialect, field};
 use crate::finding::{Fault, Outcome};
-use crate::lab::{Desk, Lab};
+use crate::harness::{Harness, Session};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -149,74 +149,78 @@ pub(super) fn create_call(name: &str, options: Value) -> Call {
 }
 
 /// The plugin, with what dockerd asks before a volume's first Create.
-pub(super) fn activated(lab: &mut Lab) -> Result<Desk, Fault> {
-    let mut desk = lab.start()?;
-    desk.call(&Call::bare("Plugin.Activate"))
+pub(super) fn activated(harness: &mut Harness) -> Result<Session, Fault> {
+    let mut session = harness.start()?;
+    session
+        .call(&Call::bare("Plugin.Activate"))
         .success("the handshake of step 1")?;
     // dockerd takes a failure here for `local`, and Podman does not ask.
-    if lab.engine != Engine::Podman {
-        desk.call(&Call::new("VolumeDriver.Capabilities", &[]));
+    if harness.dialect != Dialect::Podman {
+        session.call(&Call::new("VolumeDriver.Capabilities", &[]));
     }
-    Ok(desk)
+    Ok(session)
 }
 
-fn create(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    desk.call(&about("VolumeDriver.Get", &name));
-    desk.call(&create_call(&name, Value::Null))
+fn create(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    session.call(&about("VolumeDriver.Get", &name));
+    session
+        .call(&create_call(&name, Value::Null))
         .success("200 and {}, or an empty \"Err\"")?;
     Ok(())
 }
 
-fn options(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    desk.call(&create_call(&lab.name(), json!({})))
+fn options(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    session
+        .call(&create_call(&harness.name(), json!({})))
         .success("200 and {}, or an empty \"Err\"")?;
     // Which options mean what is a later lesson. They may be refused already.
-    let call = create_call(&lab.name(), json!({ "mode": "0755" }));
-    desk.call(&call).answer("an answer")?;
+    let call = create_call(&harness.name(), json!({ "mode": "0755" }));
+    session.call(&call).answer("an answer")?;
     let fields = [
-        ("Name", json!(lab.name())),
+        ("Name", json!(harness.name())),
         ("Opts", json!({})),
         ("FieldOfALaterDocker", json!(1)),
     ];
-    desk.call(&Call::new("VolumeDriver.Create", &fields))
+    session
+        .call(&Call::new("VolumeDriver.Create", &fields))
         .success("200 and {}: an unknown field is ignored")?;
     Ok(())
 }
 
-fn refused(lab: &mut Lab, bodies: &[&str]) -> Outcome {
-    let mut desk = activated(lab)?;
+fn refused(harness: &mut Harness, bodies: &[&str]) -> Outcome {
+    let mut session = activated(harness)?;
     for body in bodies {
         let call =
             Call { method: "VolumeDriver.Create", body: (*body).to_owned() };
-        desk.call(&call).failure("a non-empty \"Err\"")?;
+        session.call(&call).failure("a non-empty \"Err\"")?;
     }
     Ok(())
 }
 
-fn empty_body(lab: &mut Lab) -> Outcome {
-    refused(lab, &[""])
+fn empty_body(harness: &mut Harness) -> Outcome {
+    refused(harness, &[""])
 }
 
-fn no_json(lab: &mut Lab) -> Outcome {
+fn no_json(harness: &mut Harness) -> Outcome {
     refused(
-        lab,
+        harness,
         &["hello", r#"{"Name":"#, r#""hello""#, "null", r#"{"Name":5}"#],
     )
 }
 
-fn no_name(lab: &mut Lab) -> Outcome {
-    refused(lab, &["{}", r#"{"Opts":{"size":"10m"}}"#, r#"{"Name":null}"#])
+fn no_name(harness: &mut Harness) -> Outcome {
+    refused(harness, &["{}", r#"{"Opts":{"size":"10m"}}"#, r#"{"Name":null}"#])
 }
 
 /// Docker must not find this volume.
 ///
 /// # Errors
 /// The plugin is wrong if it does.
-pub(super) fn not_found(desk: &mut Desk, name: &str) -> Outcome {
-    let exchange = desk.call(&about("VolumeDriver.Get", name));
+pub(super) fn not_found(session: &mut Session, name: &str) -> Outcome {
+    let exchange = session.call(&about("VolumeDriver.Get", name));
     let expected = "an \"Err\", or at least no \"Volume\"";
     let answer = exchange.answer(expected)?.judge();
     // Docker takes every failure for `no such volume`, and {} as well.
@@ -229,20 +233,21 @@ pub(super) fn not_found(desk: &mut Desk, name: &str) -> Outcome {
     }
 }
 
-fn no_such_volume(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    not_found(&mut desk, &name)?;
+fn no_such_volume(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    not_found(&mut session, &name)?;
     // A success without a Mountpoint mounts a folder of the container's own.
-    desk.call(&about("VolumeDriver.Mount", &name))
+    session
+        .call(&about("VolumeDriver.Mount", &name))
         .failure("a non-empty \"Err\"")?;
     Ok(())
 }
 
-fn error_text(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    for name in [lab.name(), format!("{}\"<ü>\\", lab.name())] {
-        let exchange = desk.call(&about("VolumeDriver.Mount", &name));
+fn error_text(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    for name in [harness.name(), format!("{}\"<ü>\\", harness.name())] {
+        let exchange = session.call(&about("VolumeDriver.Mount", &name));
         let expected = "JSON whose \"Err\" names the volume";
         exchange.failure(expected)?;
         // Docker shows a body that is no JSON as it is. Podman does not.
@@ -257,9 +262,9 @@ fn error_text(lab: &mut Lab) -> Outcome {
 }
 
 /// Docker takes any status with an `Err` for a refusal, and Podman does not.
-fn refused_status(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
+fn refused_status(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
     let calls = [
         create_call(&format!("{name}/{name}"), Value::Null),
         about("VolumeDriver.Remove", &name),
@@ -268,7 +273,7 @@ fn refused_status(lab: &mut Lab) -> Outcome {
         about("VolumeDriver.Unmount", &name),
     ];
     for call in calls {
-        let exchange = desk.call(&call);
+        let exchange = session.call(&call);
         let expected = "a success, or a status other than 200";
         let reply = exchange.answer(expected)?;
         if reply.status == 200 && reply.judge().is_err() {
@@ -278,9 +283,9 @@ fn refused_status(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn get_status(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let exchange = desk.call(&about("VolumeDriver.Get", &lab.name()));
+fn get_status(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let exchange = session.call(&about("VolumeDriver.Get", &harness.name()));
     let expected = "200 and an \"Err\"";
     match exchange.answer(expected)?.status {
         200 => Ok(()),
@@ -288,26 +293,26 @@ fn get_status(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn tame_errors(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
+fn tame_errors(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
     let long = name.repeat(10_000);
     let tricky = format!("{name}\u{1b}[2J\r\nworkshop: done\u{202e}");
     for name in [long, tricky] {
-        let exchange = desk.call(&about("VolumeDriver.Get", &name));
+        let exchange = session.call(&about("VolumeDriver.Get", &name));
         // That such a Get fails is another check's matter.
         let Err(said) = exchange.answer(TAME)?.judge() else { continue };
         if !is_tame(&said) {
-            lab.forget_log();
+            harness.forget_log();
             return Err(exchange.wrong(TAME));
         }
     }
-    log_is_tame(lab, "POST /VolumeDriver.Get of a long name")
+    log_is_tame(harness, "POST /VolumeDriver.Get of a long name")
 }
 
-fn list(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let exchange = desk.call(&Call::new("VolumeDriver.List", &[]));
+fn list(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let exchange = session.call(&Call::new("VolumeDriver.List", &[]));
     let expected = "200 and a list \"Volumes\" of objects, or none";
     let value = exchange.success(expected)?;
     let well_formed = match field(&value, "Volumes") {

@@ -6,7 +6,7 @@ use super::Check;
 use super::step_02::{about, activated, create_call, not_found};
 use crate::daemon::{Call, field};
 use crate::finding::{Fault, Outcome};
-use crate::lab::{Desk, Exchange, Lab};
+use crate::harness::{Exchange, Harness, Session};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -99,18 +99,19 @@ pub const CHECKS: &[Check] = &[
 ///
 /// # Errors
 /// The plugin is wrong if it refuses.
-pub(super) fn create(desk: &mut Desk, name: &str) -> Result<(), Fault> {
-    desk.call(&create_call(name, Value::Null))
+pub(super) fn create(session: &mut Session, name: &str) -> Result<(), Fault> {
+    session
+        .call(&create_call(name, Value::Null))
         .success("200 and {}, or an empty \"Err\"")
         .map(|_| ())
 }
 
 /// What Get says of a volume that must be there.
 pub(super) fn found(
-    desk: &mut Desk,
+    session: &mut Session,
     name: &str,
 ) -> Result<(Exchange, Value), Fault> {
-    let exchange = desk.call(&about("VolumeDriver.Get", name));
+    let exchange = session.call(&about("VolumeDriver.Get", name));
     let expected = format!("a \"Volume\" whose \"Name\" is {name}");
     let value = exchange.success(&expected)?;
     match field(&value, "Volume") {
@@ -122,8 +123,9 @@ pub(super) fn found(
     }
 }
 
-pub(super) fn remove_it(desk: &mut Desk, name: &str) -> Outcome {
-    desk.call(&about("VolumeDriver.Remove", name))
+pub(super) fn remove_it(session: &mut Session, name: &str) -> Outcome {
+    session
+        .call(&about("VolumeDriver.Remove", name))
         .success("200 and {}, or an empty \"Err\"")
         .map(|_| ())
 }
@@ -133,8 +135,10 @@ pub(super) fn list_call() -> Call {
 }
 
 /// The names that List has, sorted.
-pub(super) fn names(desk: &mut Desk) -> Result<(Exchange, Vec<String>), Fault> {
-    let exchange = desk.call(&list_call());
+pub(super) fn names(
+    session: &mut Session,
+) -> Result<(Exchange, Vec<String>), Fault> {
+    let exchange = session.call(&list_call());
     let expected = "200 and a list \"Volumes\" of objects with a \"Name\"";
     let value = exchange.success(expected)?;
     let name = |volume: &Value| {
@@ -152,30 +156,31 @@ pub(super) fn names(desk: &mut Desk) -> Result<(Exchange, Vec<String>), Fault> {
     Ok((exchange, names))
 }
 
-fn get(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create(&mut desk, &name)?;
-    found(&mut desk, &name)?;
-    not_found(&mut desk, &format!("{name}-other"))
+fn get(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
+    found(&mut session, &name)?;
+    not_found(&mut session, &format!("{name}-other"))
 }
 
-fn again(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
+fn again(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
     for options in [Value::Null, json!({})] {
-        desk.call(&create_call(&name, options))
+        session
+            .call(&create_call(&name, options))
             .success("200 and {}: no options are no options")?;
     }
     Ok(())
 }
 
-fn other_options(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create(&mut desk, &name)?;
+fn other_options(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
     let call = create_call(&name, json!({ "mode": "0700" }));
-    let exchange = desk.call(&call);
+    let exchange = session.call(&call);
     let expected = "an \"Err\" that says mode";
     match exchange.failure(expected)?.contains("mode") {
         true => Ok(()),
@@ -183,61 +188,61 @@ fn other_options(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn list(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn list(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     let mut created: Vec<String> =
-        (0..3).map(|count| format!("{}-{count}", lab.name())).collect();
+        (0..3).map(|count| format!("{}-{count}", harness.name())).collect();
     for name in &created {
-        create(&mut desk, name)?;
+        create(&mut session, name)?;
     }
     created.sort();
-    let (exchange, listed) = names(&mut desk)?;
+    let (exchange, listed) = names(&mut session)?;
     match listed == created {
         true => Ok(()),
         false => Err(exchange.wrong(created.join(", "))),
     }
 }
 
-fn remove(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let (kept, removed) = (lab.name(), format!("{}-gone", lab.name()));
-    create(&mut desk, &kept)?;
-    create(&mut desk, &removed)?;
-    remove_it(&mut desk, &removed)?;
-    not_found(&mut desk, &removed)?;
-    let (exchange, listed) = names(&mut desk)?;
+fn remove(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let (kept, removed) = (harness.name(), format!("{}-gone", harness.name()));
+    create(&mut session, &kept)?;
+    create(&mut session, &removed)?;
+    remove_it(&mut session, &removed)?;
+    not_found(&mut session, &removed)?;
+    let (exchange, listed) = names(&mut session)?;
     match listed == [kept.as_str()] {
         true => Ok(()),
         false => Err(exchange.wrong(format!("{kept}, and nothing else"))),
     }
 }
 
-fn create_anew(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create(&mut desk, &name)?;
-    remove_it(&mut desk, &name)?;
+fn create_anew(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
+    remove_it(&mut session, &name)?;
     let call = create_call(&name, json!({ "mode": "0700" }));
-    desk.call(&call).success("200 and {}: the name is free again")?;
-    found(&mut desk, &name).map(|_| ())
+    session.call(&call).success("200 and {}: the name is free again")?;
+    found(&mut session, &name).map(|_| ())
 }
 
-fn case(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
+fn case(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
     let upper = name.to_uppercase();
-    create(&mut desk, &name)?;
-    not_found(&mut desk, &upper)?;
-    create(&mut desk, &upper)?;
-    found(&mut desk, &name)?;
-    found(&mut desk, &upper).map(|_| ())
+    create(&mut session, &name)?;
+    not_found(&mut session, &upper)?;
+    create(&mut session, &upper)?;
+    found(&mut session, &name)?;
+    found(&mut session, &upper).map(|_| ())
 }
 
-fn path(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create(&mut desk, &name)?;
-    let exchange = desk.call(&about("VolumeDriver.Path", &name));
+fn path(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
+    let exchange = session.call(&about("VolumeDriver.Path", &name));
     let expected = "200 and a \"Mountpoint\", which may still be empty";
     let value = exchange.success(expected)?;
     match field(&value, "Mountpoint") {

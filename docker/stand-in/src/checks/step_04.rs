@@ -11,10 +11,10 @@ use super::step_02::{about, activated, create_call};
 use super::step_03::{create, found};
 use crate::daemon::Call;
 use crate::finding::{Fault, Outcome, wrong};
-use crate::lab::{Desk, Exchange, Lab};
+use crate::harness::{Exchange, Harness, Session};
 use crate::plugin::Place;
 use crate::root::Mountpoint;
-use crate::wait::{PATIENCE, poll};
+use crate::wait::{PATIENCE, wait_until};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -167,11 +167,11 @@ pub(super) fn use_call(method: &'static str, name: &str, id: &str) -> Call {
 
 /// Mounts, and returns the directory, which is there.
 pub(super) fn mount(
-    desk: &mut Desk,
+    session: &mut Session,
     name: &str,
     id: &str,
 ) -> Result<Mountpoint, Fault> {
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", name, id));
+    let exchange = session.call(&use_call("VolumeDriver.Mount", name, id));
     let value = exchange.success(WHERE)?;
     let directory = path_in(&exchange, &value)?;
     match directory.is_there()? {
@@ -180,8 +180,9 @@ pub(super) fn mount(
     }
 }
 
-pub(super) fn unmount(desk: &mut Desk, name: &str, id: &str) -> Outcome {
-    desk.call(&use_call("VolumeDriver.Unmount", name, id))
+pub(super) fn unmount(session: &mut Session, name: &str, id: &str) -> Outcome {
+    session
+        .call(&use_call("VolumeDriver.Unmount", name, id))
         .success("200 and {}, or an empty \"Err\"")
         .map(|_| ())
 }
@@ -194,16 +195,16 @@ pub(super) fn path_in(
 }
 
 /// A fresh plugin with one volume.
-fn with_volume(lab: &mut Lab) -> Result<(Desk, String), Fault> {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create(&mut desk, &name)?;
-    Ok((desk, name))
+fn with_volume(harness: &mut Harness) -> Result<(Session, String), Fault> {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
+    Ok((session, name))
 }
 
-fn created(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let (exchange, volume) = found(&mut desk, &name)?;
+fn created(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let (exchange, volume) = found(&mut session, &name)?;
     let directory = path_in(&exchange, &volume)?;
     match directory.is_there()? {
         true => Ok(()),
@@ -211,13 +212,13 @@ fn created(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn mountpoint(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let directory = mount(&mut desk, &name, "93de")?;
-    unmount(&mut desk, &name, "93de")?;
+fn mountpoint(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = mount(&mut session, &name, "93de")?;
+    unmount(&mut session, &name, "93de")?;
     // What an administrator with rm -rf leaves: the plugin may make it anew.
     directory.remove()?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let expected = "a \"Mountpoint\" that is there, or an \"Err\"";
     let answer = exchange.answer(expected)?.judge();
     match answer {
@@ -228,17 +229,17 @@ fn mountpoint(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn in_root(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
+fn in_root(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
     // Each check that uses a path looks where it leads; this one does so first,
     // and leaves all other mistakes to the others.
-    let (exchange, volume) = found(&mut desk, &name)?;
+    let (exchange, volume) = found(&mut session, &name)?;
     if let Some(directory) = exchange.mountpoint(&volume) {
         directory.leads_below_root()?;
     }
     let mount = use_call("VolumeDriver.Mount", &name, "93de");
     for call in [about("VolumeDriver.Path", &name), mount] {
-        let exchange = desk.call(&call);
+        let exchange = session.call(&call);
         let answer = exchange.answer(WHERE)?.judge();
         let path = answer.ok().and_then(|it| exchange.mountpoint(&it));
         path.map_or(Ok(()), |it| it.leads_below_root())?;
@@ -246,28 +247,28 @@ fn in_root(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn same_place(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let directory = mount(&mut desk, &name, "93de")?;
+fn same_place(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = mount(&mut session, &name, "93de")?;
     let expected =
         format!("\"Mountpoint\" as Mount said: …/{}", directory.name());
-    let (exchange, volume) = found(&mut desk, &name)?;
+    let (exchange, volume) = found(&mut session, &name)?;
     if path_in(&exchange, &volume)? != directory {
         return Err(exchange.wrong(expected));
     }
-    let exchange = desk.call(&about("VolumeDriver.Path", &name));
+    let exchange = session.call(&about("VolumeDriver.Path", &name));
     match path_in(&exchange, &exchange.success(&expected)?)? == directory {
         true => Ok(()),
         false => Err(exchange.wrong(expected)),
     }
 }
 
-fn shared(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let one = mount(&mut desk, &name, "93de")?;
-    let text = lab.name();
+fn shared(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let one = mount(&mut session, &name, "93de")?;
+    let text = harness.name();
     one.write("file", &text)?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let two = path_in(&exchange, &exchange.success(WHERE)?)?;
     match two.read("file")? == Some(text) {
         true => Ok(()),
@@ -275,13 +276,13 @@ fn shared(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn apart(lab: &mut Lab) -> Outcome {
-    let (mut desk, one) = with_volume(lab)?;
+fn apart(harness: &mut Harness) -> Outcome {
+    let (mut session, one) = with_volume(harness)?;
     let two = format!("{one}-two");
-    create(&mut desk, &two)?;
-    let first = mount(&mut desk, &one, "93de")?;
+    create(&mut session, &two)?;
+    let first = mount(&mut session, &one, "93de")?;
     first.write("file", &one)?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &two, "a1b2"));
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &two, "a1b2"));
     let second = path_in(&exchange, &exchange.success(WHERE)?)?;
     match second.has("file")? {
         false => Ok(()),
@@ -291,13 +292,13 @@ fn apart(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn outlives(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let text = lab.name();
-    let before = mount(&mut desk, &name, "93de")?;
+fn outlives(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let text = harness.name();
+    let before = mount(&mut session, &name, "93de")?;
     before.write("file", &text)?;
-    unmount(&mut desk, &name, "93de")?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    unmount(&mut session, &name, "93de")?;
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let after = path_in(&exchange, &exchange.success(WHERE)?)?;
     match after.read("file")? == Some(text) {
         true => Ok(()),
@@ -305,14 +306,15 @@ fn outlives(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn in_use(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let directory = mount(&mut desk, &name, "93de")?;
-    let text = lab.name();
+fn in_use(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = mount(&mut session, &name, "93de")?;
+    let text = harness.name();
     directory.write("file", &text)?;
     // `docker cp` out of the running container: the same ID once more.
-    mount(&mut desk, &name, "93de")?;
-    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    mount(&mut session, &name, "93de")?;
+    let exchange =
+        session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     exchange.success("200 and {}, or an empty \"Err\"")?;
     match directory.read("file")? == Some(text) {
         true => Ok(()),
@@ -320,21 +322,21 @@ fn in_use(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn remove(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let directory = mount(&mut desk, &name, "93de")?;
+fn remove(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = mount(&mut session, &name, "93de")?;
     let files = directory.open()?;
     files.make("folder")?;
     files.write("folder/file", &name)?;
     drop(files);
-    unmount(&mut desk, &name, "93de")?;
-    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+    unmount(&mut session, &name, "93de")?;
+    let exchange = session.call(&about("VolumeDriver.Remove", &name));
     exchange.success("200 and {}, or an empty \"Err\"")?;
     if directory.has("folder")? {
         return Err(exchange.wrong("the directory is gone with its files"));
     }
-    create(&mut desk, &name)?;
-    let anew = mount(&mut desk, &name, "a1b2")?;
+    create(&mut session, &name)?;
+    let anew = mount(&mut session, &name, "a1b2")?;
     match anew.names()?.len() {
         0 => Ok(()),
         count => {
@@ -345,20 +347,21 @@ fn remove(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn removed_already(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab)?;
-    let directory = mount(&mut desk, &name, "93de")?;
-    unmount(&mut desk, &name, "93de")?;
+fn removed_already(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = mount(&mut session, &name, "93de")?;
+    unmount(&mut session, &name, "93de")?;
     // What an administrator with rm -rf, or half a Remove, leaves.
     directory.remove()?;
-    desk.call(&about("VolumeDriver.Remove", &name))
+    session
+        .call(&about("VolumeDriver.Remove", &name))
         .success("200 and {}: gone is what was asked for")
         .map(|_| ())
 }
 
-fn names(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let outside = desk.volumes().parent().expect("it has one").to_owned();
+fn names(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let outside = session.volumes().parent().expect("it has one").to_owned();
     // Not through a link: a plugin runs here already.
     File::create_new(outside.join("witness"))?;
     let before = listing(&outside)?;
@@ -369,10 +372,10 @@ fn names(lab: &mut Lab) -> Outcome {
     for name in
         ["..", ".", "../up", "a/../../up", "a/b", "nul\0up", &absolute, &long]
     {
-        let exchange = desk.call(&create_call(name, Value::Null));
+        let exchange = session.call(&create_call(name, Value::Null));
         exchange.failure("an \"Err\": such a name is refused")?;
         for method in ["VolumeDriver.Mount", "VolumeDriver.Remove"] {
-            let exchange = desk.call(&about(method, name));
+            let exchange = session.call(&about(method, name));
             exchange.failure("an \"Err\": there is no such volume")?;
         }
         if listing(&outside)? != before {
@@ -389,7 +392,7 @@ fn mode_of(folder: &Path) -> anyhow::Result<u32> {
 
 /// Between ROOT and a volume's files is a folder that other users cannot enter.
 pub(super) fn is_private(
-    desk: &Desk,
+    session: &Session,
     exchange: &Exchange,
     volume: &Value,
 ) -> Outcome {
@@ -401,7 +404,7 @@ pub(super) fn is_private(
     };
     // The directory itself has the mode that its containers give it.
     for folder in within.ancestors().skip(1) {
-        if mode_of(&desk.volumes().join(folder))? & 0o011 == 0 {
+        if mode_of(&session.volumes().join(folder))? & 0o011 == 0 {
             return Ok(());
         }
     }
@@ -413,7 +416,7 @@ pub(super) fn is_private(
     ))
 }
 
-fn private_root(lab: &mut Lab) -> Outcome {
+fn private_root(harness: &mut Harness) -> Outcome {
     // One that is missing, and one that is there as mkdir makes it.
     for is_there in [false, true] {
         let place = Place::new()?;
@@ -422,46 +425,46 @@ fn private_root(lab: &mut Lab) -> Outcome {
             let open = Permissions::from_mode(0o755);
             fs::set_permissions(place.volumes(), open)?;
         }
-        let program = lab.program().clone();
-        let mut desk = lab.spawn(&program, place)?;
-        desk.await_listening("PROGRAM SOCKET ROOT, where ROOT is empty")?;
-        let name = lab.name();
-        create(&mut desk, &name)?;
-        let (exchange, volume) = found(&mut desk, &name)?;
-        is_private(&desk, &exchange, &volume)?;
+        let program = harness.program().clone();
+        let mut session = harness.spawn(&program, place)?;
+        session.await_listening("PROGRAM SOCKET ROOT, where ROOT is empty")?;
+        let name = harness.name();
+        create(&mut session, &name)?;
+        let (exchange, volume) = found(&mut session, &name)?;
+        is_private(&session, &exchange, &volume)?;
     }
     Ok(())
 }
 
-fn not_its_root(lab: &mut Lab) -> Outcome {
+fn not_its_root(harness: &mut Harness) -> Outcome {
     let place = Place::new()?;
     let root = place.volumes();
     fs::create_dir(&root)?;
     fs::write(root.join("somebodys-file"), "")?;
     fs::set_permissions(&root, Permissions::from_mode(0o1777))?;
-    let program = lab.program().clone();
-    let mut desk = lab.spawn(&program, place)?;
+    let program = harness.program().clone();
+    let mut session = harness.spawn(&program, place)?;
     let sent = "PROGRAM SOCKET ROOT, where ROOT is a folder like /tmp";
     // It may refuse, or listen and keep its volumes private in another way.
-    let listens = desk.await_listening(sent).is_ok();
+    let listens = session.await_listening(sent).is_ok();
     let mode = mode_of(&root)?;
     if mode != 0o1777 {
         let expected = "the folder keeps its mode, 01777";
         // How far the plugin has come by now depends on the moment.
-        lab.forget_log();
+        harness.forget_log();
         return Err(wrong(sent, expected, format!("mode 0{mode:o}")));
     }
     if listens {
-        let name = lab.name();
-        create(&mut desk, &name)?;
-        let (exchange, volume) = found(&mut desk, &name)?;
-        return is_private(&desk, &exchange, &volume);
+        let name = harness.name();
+        create(&mut session, &name)?;
+        let (exchange, volume) = found(&mut session, &name)?;
+        return is_private(&session, &exchange, &volume);
     }
     let says_why = || {
-        let log = lab.log().last_lines(20);
+        let log = harness.log().last_lines(20);
         log.iter().any(|it| it.contains("…/volumes")).then_some(())
     };
-    match poll(PATIENCE, says_why) {
+    match wait_until(PATIENCE, says_why) {
         Some(()) => Ok(()),
         None => {
             let expected = "it ends, and its log names the folder";

@@ -10,7 +10,7 @@ use super::step_03::{create, found, remove_it};
 use super::step_04::{mount, path_in, unmount};
 use crate::daemon::field;
 use crate::finding::{Fault, Outcome};
-use crate::lab::{Desk, Exchange, Lab};
+use crate::harness::{Exchange, Harness, Session};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -179,11 +179,11 @@ pub const CHECKS: &[Check] = &[
 pub(super) const DONE: &str = "200 and {}, or an empty \"Err\"";
 
 pub(super) fn create_with(
-    desk: &mut Desk,
+    session: &mut Session,
     name: &str,
     options: Value,
 ) -> Exchange {
-    desk.call(&create_call(name, options))
+    session.call(&create_call(name, options))
 }
 
 /// Refused, in words of which all of `words` are some.
@@ -199,26 +199,26 @@ pub(super) fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
     }
 }
 
-fn bad_names(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn bad_names(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     // None of them leads out of ROOT, should the plugin take it.
     for pattern in
         ["N N", "-N", ".N", "_N", "ü-N", "N\u{202e}", "N\n", "N:ro", "n"]
     {
-        let name = pattern.replace('N', &lab.name());
-        let exchange = create_with(&mut desk, &name, Value::Null);
+        let name = pattern.replace('N', &harness.name());
+        let exchange = create_with(&mut session, &name, Value::Null);
         exchange.failure(
             "an \"Err\": a name is ^[a-zA-Z0-9][a-zA-Z0-9_.-]+$, of 255 bytes \
              at most",
         )?;
-        not_found(&mut desk, &name)?;
+        not_found(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn good_names(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let start = lab.name();
+fn good_names(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let start = harness.name();
     let longest = start.clone() + &"n".repeat(255 - start.len());
     let names = [
         "A9".to_owned(),
@@ -228,15 +228,15 @@ fn good_names(lab: &mut Lab) -> Outcome {
         longest,
     ];
     for name in names {
-        let exchange = create_with(&mut desk, &name, Value::Null);
+        let exchange = create_with(&mut session, &name, Value::Null);
         exchange.success(format!("{DONE}: the rule allows this name"))?;
-        found(&mut desk, &name)?;
+        found(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn options(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn options(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     for options in [
         json!({ "type": "dir" }),
         json!({ "keep": "false" }),
@@ -244,23 +244,23 @@ fn options(lab: &mut Lab) -> Outcome {
         json!({ "mode": "0750" }),
         json!({ "keep": "true", "mode": "711", "type": "dir" }),
     ] {
-        let name = lab.name();
-        create_with(&mut desk, &name, options).success(DONE)?;
-        found(&mut desk, &name)?;
-        remove_it(&mut desk, &name)?;
+        let name = harness.name();
+        create_with(&mut session, &name, options).success(DONE)?;
+        found(&mut session, &name)?;
+        remove_it(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn unknown_option(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn unknown_option(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     for (typed, meant) in
         [("mdoe", "mode"), ("tpye", "type"), ("kee", "keep"), ("modes", "mode")]
     {
-        let name = lab.name();
+        let name = harness.name();
         let mut options = Map::new();
         options.insert(typed.to_owned(), json!(""));
-        let exchange = create_with(&mut desk, &name, options.into());
+        let exchange = create_with(&mut session, &name, options.into());
         let expected =
             format!("an \"Err\" that says {typed}, and that {meant} was meant");
         let said = exchange.failure(&expected)?;
@@ -269,18 +269,18 @@ fn unknown_option(lab: &mut Lab) -> Outcome {
         if rest == said || !rest.contains(meant) {
             return Err(exchange.wrong(expected));
         }
-        not_found(&mut desk, &name)?;
+        not_found(&mut session, &name)?;
     }
     // Nothing is near to this one. A right option beside it changes nothing.
-    let word = lab.name();
+    let word = harness.name();
     let options = json!({ "mode": "0750", word.as_str(): "1" });
-    let exchange = create_with(&mut desk, &lab.name(), options);
+    let exchange = create_with(&mut session, &harness.name(), options);
     refused(&exchange, &[&word])
 }
 
-fn unknown_value(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let other = lab.name();
+fn unknown_value(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let other = harness.name();
     for (key, value) in [
         ("keep", "yes"),
         ("keep", ""),
@@ -290,49 +290,49 @@ fn unknown_value(lab: &mut Lab) -> Outcome {
         ("type", "dri"),
         ("type", &other),
     ] {
-        let name = lab.name();
+        let name = harness.name();
         let options = json!({ key: value });
-        refused(&create_with(&mut desk, &name, options), &[key])?;
-        not_found(&mut desk, &name)?;
+        refused(&create_with(&mut session, &name, options), &[key])?;
+        not_found(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn bad_mode(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn bad_mode(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     // A directory of whichever mode a plugin makes of these can be removed.
     for value in
         ["rwxr-x---", "", "0o755", "-1", "+755", "999", "99999", "17777"]
     {
-        let name = lab.name();
+        let name = harness.name();
         let options = json!({ "mode": value });
-        refused(&create_with(&mut desk, &name, options), &["mode"])?;
-        not_found(&mut desk, &name)?;
+        refused(&create_with(&mut session, &name, options), &["mode"])?;
+        not_found(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn owner_mode(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn owner_mode(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     // 0777, 0770, 01777 and 0700 as Compose sends them, and some more.
     for value in ["511", "504", "1023", "448", "0", "0577", "677"] {
-        let name = lab.name();
+        let name = harness.name();
         let options = json!({ "mode": value });
-        let exchange = create_with(&mut desk, &name, options);
+        let exchange = create_with(&mut session, &name, options);
         refused(&exchange, &["mode", "quotes"])?;
-        not_found(&mut desk, &name)?;
+        not_found(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn short_errors(lab: &mut Lab) -> Outcome {
+fn short_errors(harness: &mut Harness) -> Outcome {
     const MOST: usize = 500;
-    let mut desk = activated(lab)?;
+    let mut session = activated(harness)?;
     let long = "long".repeat(25_000);
     let many: Map<_, _> = (0..10_000)
         .map(|count| (format!("option-{count}"), json!("")))
         .collect();
-    let name = lab.name();
+    let name = harness.name();
     for options in [
         json!({ "mode": long }),
         json!({ "type": long }),
@@ -341,7 +341,7 @@ fn short_errors(lab: &mut Lab) -> Outcome {
         json!({ "keep": "\u{1b}[2J\r\nworkshop: done\u{202e}" }),
         json!({ "\u{1b}[2J\r\n": "" }),
     ] {
-        let exchange = create_with(&mut desk, &name, options);
+        let exchange = create_with(&mut session, &name, options);
         let expected = format!(
             "an \"Err\" of one line, {MOST} bytes at most, without control \
              characters"
@@ -355,15 +355,15 @@ fn short_errors(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn mode(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn mode(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     // The owner's bits are all there, so that everything can be removed.
     for mode in [0o700, 0o777, 0o1770] {
-        let name = lab.name();
+        let name = harness.name();
         let options = json!({ "mode": format!("{mode:o}") });
-        let exchange = create_with(&mut desk, &name, options);
+        let exchange = create_with(&mut session, &name, options);
         exchange.success(DONE)?;
-        let directory = mount(&mut desk, &name, "93de")?;
+        let directory = mount(&mut session, &name, "93de")?;
         let (_, _, has) = directory.owner_and_mode()?;
         if has != mode {
             let hint = match has & !mode {
@@ -374,34 +374,34 @@ fn mode(lab: &mut Lab) -> Outcome {
                 "a directory of mode {mode:04o}, and it has {has:04o}{hint}"
             )));
         }
-        unmount(&mut desk, &name, "93de")?;
-        remove_it(&mut desk, &name)?;
+        unmount(&mut session, &name, "93de")?;
+        remove_it(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn same_options(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create_with(&mut desk, &name, json!({ "mode": "750" })).success(DONE)?;
+fn same_options(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create_with(&mut session, &name, json!({ "mode": "750" })).success(DONE)?;
     for options in [
         json!({ "mode": "0750" }),
         json!({ "mode": "00750", "type": "dir" }),
         json!({ "mode": "0000750" }),
     ] {
-        let exchange = create_with(&mut desk, &name, options);
+        let exchange = create_with(&mut session, &name, options);
         exchange.success("200 and {}: it means the same")?;
     }
     let options = json!({ "mode": "0750", "keep": "true" });
-    refused(&create_with(&mut desk, &name, options), &["keep"])
+    refused(&create_with(&mut session, &name, options), &["keep"])
 }
 
-fn status(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn status(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     for options in [Value::Null, json!({ "mode": "0711" })] {
-        let name = lab.name();
-        create_with(&mut desk, &name, options).success(DONE)?;
-        let (exchange, volume) = found(&mut desk, &name)?;
+        let name = harness.name();
+        create_with(&mut session, &name, options).success(DONE)?;
+        let (exchange, volume) = found(&mut session, &name)?;
         let status = field(&volume, "Status").and_then(Value::as_object);
         let has = |key: &str| {
             status.is_some_and(|it| it.keys().any(|had| had == key))
@@ -415,26 +415,27 @@ fn status(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn status_now(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create_with(&mut desk, &name, json!({ "mode": "0711" })).success(DONE)?;
+fn status_now(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create_with(&mut session, &name, json!({ "mode": "0711" }))
+        .success(DONE)?;
     for mode in [0o711, 0o1750] {
         // The second one as copy-up sets it.
-        let directory = mount(&mut desk, &name, "93de")?;
+        let directory = mount(&mut session, &name, "93de")?;
         directory.set_mode(mode)?;
-        let (exchange, volume) = found(&mut desk, &name)?;
+        let (exchange, volume) = found(&mut session, &name)?;
         if let Some(wrong) = misses(&volume, directory.owner_and_mode()?) {
             return Err(exchange.wrong(format!(
                 "a \"Status\" with the mode, the uid and the gid that the \
                  directory has: its {wrong}"
             )));
         }
-        unmount(&mut desk, &name, "93de")?;
-        desk.say_before("the directory's mode changed");
+        unmount(&mut session, &name, "93de")?;
+        session.say_before("the directory's mode changed");
     }
     // What was asked for is what counts for a second Create.
-    create_with(&mut desk, &name, json!({ "mode": "0711" }))
+    create_with(&mut session, &name, json!({ "mode": "0711" }))
         .success("200 and {}: the volume was created with these options")
         .map(|_| ())
 }
@@ -461,11 +462,11 @@ pub(super) fn misses(
     wrong.map(|(key, _)| format!("{key} is another"))
 }
 
-fn created_at(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create(&mut desk, &name)?;
-    let (exchange, volume) = found(&mut desk, &name)?;
+fn created_at(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
+    let (exchange, volume) = found(&mut session, &name)?;
     let expected = "a \"CreatedAt\" of just now, such as 2026-11-24T17:34:02Z";
     let text = field(&volume, "CreatedAt").and_then(Value::as_str);
     let created = text.and_then(seconds_of);
@@ -525,40 +526,40 @@ fn numbers<const N: usize>(
 }
 
 /// A volume that is to keep its files, with one file in its directory.
-pub(super) fn kept(lab: &mut Lab) -> Result<(Desk, String), Fault> {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
+pub(super) fn kept(harness: &mut Harness) -> Result<(Session, String), Fault> {
+    let mut session = activated(harness)?;
+    let name = harness.name();
     let options = json!({ "keep": "true" });
-    create_with(&mut desk, &name, options).success(DONE)?;
-    let (exchange, volume) = found(&mut desk, &name)?;
+    create_with(&mut session, &name, options).success(DONE)?;
+    let (exchange, volume) = found(&mut session, &name)?;
     path_in(&exchange, &volume)?.write("file", &name)?;
-    Ok((desk, name))
+    Ok((session, name))
 }
 
-fn keep(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = kept(lab)?;
-    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+fn keep(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = kept(harness)?;
+    let exchange = session.call(&about("VolumeDriver.Remove", &name));
     exchange.success(DONE)?;
     // A later step moves it.
-    match holds(&desk, &name)? {
+    match holds(&session, &name)? {
         true => Ok(()),
         false => Err(exchange.wrong("the volume's file is still under ROOT")),
     }
 }
 
 /// Whether some file under ROOT has this text.
-pub(super) fn holds(desk: &Desk, text: &str) -> Result<bool, Fault> {
-    let root = desk.root().open()?;
+pub(super) fn holds(session: &Session, text: &str) -> Result<bool, Fault> {
+    let root = session.root().open()?;
     let files = root.files()?;
     Ok(files.iter().any(|it| root.read(it).is_some_and(|it| it == text)))
 }
 
-fn keep_forgets(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = kept(lab)?;
-    remove_it(&mut desk, &name)?;
-    not_found(&mut desk, &name)?;
+fn keep_forgets(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = kept(harness)?;
+    remove_it(&mut session, &name)?;
+    not_found(&mut session, &name)?;
     // With other options: nothing of the old ones is left.
-    create_with(&mut desk, &name, json!({ "mode": "0700" }))
+    create_with(&mut session, &name, json!({ "mode": "0700" }))
         .success("200 and {}: the name is free again")
         .map(|_| ())
 }

@@ -15,10 +15,10 @@ use super::step_05::{DONE, create_with, holds, kept, refused};
 use super::{Check, strace};
 use crate::daemon::{Call, Daemon, field, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
-use crate::lab::{Desk, Lab};
+use crate::harness::{Harness, Session};
 use crate::plugin::Place;
 use crate::root::{Mountpoint, Root};
-use crate::wait::{PATIENCE, poll};
+use crate::wait::{PATIENCE, wait_until};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -214,19 +214,22 @@ struct Volume {
 
 impl Volume {
     /// A new one with unusual options, and a file that holds its name.
-    fn create(lab: &mut Lab, desk: &mut Desk) -> Result<Self, Fault> {
-        let name = lab.name();
-        create_with(desk, &name, unusual()).success(DONE)?;
-        let (exchange, said) = found(desk, &name)?;
+    fn create(
+        harness: &mut Harness,
+        session: &mut Session,
+    ) -> Result<Self, Fault> {
+        let name = harness.name();
+        create_with(session, &name, unusual()).success(DONE)?;
+        let (exchange, said) = found(session, &name)?;
         let directory = path_in(&exchange, &said)?;
         directory.write("file", &name)?;
         Ok(Self { name, said, directory })
     }
 
     /// Get says the same, and the file is there.
-    fn is_as_before(&self, desk: &mut Desk) -> Outcome {
+    fn is_as_before(&self, session: &mut Session) -> Outcome {
         let Self { name, said, directory } = self;
-        let (exchange, now) = found(desk, name)?;
+        let (exchange, now) = found(session, name)?;
         for key in ["Mountpoint", "Status", "CreatedAt"] {
             let before = field(said, key);
             if before != field(&now, key) {
@@ -248,19 +251,19 @@ fn files_under(root: &Root) -> Result<BTreeSet<PathBuf>, Fault> {
 }
 
 /// The Create of a volume, and what a power cut after it would take back.
-fn loose(lab: &mut Lab) -> Result<(String, strace::Loose), Fault> {
-    let program = lab.program().after(&strace::watched()?);
-    let mut desk = lab.spawn(&program, Place::new()?)?;
-    desk.await_listening("PROGRAM SOCKET ROOT, under strace")?;
-    let call = create_call(&lab.name(), unusual());
-    let before = strace::length(desk.folder());
-    desk.call(&call).success(DONE)?;
-    let calls = strace::since(desk.folder(), before)?;
-    Ok((call.to_string(), strace::loose(&calls, &desk.volumes())))
+fn loose(harness: &mut Harness) -> Result<(String, strace::Loose), Fault> {
+    let program = harness.program().after(&strace::watched()?);
+    let mut session = harness.spawn(&program, Place::new()?)?;
+    session.await_listening("PROGRAM SOCKET ROOT, under strace")?;
+    let call = create_call(&harness.name(), unusual());
+    let before = strace::length(session.folder());
+    session.call(&call).success(DONE)?;
+    let calls = strace::since(session.folder(), before)?;
+    Ok((call.to_string(), strace::loose(&calls, &session.volumes())))
 }
 
-fn synced(lab: &mut Lab) -> Outcome {
-    let (sent, loose) = loose(lab)?;
+fn synced(harness: &mut Harness) -> Outcome {
+    let (sent, loose) = loose(harness)?;
     match loose.files.first() {
         None => Ok(()),
         Some(path) => Err(wrong(
@@ -271,8 +274,8 @@ fn synced(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn synced_name(lab: &mut Lab) -> Outcome {
-    let (sent, loose) = loose(lab)?;
+fn synced_name(harness: &mut Harness) -> Outcome {
+    let (sent, loose) = loose(harness)?;
     match loose.folders.first() {
         None => Ok(()),
         Some(path) => Err(wrong(
@@ -287,13 +290,16 @@ fn synced_name(lab: &mut Lab) -> Outcome {
 ///
 /// # Errors
 /// [`Fault::NotTried`] for one that writes before it listens.
-fn without_space(lab: &mut Lab, limit: &str) -> Result<(Desk, Volume), Fault> {
-    let mut desk = activated(lab)?;
-    let other = Volume::create(lab, &mut desk)?;
-    let program = lab.program().after(limit);
-    let mut desk = lab.spawn(&program, desk.kill())?;
-    match desk.await_listening("a start under `ulimit -f 0`") {
-        Ok(()) => Ok((desk, other)),
+fn without_space(
+    harness: &mut Harness,
+    limit: &str,
+) -> Result<(Session, Volume), Fault> {
+    let mut session = activated(harness)?;
+    let other = Volume::create(harness, &mut session)?;
+    let program = harness.program().after(limit);
+    let mut session = harness.spawn(&program, session.kill())?;
+    match session.await_listening("a start under `ulimit -f 0`") {
+        Ok(()) => Ok((session, other)),
         Err(Fault::Wrong(_)) => Err(Fault::NotTried(
             "the plugin does not start where no file can be written".to_owned(),
         )),
@@ -304,12 +310,12 @@ fn without_space(lab: &mut Lab, limit: &str) -> Result<(Desk, Volume), Fault> {
 /// The volume is there with all that it has, or is not there at all; then it
 /// can be created. `must` says which, if that is known.
 fn whole_or_not(
-    desk: &mut Desk,
+    session: &mut Session,
     name: &str,
     other: &Volume,
     must: Option<bool>,
 ) -> Outcome {
-    let (exchange, listed) = names(desk)?;
+    let (exchange, listed) = names(session)?;
     let listed = listed.iter().any(|it| it == name);
     if must.is_some_and(|must| must != listed) {
         let expected = match listed {
@@ -319,7 +325,7 @@ fn whole_or_not(
         return Err(exchange.wrong(expected));
     }
     if listed {
-        let exchange = desk.call(&about("VolumeDriver.Get", name));
+        let exchange = session.call(&about("VolumeDriver.Get", name));
         let expected = format!("all of {name}, since it is listed");
         let value = exchange.success(&expected)?;
         let volume = field(&value, "Volume").unwrap_or(&Value::Null);
@@ -329,102 +335,104 @@ fn whole_or_not(
             return Err(exchange.wrong(expected));
         }
     } else {
-        not_found(desk, name)?;
+        not_found(session, name)?;
     }
-    other.is_as_before(desk)
+    other.is_as_before(session)
 }
 
-fn half_made(lab: &mut Lab) -> Outcome {
+fn half_made(harness: &mut Harness) -> Outcome {
     // The first write to a file ends it, and leaves no core either.
     let limit = "ulimit -c 0 && ulimit -f 0";
-    let (mut desk, other) = without_space(lab, limit)?;
-    let name = lab.name();
-    let exchange = create_with(&mut desk, &name, unusual());
+    let (mut session, other) = without_space(harness, limit)?;
+    let name = harness.name();
+    let exchange = create_with(&mut session, &name, unusual());
     let must = match exchange.answer("") {
         Ok(reply) => Some(reply.judge().is_ok()),
         Err(_) => None,
     };
     let what = "a crash at the first write of a Create";
-    let mut desk = lab.restart(desk, what)?;
-    whole_or_not(&mut desk, &name, &other, must)?;
-    create_with(&mut desk, &name, unusual()).success(DONE)?;
-    found(&mut desk, &name).map(|_| ())
+    let mut session = harness.restart(session, what)?;
+    whole_or_not(&mut session, &name, &other, must)?;
+    create_with(&mut session, &name, unusual()).success(DONE)?;
+    found(&mut session, &name).map(|_| ())
 }
 
-fn full_disk(lab: &mut Lab) -> Outcome {
+fn full_disk(harness: &mut Harness) -> Outcome {
     let limit = "trap '' XFSZ && ulimit -f 0";
-    let (mut desk, other) = without_space(lab, limit)?;
-    let name = lab.name();
-    desk.say_before("where no file can be written");
-    let exchange = create_with(&mut desk, &name, unusual());
+    let (mut session, other) = without_space(harness, limit)?;
+    let name = harness.name();
+    session.say_before("where no file can be written");
+    let exchange = create_with(&mut session, &name, unusual());
     let expected = "an \"Err\", or a volume without a file of its own";
     let done = exchange.answer(expected)?.judge().is_ok();
     if !done {
         exchange.failure(expected)?;
     }
-    desk.say_before("after a Create that could not write");
-    whole_or_not(&mut desk, &name, &other, Some(done))?;
+    session.say_before("after a Create that could not write");
+    whole_or_not(&mut session, &name, &other, Some(done))?;
     let what = "a Create that could not write, kill -9";
-    let mut desk = lab.restart(desk, what)?;
-    whole_or_not(&mut desk, &name, &other, Some(done))?;
-    create_with(&mut desk, &name, unusual()).success(DONE)?;
-    found(&mut desk, &name).map(|_| ())
+    let mut session = harness.restart(session, what)?;
+    whole_or_not(&mut session, &name, &other, Some(done))?;
+    create_with(&mut session, &name, unusual()).success(DONE)?;
+    found(&mut session, &name).map(|_| ())
 }
 
-fn outlives(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let volumes =
-        [Volume::create(lab, &mut desk)?, Volume::create(lab, &mut desk)?];
+fn outlives(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volumes = [
+        Volume::create(harness, &mut session)?,
+        Volume::create(harness, &mut session)?,
+    ];
     // A CreatedAt that is made up anew must differ.
     let second = |time: SystemTime| {
         time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs())
     };
     let created = second(SystemTime::now());
     let later = || (second(SystemTime::now()) != created).then_some(());
-    poll(PATIENCE, later);
-    let mut desk = lab.restart(desk, KILLED)?;
+    wait_until(PATIENCE, later);
+    let mut session = harness.restart(session, KILLED)?;
     let mut wanted: Vec<_> = volumes.iter().map(|it| &*it.name).collect();
     wanted.sort_unstable();
-    let (exchange, listed) = names(&mut desk)?;
+    let (exchange, listed) = names(&mut session)?;
     if listed != wanted {
         return Err(exchange.wrong(wanted.join(", ")));
     }
-    volumes.iter().try_for_each(|it| it.is_as_before(&mut desk))
+    volumes.iter().try_for_each(|it| it.is_as_before(&mut session))
 }
 
-fn options(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let volume = Volume::create(lab, &mut desk)?;
-    let mut desk = lab.restart(desk, KILLED)?;
+fn options(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let mut session = harness.restart(session, KILLED)?;
     let exchange =
-        create_with(&mut desk, &volume.name, json!({ "mode": "0700" }));
+        create_with(&mut session, &volume.name, json!({ "mode": "0700" }));
     refused(&exchange, &["mode"])?;
-    create_with(&mut desk, &volume.name, unusual())
+    create_with(&mut session, &volume.name, unusual())
         .success("200 and {}: it is what was asked for")?;
-    volume.is_as_before(&mut desk)
+    volume.is_as_before(&mut session)
 }
 
-fn removed(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let volume = Volume::create(lab, &mut desk)?;
-    let other = Volume::create(lab, &mut desk)?;
-    remove_it(&mut desk, &volume.name)?;
-    let mut desk = lab.restart(desk, "Remove, kill -9")?;
-    let (exchange, listed) = names(&mut desk)?;
+fn removed(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let other = Volume::create(harness, &mut session)?;
+    remove_it(&mut session, &volume.name)?;
+    let mut session = harness.restart(session, "Remove, kill -9")?;
+    let (exchange, listed) = names(&mut session)?;
     if listed != [other.name.as_str()] {
         let expected = format!("{}, and nothing else", other.name);
         return Err(exchange.wrong(expected));
     }
-    not_found(&mut desk, &volume.name)
+    not_found(&mut session, &volume.name)
 }
 
-fn still_kept(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = kept(lab)?;
-    remove_it(&mut desk, &name)?;
-    let mut desk = lab.restart(desk, "Remove, kill -9")?;
-    let exchange = desk.call(&about("VolumeDriver.Get", &name));
-    match holds(&desk, &name)? {
-        true => not_found(&mut desk, &name),
+fn still_kept(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = kept(harness)?;
+    remove_it(&mut session, &name)?;
+    let mut session = harness.restart(session, "Remove, kill -9")?;
+    let exchange = session.call(&about("VolumeDriver.Get", &name));
+    match holds(&session, &name)? {
+        true => not_found(&mut session, &name),
         false => Err(exchange.wrong("the volume's file is still under ROOT")),
     }
 }
@@ -434,12 +442,12 @@ fn still_kept(lab: &mut Lab) -> Outcome {
 /// # Errors
 /// [`Fault::NotTried`] for a plugin that has no such file.
 fn with_state(
-    lab: &mut Lab,
-    desk: &mut Desk,
+    harness: &mut Harness,
+    session: &mut Session,
 ) -> Result<(Volume, BTreeSet<PathBuf>), Fault> {
-    let before = files_under(desk.root())?;
-    let volume = Volume::create(lab, desk)?;
-    let mut state = files_under(desk.root())?;
+    let before = files_under(session.root())?;
+    let volume = Volume::create(harness, session)?;
+    let mut state = files_under(session.root())?;
     let directory = volume.directory.within()?;
     state.retain(|it| !before.contains(it) && !it.starts_with(&directory));
     match state.is_empty() {
@@ -450,48 +458,49 @@ fn with_state(
     }
 }
 
-fn spoil(desk: &Desk, files: &BTreeSet<PathBuf>, text: &[u8]) -> Outcome {
-    let root = desk.root().open()?;
+fn spoil(session: &Session, files: &BTreeSet<PathBuf>, text: &[u8]) -> Outcome {
+    let root = session.root().open()?;
     Ok(files.iter().try_for_each(|it| root.write(it, text))?)
 }
 
-fn spoiled(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let other = Volume::create(lab, &mut desk)?;
+fn spoiled(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let other = Volume::create(harness, &mut session)?;
     let mut volumes = Vec::new();
     for text in [&b"{"[..], b"", b"\0\xff\0\xff"] {
-        let (volume, state) = with_state(lab, &mut desk)?;
-        spoil(&desk, &state, text)?;
+        let (volume, state) = with_state(harness, &mut session)?;
+        spoil(&session, &state, text)?;
         volumes.push(volume);
     }
     let what = "the files of three volumes spoiled, kill -9";
-    let mut desk = lab.restart(desk, what)?;
-    let (exchange, listed) = names(&mut desk)?;
+    let mut session = harness.restart(session, what)?;
+    let (exchange, listed) = names(&mut session)?;
     if !listed.contains(&other.name) {
         return Err(exchange.wrong(format!("{}, which is fine", other.name)));
     }
-    other.is_as_before(&mut desk)?;
+    other.is_as_before(&mut session)?;
     for Volume { name, said, .. } in &volumes {
-        let exchange = desk.call(&about("VolumeDriver.Get", name));
+        let exchange = session.call(&about("VolumeDriver.Get", name));
         let expected = "an \"Err\", or all that it was";
         let answer = exchange.answer(expected)?.judge();
         if answer.is_ok_and(|it| field(&it, "Volume") != Some(said)) {
             return Err(exchange.wrong(expected));
         }
-        create_with(&mut desk, name, unusual())
+        create_with(&mut session, name, unusual())
             .success("200 and {}: the name is free again")?;
-        found(&mut desk, name)?;
+        found(&mut session, name)?;
     }
-    other.is_as_before(&mut desk)
+    other.is_as_before(&mut session)
 }
 
-fn set_aside(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let (volume, state) = with_state(lab, &mut desk)?;
+fn set_aside(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let (volume, state) = with_state(harness, &mut session)?;
     let text = format!("spoiled: {}", volume.name);
-    spoil(&desk, &state, text.as_bytes())?;
-    let mut desk = lab.restart(desk, "a volume's file spoiled, kill -9")?;
-    let exchange = create_with(&mut desk, &volume.name, unusual());
+    spoil(&session, &state, text.as_bytes())?;
+    let mut session =
+        harness.restart(session, "a volume's file spoiled, kill -9")?;
+    let exchange = create_with(&mut session, &volume.name, unusual());
     if exchange.answer(DONE)?.judge().is_err() {
         // There is another check for that.
         return Ok(());
@@ -501,7 +510,7 @@ fn set_aside(lab: &mut Lab) -> Outcome {
     // The new volume has its file in the same place.
     let directory = volume.directory.within()?;
     let elsewhere = |wanted: &str| {
-        let root = desk.root().open()?;
+        let root = session.root().open()?;
         let files = root.files()?;
         Ok::<_, Fault>(files.iter().any(|it| {
             !it.starts_with(&directory)
@@ -514,33 +523,33 @@ fn set_aside(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn set_aside_twice(lab: &mut Lab) -> Outcome {
+fn set_aside_twice(harness: &mut Harness) -> Outcome {
     const TIMES: usize = 5;
-    let mut desk = activated(lab)?;
-    let name = lab.name();
+    let mut session = activated(harness)?;
+    let name = harness.name();
     let mut texts = Vec::new();
-    desk.say_before("a volume's file spoiled, again and again");
+    session.say_before("a volume's file spoiled, again and again");
     for time in 1..=TIMES {
-        let before = files_under(desk.root())?;
-        let exchange = create_with(&mut desk, &name, unusual());
+        let before = files_under(session.root())?;
+        let exchange = create_with(&mut session, &name, unusual());
         if time == 2 && exchange.answer(DONE)?.judge().is_err() {
             // There is another check for a name that is never free again.
             return Ok(());
         }
         exchange.success(DONE)?;
-        let (exchange, said) = found(&mut desk, &name)?;
+        let (exchange, said) = found(&mut session, &name)?;
         let text = format!("spoiled: {name}, {time}");
         path_in(&exchange, &said)?.write("file", &text)?;
-        let mut state = files_under(desk.root())?;
+        let mut state = files_under(session.root())?;
         state.retain(|it| !before.contains(it) && !it.ends_with("file"));
-        spoil(&desk, &state, b"{")?;
-        desk.call(&about("VolumeDriver.Get", &name));
+        spoil(&session, &state, b"{")?;
+        session.call(&about("VolumeDriver.Get", &name));
         texts.push(text);
     }
-    let exchange = create_with(&mut desk, &name, unusual());
+    let exchange = create_with(&mut session, &name, unusual());
     exchange.success("200 and {}: the name is free again")?;
-    let files = files_under(desk.root())?;
-    let root = desk.root().open()?;
+    let files = files_under(session.root())?;
+    let root = session.root().open()?;
     let has = |text: &String| {
         files.iter().any(|it| root.read(it).as_ref() == Some(text))
     };
@@ -551,11 +560,11 @@ fn set_aside_twice(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn half_removed(lab: &mut Lab) -> Outcome {
+fn half_removed(harness: &mut Harness) -> Outcome {
     // A removal that was over before we saw it begin was no crash: once more,
     // with more to remove.
     for count in [500, 4_000, 32_000] {
-        if removed_by_half(lab, count)? {
+        if removed_by_half(harness, count)? {
             break;
         }
     }
@@ -563,12 +572,12 @@ fn half_removed(lab: &mut Lab) -> Outcome {
 }
 
 /// Returns whether the plugin was killed while there was something to remove.
-fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
+fn removed_by_half(harness: &mut Harness, count: usize) -> Result<bool, Fault> {
     // It gets less of a processor than we do, so that we see it begin.
-    let program = lab.program().after("set -- nice -n 19 \"$@\"");
-    let mut desk = lab.spawn(&program, Place::new()?)?;
-    desk.await_listening("PROGRAM SOCKET ROOT, started")?;
-    let volume = Volume::create(lab, &mut desk)?;
+    let program = harness.program().after("set -- nice -n 19 \"$@\"");
+    let mut session = harness.spawn(&program, Place::new()?)?;
+    session.await_listening("PROGRAM SOCKET ROOT, started")?;
+    let volume = Volume::create(harness, &mut session)?;
     let Volume { name, directory, .. } = &volume;
     let mark = format!("{name}-file-");
     let files = directory.open()?;
@@ -586,21 +595,21 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
     drop(files);
 
     let call = about("VolumeDriver.Remove", name);
-    let mut client = desk.client(&call.to_string())?;
-    client.write_all(&call.request(lab.engine))?;
+    let mut client = session.client(&call.to_string())?;
+    client.write_all(&call.request(harness.dialect))?;
     let deadline = Instant::now() + PATIENCE;
     // Without a pause: it may be over within milliseconds.
     let there = || directory.open().is_ok_and(|it| it.has(&first));
     while there() && Instant::now() < deadline {}
-    let place = desk.kill();
+    let place = session.kill();
     let root = place.root().clone();
     let was_crash = left(&root)? > 0;
     let what = "a Remove of many files, kill -9 while they go";
-    let mut desk = lab.start_again(place, what)?;
+    let mut session = harness.start_again(place, what)?;
     let reply = read_reply(&mut client, PATIENCE);
     let done = reply.is_ok_and(|it| it.judge().is_ok());
 
-    let (exchange, listed) = names(&mut desk)?;
+    let (exchange, listed) = names(&mut session)?;
     let listed = listed.contains(name);
     if listed && done {
         return Err(exchange.wrong(format!("no {name}: it was removed")));
@@ -610,11 +619,11 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
             .wrong(format!("no {name}, or all of its files: some are gone")));
     }
     if listed {
-        volume.is_as_before(&mut desk)?;
+        volume.is_as_before(&mut session)?;
     } else {
-        not_found(&mut desk, name)?;
+        not_found(&mut session, name)?;
         let gone = || left(&root).is_ok_and(|it| it == 0).then_some(());
-        if poll(PATIENCE, gone).is_none() {
+        if wait_until(PATIENCE, gone).is_none() {
             return Err(exchange.wrong(
                 "no file of the removed volume under ROOT: nobody will ask \
                  for their removal again",
@@ -624,15 +633,15 @@ fn removed_by_half(lab: &mut Lab, count: usize) -> Result<bool, Fault> {
     Ok(was_crash)
 }
 
-fn alone(lab: &mut Lab) -> Outcome {
-    let first = lab.start()?;
+fn alone(harness: &mut Harness) -> Outcome {
+    let first = harness.start()?;
     let sent = "PROGRAM SOCKET ROOT, and beside it PROGRAM OTHER-SOCKET ROOT";
     let expected = "the second one waits, or ends with an error that says why";
     let socket = first.folder().join("run/other.sock");
-    let mut second = lab.spawn_rival(&first, &socket)?;
-    let mut docker = Daemon::new(&socket, lab.engine);
+    let mut second = harness.spawn_rival(&first, &socket)?;
+    let mut docker = Daemon::new(&socket, harness.dialect);
     // It may wait for the end of the first one for longer than this.
-    let ended = poll(PATIENCE / 2, || match second.ended() {
+    let ended = wait_until(PATIENCE / 2, || match second.ended() {
         Some(status) => Some(Some(status)),
         // It would serve Docker, too.
         None => docker.call(&Call::bare("Plugin.Activate")).ok().map(|_| None),
@@ -645,75 +654,75 @@ fn alone(lab: &mut Lab) -> Outcome {
         }
         Some(None) => {
             // How often it was asked before it answered depends on the machine.
-            lab.forget_log();
+            harness.forget_log();
             Err(wrong(sent, expected, "the second one runs on"))
         }
     }
 }
 
-fn private_again(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let volume = Volume::create(lab, &mut desk)?;
-    let place = desk.kill();
+fn private_again(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let place = session.kill();
     place.root().open()?.set_mode(0o755)?;
     let what = "kill -9, chmod 755 ROOT";
-    let mut desk = lab.start_again(place, what)?;
-    volume.is_as_before(&mut desk)?;
-    let (exchange, said) = found(&mut desk, &volume.name)?;
-    is_private(&desk, &exchange, &said)
+    let mut session = harness.start_again(place, what)?;
+    volume.is_as_before(&mut session)?;
+    let (exchange, said) = found(&mut session, &volume.name)?;
+    is_private(&session, &exchange, &said)
 }
 
-fn other_root(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let volume = Volume::create(lab, &mut desk)?;
-    let root = desk.volumes();
+fn other_root(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let root = session.volumes();
     let aside = root.with_extension("aside");
     // As a mount over ROOT does.
     fs::rename(&root, &aside)?;
     fs::create_dir(&root)?;
-    desk.say_before("another folder in ROOT's place");
-    let name = lab.name();
-    let exchange = create_with(&mut desk, &name, unusual());
+    session.say_before("another folder in ROOT's place");
+    let name = harness.name();
+    let exchange = create_with(&mut session, &name, unusual());
     let expected = "an \"Err\", and nothing in that folder";
     exchange.failure(expected)?;
-    if !desk.root().open()?.names()?.is_empty() {
+    if !session.root().open()?.names()?.is_empty() {
         return Err(exchange.wrong(expected));
     }
-    let exchange = desk.call(&about("VolumeDriver.Remove", &volume.name));
+    let exchange = session.call(&about("VolumeDriver.Remove", &volume.name));
     exchange.failure("an \"Err\": the volume is not in that folder")?;
     fs::remove_dir(&root)?;
     fs::rename(&aside, &root)?;
-    desk.say_before("ROOT in its place again");
-    volume.is_as_before(&mut desk)
+    session.say_before("ROOT in its place again");
+    volume.is_as_before(&mut session)
 }
 
-fn strangers(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let volume = Volume::create(lab, &mut desk)?;
-    let (folder, file) = (lab.name(), lab.name());
-    let root = desk.root().open()?;
+fn strangers(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let (folder, file) = (harness.name(), harness.name());
+    let root = session.root().open()?;
     root.make(&folder)?;
     root.make(Path::new(&folder).join("files"))?;
     let inside = Path::new(&folder).join("files/somebodys");
     root.write(&inside, &folder)?;
     root.write(&file, &file)?;
     for (name, path) in [(&folder, &*inside), (&file, Path::new(&file))] {
-        desk.say_before("something in ROOT that is no volume");
-        not_found(&mut desk, name)?;
-        let exchange = create_with(&mut desk, name, unusual());
+        session.say_before("something in ROOT that is no volume");
+        not_found(&mut session, name)?;
+        let exchange = create_with(&mut session, name, unusual());
         refused(&exchange, &[name])?;
         for method in ["VolumeDriver.Mount", "VolumeDriver.Remove"] {
-            let exchange = desk.call(&about(method, name));
+            let exchange = session.call(&about(method, name));
             exchange.failure("an \"Err\": there is no such volume")?;
             if root.read(path).as_ref() != Some(name) {
                 return Err(exchange.wrong("it is where it was"));
             }
         }
     }
-    let (exchange, listed) = names(&mut desk)?;
+    let (exchange, listed) = names(&mut session)?;
     if listed != [volume.name.as_str()] {
         let expected = format!("{}, and nothing else", volume.name);
         return Err(exchange.wrong(expected));
     }
-    volume.is_as_before(&mut desk)
+    volume.is_as_before(&mut session)
 }

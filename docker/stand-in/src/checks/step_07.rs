@@ -20,10 +20,10 @@ use super::step_03::{create, found, list_call};
 use super::step_04::path_in;
 use crate::daemon::{Call, Daemon, NoReply, Reply, field, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
-use crate::lab::{Desk, Lab};
+use crate::harness::{Harness, Session};
 use crate::plugin::Place;
 use crate::root::Mountpoint;
-use crate::wait::{PATIENCE, poll};
+use crate::wait::{PATIENCE, wait_until};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -172,13 +172,13 @@ pub const CHECKS: &[Check] = &[
 /// much of it was needed.
 const LONG: Duration = Duration::from_secs(10);
 
-fn slow_body(lab: &mut Lab) -> Outcome {
+fn slow_body(harness: &mut Harness) -> Outcome {
     const HELD: usize = 4;
-    let (mut desk, name) = with_volume(lab)?;
+    let (mut session, name) = with_volume(harness)?;
     let what = format!("{HELD} times half a body of 4 KiB, held");
     let mut held = Vec::new();
     for _ in 0..HELD {
-        let mut client = desk.client(&what)?;
+        let mut client = session.client(&what)?;
         let _ = client.write_all(
             b"POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
               Content-Length: 4096\r\n\r\n{\"Name\":",
@@ -190,26 +190,27 @@ fn slow_body(lab: &mut Lab) -> Outcome {
     let call = list_call();
     let sent = format!("{what}, {call}");
     let mut outcome = (0..100).try_for_each(|_| {
-        let (exchange, _) = desk.send(&sent, &call.request(lab.engine))?;
+        let (exchange, _) =
+            session.send(&sent, &call.request(harness.dialect))?;
         exchange.success("List is answered meanwhile").map(drop)
     });
     match outcome {
         Ok(()) => {
-            desk.say_before(&what);
-            outcome = found(&mut desk, &name).map(drop);
+            session.say_before(&what);
+            outcome = found(&mut session, &name).map(drop);
         }
-        Err(_) => lab.forget_log(),
+        Err(_) => harness.forget_log(),
     }
     // Held up to here, or hanging up would end what is looked for.
-    drop((desk, held));
+    drop((session, held));
     outcome
 }
 
-fn with_volume(lab: &mut Lab) -> Result<(Desk, String), Fault> {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    create(&mut desk, &name)?;
-    Ok((desk, name))
+fn with_volume(harness: &mut Harness) -> Result<(Session, String), Fault> {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
+    Ok((session, name))
 }
 
 /// So many files take a moment to be removed.
@@ -224,13 +225,13 @@ struct Large {
 
 impl Large {
     fn create(
-        lab: &mut Lab,
-        desk: &mut Desk,
+        harness: &mut Harness,
+        session: &mut Session,
         count: usize,
     ) -> Result<Self, Fault> {
-        let name = lab.name();
-        create(desk, &name)?;
-        let (exchange, volume) = found(desk, &name)?;
+        let name = harness.name();
+        create(session, &name)?;
+        let (exchange, volume) = found(session, &name)?;
         let files = path_in(&exchange, &volume)?;
         // Names of one file are made faster than files.
         let folder = files.open()?;
@@ -245,9 +246,9 @@ impl Large {
     }
 
     /// Docker's Remove, of which the first effect is seen already.
-    fn begin_to_remove(&self, desk: &Desk) -> Result<UnixStream, Fault> {
+    fn begin_to_remove(&self, session: &Session) -> Result<UnixStream, Fault> {
         let call = about("VolumeDriver.Remove", &self.name);
-        let mut client = desk.client(&call.to_string())?;
+        let mut client = session.client(&call.to_string())?;
         client.write_all(&call.request(Default::default()))?;
         let all_there = || {
             let files = self.files.open().ok();
@@ -255,7 +256,7 @@ impl Large {
             names.is_some_and(|it| it.len() == self.count)
         };
         // Whoever removes nothing at all is told so by a check of step 4.
-        poll(PATIENCE, || (!all_there()).then_some(()));
+        wait_until(PATIENCE, || (!all_there()).then_some(()));
         Ok(client)
     }
 }
@@ -267,11 +268,11 @@ fn has_answer(client: &UnixStream) -> bool {
     event::poll(&mut client, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
-fn slow_call(lab: &mut Lab) -> Outcome {
+fn slow_call(harness: &mut Harness) -> Outcome {
     const SOME: usize = 10;
-    let (mut desk, name) = with_volume(lab)?;
+    let (mut session, name) = with_volume(harness)?;
     let mut calls = [list_call(), about("VolumeDriver.Get", &name)];
-    let mut docker = Daemon::new(&desk.socket(), lab.engine);
+    let mut docker = Daemon::new(&session.socket(), harness.dialect);
     let mut ask = |call: &Call| -> bool { docker.call(call).is_ok() };
     // A machine may stop for a moment, but not twice. A plugin that does the
     // work later answers at once, and a busy machine answers late: then more
@@ -284,9 +285,9 @@ fn slow_call(lab: &mut Lab) -> Outcome {
         }
         let quick = before.elapsed() * 2;
 
-        let large = Large::create(lab, &mut desk, count)?;
+        let large = Large::create(harness, &mut session, count)?;
         let begun = Instant::now();
-        let mut slow = large.begin_to_remove(&desk)?;
+        let mut slow = large.begin_to_remove(&session)?;
         let mut answered = 0;
         while answered < SOME && !has_answer(&slow) && begun.elapsed() < LONG {
             calls.rotate_left(1);
@@ -295,7 +296,7 @@ fn slow_call(lab: &mut Lab) -> Outcome {
         let was_slow = !has_answer(&slow) || begun.elapsed() > quick;
         let reply = read_reply(&mut slow, LONG);
         let sent = about("VolumeDriver.Remove", &large.name).to_string();
-        desk.exchange(sent, reply).success("200 and {}")?;
+        session.exchange(sent, reply).success("200 and {}")?;
         if answered >= SOME {
             return Ok(());
         }
@@ -310,7 +311,7 @@ fn slow_call(lab: &mut Lab) -> Outcome {
     if held_up < 2 {
         return Ok(());
     }
-    lab.forget_log();
+    harness.forget_log();
     Err(wrong(
         "POST /VolumeDriver.Remove of a volume with many files, then List and \
          Get of another one, again and again",
@@ -321,15 +322,15 @@ fn slow_call(lab: &mut Lab) -> Outcome {
 
 /// What eight clients get, each on a connection of its own, at the same time.
 fn at_once(
-    desk: &Desk,
-    lab: &Lab,
+    session: &Session,
+    harness: &Harness,
     call: impl Fn(usize) -> Call + Sync,
 ) -> Vec<Result<Reply, NoReply>> {
-    let (socket, engine, call) = (desk.socket(), lab.engine, &call);
+    let (socket, dialect, call) = (session.socket(), harness.dialect, &call);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
-                let mut docker = Daemon::new(&socket, engine);
+                let mut docker = Daemon::new(&socket, dialect);
                 scope.spawn(move || docker.call(&call(number)))
             })
             .collect();
@@ -340,14 +341,14 @@ fn at_once(
 
 const CLIENTS: usize = 8;
 
-fn one_name(lab: &mut Lab) -> Outcome {
+fn one_name(harness: &mut Harness) -> Outcome {
     const ROUNDS: usize = 16;
-    let mut desk = activated(lab)?;
+    let mut session = activated(harness)?;
     for _ in 0..ROUNDS {
-        let outcome = one_round(&mut desk, lab);
+        let outcome = one_round(&mut session, harness);
         if let Err(Fault::Wrong(_)) = outcome {
             // What gets lost when calls meet is a matter of chance.
-            lab.forget_log();
+            harness.forget_log();
             return Err(wrong(
                 format!(
                     "Create of one name by {CLIENTS} clients at once, half of \
@@ -364,35 +365,36 @@ fn one_name(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn one_round(desk: &mut Desk, lab: &mut Lab) -> Outcome {
+fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
     let mode = |number: usize| ["0700", "0755"][number % 2];
     let is_done = |it: &Result<Reply, NoReply>| {
         it.as_ref().is_ok_and(|reply| reply.judge().is_ok())
     };
     let met = || Err(wrong("", "", ""));
-    let name = lab.name();
-    let replies = at_once(desk, lab, |number| {
+    let name = harness.name();
+    let replies = at_once(session, harness, |number| {
         create_call(&name, json!({ "mode": mode(number) }))
     });
     let done: Vec<_> = replies.iter().map(is_done).collect();
-    let (_, volume) = found(desk, &name)?;
+    let (_, volume) = found(session, &name)?;
     let has = field(&volume, "Status").and_then(|it| field(it, "mode"));
     let as_it_is = |number| has == Some(&json!(mode(number)));
     if (0..CLIENTS).any(|number| done[number] != as_it_is(number)) {
         return met();
     }
 
-    let replies = at_once(desk, lab, |_| about("VolumeDriver.Remove", &name));
+    let replies =
+        at_once(session, harness, |_| about("VolumeDriver.Remove", &name));
     if replies.iter().filter(|it| is_done(it)).count() != 1 {
         return met();
     }
-    not_found(desk, &name)
+    not_found(session, &name)
 }
 
 /// After a signal, the plugin ends with 0, and `traces` are gone.
-fn ends_cleanly(desk: &Desk, sent: &str, traces: &[&Path]) -> Outcome {
+fn ends_cleanly(session: &Session, sent: &str, traces: &[&Path]) -> Outcome {
     let expected = "it ends with status 0, and leaves nothing that leads to it";
-    let got = match desk.ends_within(LONG) {
+    let got = match session.ends_within(LONG) {
         Some(status) if status.success() => {
             let left = traces.iter().find(|it| it.symlink_metadata().is_ok());
             let Some(left) = left else { return Ok(()) };
@@ -404,51 +406,51 @@ fn ends_cleanly(desk: &Desk, sent: &str, traces: &[&Path]) -> Outcome {
     Err(wrong(sent, expected, got))
 }
 
-fn signals(lab: &mut Lab) -> Outcome {
+fn signals(harness: &mut Harness) -> Outcome {
     for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
-        let mut desk = activated(lab)?;
+        let mut session = activated(harness)?;
         let sent = format!("{name}, while Docker keeps a connection open");
-        // The desk's own daemon does.
-        desk.call(&list_call()).success("an answer")?;
-        desk.signal(signal);
-        ends_cleanly(&desk, &sent, &[&desk.socket()])?;
+        // The session's own daemon does.
+        session.call(&list_call()).success("an answer")?;
+        session.signal(signal);
+        ends_cleanly(&session, &sent, &[&session.socket()])?;
     }
     Ok(())
 }
 
-fn in_flight(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let large = Large::create(lab, &mut desk, FILES)?;
-    let mut slow = large.begin_to_remove(&desk)?;
-    desk.signal(Signal::TERM);
+fn in_flight(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let large = Large::create(harness, &mut session, FILES)?;
+    let mut slow = large.begin_to_remove(&session)?;
+    session.signal(Signal::TERM);
     let sent = format!(
         "POST /VolumeDriver.Remove of a volume with {FILES} files, and SIGTERM \
          while they go"
     );
     let reply = read_reply(&mut slow, LONG);
-    desk.exchange(sent.clone(), reply).success("Remove is answered")?;
-    ends_cleanly(&desk, &sent, &[&desk.socket()])
+    session.exchange(sent.clone(), reply).success("Remove is answered")?;
+    ends_cleanly(&session, &sent, &[&session.socket()])
 }
 
-fn stranded(lab: &mut Lab) -> Outcome {
+fn stranded(harness: &mut Harness) -> Outcome {
     const PROCESSES: usize = 10;
     const HELD: usize = 32;
     let call = Call::bare("Plugin.Activate");
     let sent = format!("{HELD} connections that stay open, {call} on each");
     for _ in 0..PROCESSES {
-        let desk = lab.start()?;
-        let mut held = iter::repeat_with(|| desk.client(&sent))
+        let session = harness.start()?;
+        let mut held = iter::repeat_with(|| session.client(&sent))
             .take(HELD)
             .collect::<Result<Vec<_>, _>>()?;
         for client in &mut held {
-            client.write_all(&call.request(lab.engine))?;
+            client.write_all(&call.request(harness.dialect))?;
         }
         let deadline = Instant::now() + LONG;
         for client in &mut held {
             let left = deadline.saturating_duration_since(Instant::now());
             let left = left.max(Duration::from_millis(1));
             if read_reply(client, left).is_err() {
-                lab.forget_log();
+                harness.forget_log();
                 let late =
                     format!("some, and silence for {} s", LONG.as_secs());
                 return Err(wrong(&sent, "an answer on each of them", late));
@@ -460,26 +462,26 @@ fn stranded(lab: &mut Lab) -> Outcome {
 
 /// A plugin that listens on TCP, too, and what it says of that in `file`.
 struct Tcp {
-    desk: Desk,
+    session: Session,
     file: PathBuf,
     sent: String,
     text: String,
 }
 
 impl Tcp {
-    fn start(lab: &mut Lab, file: &str) -> Result<Self, Fault> {
+    fn start(harness: &mut Harness, file: &str) -> Result<Self, Fault> {
         let place = Place::new()?;
         // In a folder that is not there yet.
         let file = place.folder().join("plugins").join(file);
-        let mut desk = spawn_tcp(lab, place, &file)?;
+        let mut session = spawn_tcp(harness, place, &file)?;
         let sent = tcp_words(&file);
-        desk.await_listening(&sent)?;
+        session.await_listening(&sent)?;
         // It may listen on its socket first.
-        let text = poll(PATIENCE, || {
+        let text = wait_until(PATIENCE, || {
             fs::read_to_string(&file).ok().filter(|it| !it.is_empty())
         });
         match text {
-            Some(text) => Ok(Self { desk, file, sent, text }),
+            Some(text) => Ok(Self { session, file, sent, text }),
             None => Err(wrong(sent, "it writes FILE", "there is no FILE")),
         }
     }
@@ -529,97 +531,101 @@ fn tcp_words(file: &Path) -> String {
     format!("PROGRAM SOCKET ROOT --tcp 127.0.0.1:0 --spec FILE ({file})")
 }
 
-fn spawn_tcp(lab: &mut Lab, place: Place, file: &Path) -> Result<Desk, Fault> {
+fn spawn_tcp(
+    harness: &mut Harness,
+    place: Place,
+    file: &Path,
+) -> Result<Session, Fault> {
     let options = ["--tcp", "127.0.0.1:0", "--spec"].map(OsStr::new);
     let options = options.into_iter().chain(iter::once(file.as_os_str()));
-    lab.spawn(&lab.program().with_options(options), place)
+    harness.spawn(&harness.program().with_options(options), place)
 }
 
-fn long_replies(lab: &mut Lab) -> Outcome {
+fn long_replies(harness: &mut Harness) -> Outcome {
     const VOLUMES: usize = 40;
     const REPLIES: usize = 500;
-    let mut tcp = Tcp::start(lab, "tcp.spec")?;
+    let mut tcp = Tcp::start(harness, "tcp.spec")?;
     for _ in 0..VOLUMES {
         // Names of 40 bytes: the list has at least twice as many.
-        let name = format!("{}-{:030}", lab.name(), 0);
-        create(&mut tcp.desk, &name)?;
+        let name = format!("{}-{:030}", harness.name(), 0);
+        create(&mut tcp.session, &name)?;
     }
     let mut client = tcp.somehow()?;
     let call = list_call();
     let sent = format!("{call} {REPLIES} times on a TCP connection");
     let deadline = Instant::now() + LONG;
     for _ in 0..REPLIES {
-        client.write_all(&call.request(lab.engine))?;
+        client.write_all(&call.request(harness.dialect))?;
         let left = deadline.saturating_duration_since(Instant::now());
         let reply = read_reply(&mut client, left);
         if matches!(reply, Err(NoReply::Silent(_))) {
             let got = format!("some answers in {} s", LONG.as_secs());
             return Err(wrong(sent, "as many answers", got));
         }
-        tcp.desk.exchange(sent.clone(), reply).success("a list")?;
+        tcp.session.exchange(sent.clone(), reply).success("a list")?;
     }
     Ok(())
 }
 
-fn loopback(lab: &mut Lab) -> Outcome {
+fn loopback(harness: &mut Harness) -> Outcome {
     let sent = "PROGRAM SOCKET ROOT --tcp 0.0.0.0:0";
     let expected =
         "it ends with an error that names --tcp, and has not listened";
-    let program = lab.program().with_options(["--tcp", "0.0.0.0:0"]);
-    let desk = lab.spawn(&program, Place::new()?)?;
+    let program = harness.program().with_options(["--tcp", "0.0.0.0:0"]);
+    let session = harness.spawn(&program, Place::new()?)?;
     let mut listened = false;
-    let ended = poll(PATIENCE, || {
-        listened |= UnixStream::connect(desk.socket()).is_ok();
-        desk.ended().or_else(|| listened.then(Default::default))
+    let ended = wait_until(PATIENCE, || {
+        listened |= UnixStream::connect(session.socket()).is_ok();
+        session.ended().or_else(|| listened.then(Default::default))
     });
     let got = match ended {
         _ if listened => "it listens".to_owned(),
         Some(status) if status.success() => format!("it ended ({status})"),
         Some(_) => {
             let names_it = || {
-                let log = lab.log().last_lines(50);
+                let log = harness.log().last_lines(50);
                 log.iter().any(|it| it.contains("--tcp")).then_some(())
             };
-            match poll(PATIENCE / 5, names_it) {
+            match wait_until(PATIENCE / 5, names_it) {
                 Some(()) => return Ok(()),
                 None => "an error without that word".to_owned(),
             }
         }
         None => "it runs on".to_owned(),
     };
-    lab.forget_log();
+    harness.forget_log();
     Err(wrong(sent, expected, got))
 }
 
-fn spec(lab: &mut Lab) -> Outcome {
+fn spec(harness: &mut Harness) -> Outcome {
     for file in ["tcp.spec", "tcp.json"] {
-        let tcp = Tcp::start(lab, file)?;
+        let tcp = Tcp::start(harness, file)?;
         let mut client = tcp.client()?;
         let call = Call::bare("Plugin.Activate");
-        client.write_all(&call.request(lab.engine))?;
+        client.write_all(&call.request(harness.dialect))?;
         let reply = read_reply(&mut client, PATIENCE);
         let sent = format!("{}; there, {call}", tcp.sent);
-        tcp.desk.exchange(sent, reply).success("the answer of step 1")?;
+        tcp.session.exchange(sent, reply).success("the answer of step 1")?;
     }
     Ok(())
 }
 
-fn spec_gone(lab: &mut Lab) -> Outcome {
+fn spec_gone(harness: &mut Harness) -> Outcome {
     for file in ["tcp.spec", "tcp.json"] {
-        let Tcp { desk, file, sent, .. } = Tcp::start(lab, file)?;
-        desk.signal(Signal::TERM);
+        let Tcp { session, file, sent, .. } = Tcp::start(harness, file)?;
+        session.signal(Signal::TERM);
         let sent = format!("{sent}, then SIGTERM");
-        ends_cleanly(&desk, &sent, &[&file, &desk.socket()])?;
+        ends_cleanly(&session, &sent, &[&file, &session.socket()])?;
     }
     Ok(())
 }
 
-fn newer_socket(lab: &mut Lab) -> Outcome {
-    let first = activated(lab)?;
+fn newer_socket(harness: &mut Harness) -> Outcome {
+    let first = activated(harness)?;
     // As an administrator does who believes that the first one has ended.
     fs::remove_file(first.socket())?;
     let place = Place::new()?;
-    let mut second = lab.spawn_beside(&first, &place)?;
+    let mut second = harness.spawn_beside(&first, &place)?;
     let sent = "rm SOCKET, PROGRAM SOCKET OTHER-ROOT, then SIGTERM for the \
                 first plugin";
     if let Err(got) = second.listens_on(&first.socket()) {
@@ -634,7 +640,7 @@ fn newer_socket(lab: &mut Lab) -> Outcome {
     first.still_answers(sent)
 }
 
-fn folder_beside_spec(lab: &mut Lab) -> Outcome {
+fn folder_beside_spec(harness: &mut Harness) -> Outcome {
     let place = Place::new()?;
     let file = place.folder().join("tcp.spec");
     let names = ["tcp.new", "tcp.tmp", "tcp.spec.new", "tcp.spec.tmp", "tcp"];
@@ -643,11 +649,11 @@ fn folder_beside_spec(lab: &mut Lab) -> Outcome {
         fs::create_dir(file.parent().expect("a file is in a folder"))?;
         fs::write(file, "")?;
     }
-    let mut desk = spawn_tcp(lab, place, &file)?;
+    let mut session = spawn_tcp(harness, place, &file)?;
     let sent = format!("{}, beside folders", tcp_words(&file));
-    let listens = desk.await_listening(&sent);
-    desk.signal(Signal::TERM);
-    desk.ends_within(LONG);
+    let listens = session.await_listening(&sent);
+    session.signal(Signal::TERM);
+    session.ends_within(LONG);
     let expected = "it writes FILE, and no folder beside FILE is touched";
     match files.iter().find(|it| !it.exists()) {
         None => listens,
@@ -659,21 +665,21 @@ fn folder_beside_spec(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn foreign_spec(lab: &mut Lab) -> Outcome {
+fn foreign_spec(harness: &mut Harness) -> Outcome {
     let somebody = TcpListener::bind("127.0.0.1:0")?;
     let text = format!("tcp://{}\n", somebody.local_addr()?);
     let place = Place::new()?;
     let file = place.folder().join("tcp.spec");
     fs::write(&file, &text)?;
-    let desk = spawn_tcp(lab, place, &file)?;
+    let session = spawn_tcp(harness, place, &file)?;
     let is_there =
         || fs::read_to_string(&file).is_ok_and(|it| it == text).then_some(());
     // A plugin that leaves it as it is may run on without a word.
     let decided =
-        || (is_there().is_none() || desk.ended().is_some()).then_some(());
-    poll(PATIENCE, decided);
-    desk.signal(Signal::TERM);
-    let ended = desk.ends_within(LONG).is_some();
+        || (is_there().is_none() || session.ended().is_some()).then_some(());
+    wait_until(PATIENCE, decided);
+    session.signal(Signal::TERM);
+    let ended = session.ends_within(LONG).is_some();
     let sent = format!("{}, where FILE names somebody else", tcp_words(&file));
     match is_there() {
         Some(()) if ended => Ok(()),

@@ -22,11 +22,11 @@ use super::step_05::{DONE, create_with, misses, refused};
 use crate::cleanup::{self, Guard};
 use crate::daemon::{field, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
-use crate::lab::{Desk, Exchange, Lab};
+use crate::harness::{Exchange, Harness, Session};
 use crate::mounts;
 use crate::plugin::{Place, Program};
 use crate::root::{Mountpoint, Root};
-use crate::wait::{PATIENCE, poll};
+use crate::wait::{PATIENCE, wait_until};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -48,7 +48,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/options.rs",
         place: "`size`",
         source: "our rule; docker/go-units RAMInBytes reads -o size of others",
-        run: |lab| beside(lab, bad_size),
+        run: |harness| beside(harness, bad_size),
     },
     Check {
         id: "8.size-and-type",
@@ -60,7 +60,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/options.rs",
         place: "`agree`",
         source: "our rule: ext4, xfs and btrfs need a size, dir has none",
-        run: |lab| beside(lab, size_and_type),
+        run: |harness| beside(harness, size_and_type),
     },
     Check {
         id: "8.size-alone",
@@ -71,7 +71,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/options.rs",
         place: "`read`",
         source: "our rule: a directory has no size",
-        run: |lab| beside(lab, size_alone),
+        run: |harness| beside(harness, size_alone),
     },
     Check {
         id: "8.bad-owner",
@@ -81,7 +81,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/options.rs",
         place: "`id`",
         source: "our rule: uid and gid are numbers, as for mount",
-        run: |lab| beside(lab, bad_owner),
+        run: |harness| beside(harness, bad_owner),
     },
     Check {
         id: "8.same-size",
@@ -92,7 +92,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/options.rs",
         place: "`spelled`",
         source: "our rule: dockerd asks Get, and never creates twice",
-        run: |lab| beside(lab, same_size),
+        run: |harness| beside(harness, same_size),
     },
     Check {
         id: "8.full-disk",
@@ -102,7 +102,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/volumes.rs",
         place: "`create`",
         source: "our rule: Docker sends no Remove for a Create that failed",
-        run: |lab| beside(lab, full_disk),
+        run: |harness| beside(harness, full_disk),
     },
     Check {
         id: "8.size-holds",
@@ -113,7 +113,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.1, TODO 8.2",
         source: "our rule; write(2): ENOSPC",
-        run: |lab| beside(lab, size_holds),
+        run: |harness| beside(harness, size_holds),
     },
     Check {
         id: "8.room",
@@ -124,7 +124,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/options.rs",
         place: "`image`",
         source: "our rule; mke2fs(8) for its defaults",
-        run: |lab| beside(lab, room),
+        run: |harness| beside(harness, room),
     },
     Check {
         id: "8.empty",
@@ -135,7 +135,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "`make`",
         source: "vol-copy-up 1, 4",
-        run: |lab| beside(lab, empty),
+        run: |harness| beside(harness, empty),
     },
     Check {
         id: "8.owner",
@@ -145,7 +145,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/volumes.rs",
         place: "`own`",
         source: "our rule: uid, gid and mode are those of the directory",
-        run: |lab| beside(lab, owner),
+        run: |harness| beside(harness, owner),
     },
     Check {
         id: "8.status-now",
@@ -157,7 +157,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/options.rs",
         place: "`status`",
         source: "vol-copy-up 1, 4, 5",
-        run: |lab| beside(lab, status_now),
+        run: |harness| beside(harness, status_now),
     },
     Check {
         id: "8.failed-mount",
@@ -168,7 +168,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.2",
         source: "vol-errors-mount 2, 3, 11",
-        run: |lab| beside(lab, failed_mount),
+        run: |harness| beside(harness, failed_mount),
     },
     Check {
         id: "8.not-mounted",
@@ -180,7 +180,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/volumes.rs",
         place: "`files`",
         source: "our rule; podman sends no Mount after an Unmount that failed",
-        run: |lab| beside(lab, not_mounted),
+        run: |harness| beside(harness, not_mounted),
     },
     Check {
         id: "8.shared",
@@ -191,7 +191,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "vol-two-containers",
-        run: |lab| beside(lab, shared),
+        run: |harness| beside(harness, shared),
     },
     Check {
         id: "8.same-id",
@@ -202,7 +202,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.2, TODO 8.3",
         source: "vol-cp 1-3",
-        run: |lab| beside(lab, same_id),
+        run: |harness| beside(harness, same_id),
     },
     Check {
         id: "8.unknown-id",
@@ -212,7 +212,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "vol-errors-mount 15, 18",
-        run: |lab| beside(lab, unknown_id),
+        run: |harness| beside(harness, unknown_id),
     },
     Check {
         id: "8.last-use",
@@ -223,7 +223,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "vol-run-named 1",
-        run: |lab| beside(lab, last_use),
+        run: |harness| beside(harness, last_use),
     },
     Check {
         id: "8.extra-unmount",
@@ -235,7 +235,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "`settle`",
         source: "seen with 20.10: docker cp whose Mount gets an Err",
-        run: |lab| alone(lab, extra_unmount),
+        run: |harness| alone(harness, extra_unmount),
     },
     Check {
         id: "8.crash",
@@ -245,7 +245,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.2, TODO 8.3",
         source: "plugin-dies 3-10",
-        run: |lab| beside(lab, crash),
+        run: |harness| beside(harness, crash),
     },
     Check {
         id: "8.once",
@@ -257,7 +257,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.2",
         source: "mount_namespaces(7): shared subtrees",
-        run: |lab| alone(lab, once),
+        run: |harness| alone(harness, once),
     },
     Check {
         id: "8.hung",
@@ -268,7 +268,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/programs.rs",
         place: "`run`",
         source: "our rule; dockerd waits 60 to 120 s for an answer",
-        run: |lab| beside(lab, hung),
+        run: |harness| beside(harness, hung),
     },
     Check {
         id: "8.tmpfs",
@@ -279,7 +279,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "`attach`",
         source: "our rule; tmpfs(5)",
-        run: |lab| beside(lab, tmpfs),
+        run: |harness| beside(harness, tmpfs),
     },
     Check {
         id: "8.stale",
@@ -290,7 +290,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.4",
         source: "vol-dockerd-restart 13-17",
-        run: |lab| beside(lab, stale),
+        run: |harness| beside(harness, stale),
     },
     Check {
         id: "8.elsewhere",
@@ -301,7 +301,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/filesystem.rs",
         place: "TODO 8.4",
         source: "mount_namespaces(7)",
-        run: |lab| alone(lab, elsewhere),
+        run: |harness| alone(harness, elsewhere),
     },
     Check {
         id: "8.keep",
@@ -312,7 +312,7 @@ pub const CHECKS: &[Check] = &[
         file: "src/volumes.rs",
         place: "`same_files`",
         source: "our rule: keep=true",
-        run: |lab| beside(lab, keep),
+        run: |harness| beside(harness, keep),
     },
 ];
 
@@ -324,15 +324,18 @@ const MIB: u64 = 1 << 20;
 static COPIES: RwLock<()> = RwLock::new(());
 
 /// Plays a check of this step beside others that run in this process.
-fn beside(lab: &mut Lab, check: fn(&mut Lab) -> Outcome) -> Outcome {
+fn beside(
+    harness: &mut Harness,
+    check: fn(&mut Harness) -> Outcome,
+) -> Outcome {
     let _others = COPIES.read().unwrap_or_else(PoisonError::into_inner);
-    check(lab)
+    check(harness)
 }
 
 /// Plays a check that copies mounts, while no other check of this step runs.
-fn alone(lab: &mut Lab, check: fn(&mut Lab) -> Outcome) -> Outcome {
+fn alone(harness: &mut Harness, check: fn(&mut Harness) -> Outcome) -> Outcome {
     let _alone = COPIES.write().unwrap_or_else(PoisonError::into_inner);
-    check(lab)
+    check(harness)
 }
 
 /// Ends a check that this machine cannot try.
@@ -346,15 +349,15 @@ fn may_mount() -> Outcome {
 
 /// A plugin with a volume of such options, if there can be one.
 fn with_volume(
-    lab: &mut Lab,
+    harness: &mut Harness,
     options: &Value,
-) -> Result<(Desk, String), Fault> {
+) -> Result<(Session, String), Fault> {
     may_mount()?;
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    let exchange = create_with(&mut desk, &name, options.clone());
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    let exchange = create_with(&mut session, &name, options.clone());
     match exchange.success(DONE) {
-        Ok(_) => Ok((desk, name)),
+        Ok(_) => Ok((session, name)),
         // One report is enough.
         Err(_) => Err(Fault::NotTried("no such volume could be made".into())),
     }
@@ -367,10 +370,10 @@ fn small() -> Value {
 
 /// What is mounted in the plugin's ROOT, and which loop devices hold files of
 /// it. What nobody uses any more may need a moment to go.
-fn left(desk: &Desk) -> Option<String> {
-    let root = desk.volumes();
+fn left(session: &Session) -> Option<String> {
+    let root = session.volumes();
     let none = || mounts::left(&root).is_none().then_some(());
-    match poll(Duration::from_secs(2), none) {
+    match wait_until(Duration::from_secs(2), none) {
         Some(()) => None,
         None => mounts::left(&root).map(|it| it.display().to_string()),
     }
@@ -406,12 +409,12 @@ fn fill(directory: &Mountpoint, most: u64) -> Result<(u64, bool), Fault> {
     Ok((taken, full))
 }
 
-fn ext4(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    let exchange = create_with(&mut desk, &name, small());
+fn ext4(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    let exchange = create_with(&mut session, &name, small());
     if exchange.success("").is_ok() {
-        found(&mut desk, &name)?;
+        found(&mut session, &name)?;
         return Ok(());
     }
     let expected = "200 and {}; or, where nobody may mount, an \"Err\" that \
@@ -424,15 +427,15 @@ fn ext4(lab: &mut Lab) -> Outcome {
     if !["mkfs.ext4 ", "mount "].iter().any(|it| said.contains(it)) {
         return Err(exchange.wrong(expected));
     }
-    not_found(&mut desk, &name)?;
-    if of_size(desk.root(), 16 * MIB)?.is_empty() {
+    not_found(&mut session, &name)?;
+    if of_size(session.root(), 16 * MIB)?.is_empty() {
         return Ok(());
     }
     Err(exchange.wrong("nothing of it stays in ROOT"))
 }
 
-fn bad_size(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn bad_size(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     for value in [
         "",
         "0",
@@ -452,36 +455,36 @@ fn bad_size(lab: &mut Lab) -> Outcome {
         "99999999999999999999t",
     ] {
         for kind in ["tmpfs", "ext4"] {
-            let name = lab.name();
+            let name = harness.name();
             let options = json!({ "type": kind, "size": value });
-            let exchange = create_with(&mut desk, &name, options);
+            let exchange = create_with(&mut session, &name, options);
             refused(&exchange, &["size"])?;
-            not_found(&mut desk, &name)?;
+            not_found(&mut session, &name)?;
         }
     }
     Ok(())
 }
 
-fn size_and_type(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn size_and_type(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     for options in
         [json!({ "type": "ext4" }), json!({ "type": "dir", "size": "64m" })]
     {
-        let name = lab.name();
-        let exchange = create_with(&mut desk, &name, options);
+        let name = harness.name();
+        let exchange = create_with(&mut session, &name, options);
         refused(&exchange, &["size", "type"])?;
-        not_found(&mut desk, &name)?;
+        not_found(&mut session, &name)?;
     }
     Ok(())
 }
 
-fn size_alone(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
-    let name = lab.name();
-    let exchange = create_with(&mut desk, &name, json!({ "size": "16m" }));
+fn size_alone(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    let exchange = create_with(&mut session, &name, json!({ "size": "16m" }));
     if exchange.failure("").is_ok() {
         // One report is enough if there can be no such volume at all.
-        let other = create_with(&mut desk, &lab.name(), small());
+        let other = create_with(&mut session, &harness.name(), small());
         if other.failure("").is_ok() {
             may_mount()?;
             let why = "no ext4 volume could be made";
@@ -489,7 +492,7 @@ fn size_alone(lab: &mut Lab) -> Outcome {
         }
     }
     exchange.success("200 and {}: it means type=ext4")?;
-    let (exchange, volume) = found(&mut desk, &name)?;
+    let (exchange, volume) = found(&mut session, &name)?;
     let kind = field(&volume, "Status").and_then(|it| field(it, "type"));
     match kind.and_then(Value::as_str) {
         Some("ext4") => Ok(()),
@@ -497,31 +500,31 @@ fn size_alone(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn bad_owner(lab: &mut Lab) -> Outcome {
-    let mut desk = activated(lab)?;
+fn bad_owner(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     for value in ["root", "", "-1", "0x10", "4294967296", "1 2"] {
         for key in ["uid", "gid"] {
-            let name = lab.name();
+            let name = harness.name();
             let options = json!({ key: value });
-            refused(&create_with(&mut desk, &name, options), &[key])?;
-            not_found(&mut desk, &name)?;
+            refused(&create_with(&mut session, &name, options), &[key])?;
+            not_found(&mut session, &name)?;
         }
     }
     Ok(())
 }
 
-fn same_size(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab, &small())?;
+fn same_size(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness, &small())?;
     for size in
         ["16m", "16M", "16mb", "16384k", "16777216", "16MiB", "0.015625g"]
     {
         let options = json!({ "type": "ext4", "size": size });
-        let exchange = create_with(&mut desk, &name, options);
+        let exchange = create_with(&mut session, &name, options);
         exchange.success("200 and {}: it means the same")?;
     }
     let options = json!({ "type": "ext4", "size": "17m" });
-    refused(&create_with(&mut desk, &name, options), &["size"])?;
-    let (exchange, volume) = found(&mut desk, &name)?;
+    refused(&create_with(&mut session, &name, options), &["size"])?;
+    let (exchange, volume) = found(&mut session, &name)?;
     let status = field(&volume, "Status");
     let says = |key| status.and_then(|it| field(it, key)).is_some();
     match says("size") && says("type") {
@@ -530,11 +533,11 @@ fn same_size(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn size_holds(lab: &mut Lab) -> Outcome {
-    let size = lab.number(12..24);
+fn size_holds(harness: &mut Harness) -> Outcome {
+    let size = harness.number(12..24);
     let options = json!({ "type": "ext4", "size": format!("{size}m") });
-    let (mut desk, name) = with_volume(lab, &options)?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let (mut session, name) = with_volume(harness, &options)?;
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     let size = u64::from(size) * MIB;
     let (taken, full) = fill(&directory, 3 * size)?;
@@ -551,19 +554,19 @@ fn size_holds(lab: &mut Lab) -> Outcome {
     )))
 }
 
-fn room(lab: &mut Lab) -> Outcome {
+fn room(harness: &mut Harness) -> Outcome {
     may_mount()?;
-    let mut desk = activated(lab)?;
+    let mut session = activated(harness)?;
     // From 32m on, the journal is four times as large.
     for size in [4, 8, 32] {
-        let name = lab.name();
+        let name = harness.name();
         let options = json!({ "type": "ext4", "size": format!("{size}m") });
-        let exchange = create_with(&mut desk, &name, options);
+        let exchange = create_with(&mut session, &name, options);
         if exchange.failure("").is_ok() {
             continue;
         }
         exchange.success(DONE)?;
-        let directory = mount(&mut desk, &name, "93de")?;
+        let directory = mount(&mut session, &name, "93de")?;
         let (taken, _) = fill(&directory, size * MIB)?;
         let share = 100 * taken / (size * MIB);
         if share < 80 {
@@ -576,9 +579,9 @@ fn room(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn empty(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab, &small())?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+fn empty(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness, &small())?;
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     let names = directory.names()?;
     match names.first() {
@@ -590,16 +593,17 @@ fn empty(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn owner(lab: &mut Lab) -> Outcome {
+fn owner(harness: &mut Harness) -> Outcome {
     for (kind, mode) in [("ext4", 0o2775), ("tmpfs", 0o1750)] {
-        let (uid, gid) = (lab.number(1000..9999), lab.number(1000..9999));
+        let (uid, gid) =
+            (harness.number(1000..9999), harness.number(1000..9999));
         let options = json!({
             "type": kind, "size": "16m", "uid": uid.to_string(),
             "gid": gid.to_string(), "mode": format!("{mode:o}"),
         });
-        let (mut desk, name) = with_volume(lab, &options)?;
+        let (mut session, name) = with_volume(harness, &options)?;
         let call = use_call("VolumeDriver.Mount", &name, "93de");
-        let exchange = desk.call(&call);
+        let exchange = session.call(&call);
         let directory = path_in(&exchange, &exchange.success(DONE)?)?;
         let (owner, group, bits) = directory.owner_and_mode()?;
         if (owner, group, bits) != (uid, gid, mode) {
@@ -616,22 +620,22 @@ fn owner(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn status_now(lab: &mut Lab) -> Outcome {
+fn status_now(harness: &mut Harness) -> Outcome {
     let options = json!({ "size": "16m", "type": "ext4", "mode": "0711" });
-    let (mut desk, name) = with_volume(lab, &options)?;
-    let directory = mount(&mut desk, &name, "93de")?;
+    let (mut session, name) = with_volume(harness, &options)?;
+    let directory = mount(&mut session, &name, "93de")?;
     // As copy-up sets it.
     directory.set_mode(0o1750)?;
-    desk.say_before("the directory's mode changed");
-    let (exchange, volume) = found(&mut desk, &name)?;
+    session.say_before("the directory's mode changed");
+    let (exchange, volume) = found(&mut session, &name)?;
     if let Some(wrong) = misses(&volume, directory.owner_and_mode()?) {
         return Err(exchange.wrong(format!(
             "a \"Status\" with the mode, the uid and the gid that the directory \
              has: its {wrong}"
         )));
     }
-    unmount(&mut desk, &name, "93de")?;
-    let (exchange, volume) = found(&mut desk, &name)?;
+    unmount(&mut session, &name, "93de")?;
+    let (exchange, volume) = found(&mut session, &name)?;
     let mode = field(&volume, "Status").and_then(|it| field(it, "mode"));
     match mode.and_then(Value::as_str) {
         None | Some("1750") => Ok(()),
@@ -653,94 +657,97 @@ fn still_there(exchange: &Exchange, directory: &Mountpoint) -> Outcome {
 
 /// A mounted volume with a file in it.
 fn in_use(
-    lab: &mut Lab,
+    harness: &mut Harness,
     id: &str,
-) -> Result<(Desk, String, Mountpoint), Fault> {
-    let (mut desk, name) = with_volume(lab, &small())?;
+) -> Result<(Session, String, Mountpoint), Fault> {
+    let (mut session, name) = with_volume(harness, &small())?;
     let call = use_call("VolumeDriver.Mount", &name, id);
-    let exchange = desk.call(&call);
+    let exchange = session.call(&call);
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     if !directory.is_mounted()? {
         return Err(exchange.wrong("a filesystem is mounted at \"Mountpoint\""));
     }
     directory.write("file", &name)?;
-    Ok((desk, name, directory))
+    Ok((session, name, directory))
 }
 
-fn shared(lab: &mut Lab) -> Outcome {
-    let (mut desk, name, directory) = in_use(lab, "93de")?;
-    let two = mount(&mut desk, &name, "a1b2")?;
-    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+fn shared(harness: &mut Harness) -> Outcome {
+    let (mut session, name, directory) = in_use(harness, "93de")?;
+    let two = mount(&mut session, &name, "a1b2")?;
+    let exchange =
+        session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     still_there(&exchange, &directory)?;
     still_there(&exchange, &two)
 }
 
-fn same_id(lab: &mut Lab) -> Outcome {
-    let (mut desk, name, directory) = in_use(lab, "93de")?;
+fn same_id(harness: &mut Harness) -> Outcome {
+    let (mut session, name, directory) = in_use(harness, "93de")?;
     // Two of `docker cp`, while the container runs.
     for _ in 0..2 {
-        mount(&mut desk, &name, "93de")?;
+        mount(&mut session, &name, "93de")?;
         let call = use_call("VolumeDriver.Unmount", &name, "93de");
-        let exchange = desk.call(&call);
+        let exchange = session.call(&call);
         still_there(&exchange, &directory)?;
     }
-    mount(&mut desk, &name, "93de")?;
-    mount(&mut desk, &name, "93de")?;
+    mount(&mut session, &name, "93de")?;
+    mount(&mut session, &name, "93de")?;
     for _ in 0..2 {
         let call = use_call("VolumeDriver.Unmount", &name, "93de");
-        let exchange = desk.call(&call);
+        let exchange = session.call(&call);
         still_there(&exchange, &directory)?;
     }
     Ok(())
 }
 
-fn unknown_id(lab: &mut Lab) -> Outcome {
-    let (mut desk, name, directory) = in_use(lab, "93de")?;
-    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "a1b2"));
+fn unknown_id(harness: &mut Harness) -> Outcome {
+    let (mut session, name, directory) = in_use(harness, "93de")?;
+    let exchange =
+        session.call(&use_call("VolumeDriver.Unmount", &name, "a1b2"));
     still_there(&exchange, &directory)
 }
 
-fn last_use(lab: &mut Lab) -> Outcome {
-    let (mut desk, name, directory) = in_use(lab, "93de")?;
-    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+fn last_use(harness: &mut Harness) -> Outcome {
+    let (mut session, name, directory) = in_use(harness, "93de")?;
+    let exchange =
+        session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     exchange.success(DONE)?;
-    if directory.is_mounted()? || left(&desk).is_some() {
+    if directory.is_mounted()? || left(&session).is_some() {
         return Err(exchange.wrong(
             "the filesystem is unmounted, and its loop device is free",
         ));
     }
     // What was written is there at the next use.
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     match directory.has("file")? {
-        true => unmount(&mut desk, &name, "a1b2"),
+        true => unmount(&mut session, &name, "a1b2"),
         false => Err(exchange.wrong("the files of the use before")),
     }
 }
 
-fn failed_mount(lab: &mut Lab) -> Outcome {
-    let (mut desk, name) = with_volume(lab, &small())?;
-    let images = of_size(desk.root(), 16 * MIB)?;
+fn failed_mount(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness, &small())?;
+    let images = of_size(session.root(), 16 * MIB)?;
     if images.is_empty() {
         let why = "no file of the volume's size is in ROOT";
         return Err(Fault::NotTried(why.to_owned()));
     }
     // What a broken disk leaves: nothing that could be mounted.
-    let folder = desk.root().open()?;
+    let folder = session.root().open()?;
     for image in images {
         folder.create(image)?.set_len(16 * MIB)?;
     }
     drop(folder);
-    desk.say_before("the image of the volume overwritten");
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    session.say_before("the image of the volume overwritten");
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
     exchange.failure("an \"Err\": it cannot be mounted")?;
-    match left(&desk) {
+    match left(&session) {
         None => Ok(()),
         Some(_) => Err(exchange.wrong("an \"Err\", and nothing stays mounted")),
     }
 }
 
-fn full_disk(lab: &mut Lab) -> Outcome {
+fn full_disk(harness: &mut Harness) -> Outcome {
     may_mount()?;
     // For volumes there are 256 KiB: directories fit in, no image does.
     let place = Place::new()?;
@@ -751,42 +758,43 @@ fn full_disk(lab: &mut Lab) -> Outcome {
     if !mount.status()?.success() {
         return Err(anyhow::anyhow!("a tmpfs could not be mounted").into());
     }
-    let program = lab.program().clone();
-    let mut desk = lab.spawn(&program, place)?;
-    desk.await_listening("PROGRAM SOCKET ROOT, with 256 KiB free")?;
-    desk.say_before("with 256 KiB free");
-    let name = lab.name();
+    let program = harness.program().clone();
+    let mut session = harness.spawn(&program, place)?;
+    session.await_listening("PROGRAM SOCKET ROOT, with 256 KiB free")?;
+    session.say_before("with 256 KiB free");
+    let name = harness.name();
     let options = json!({ "type": "ext4", "size": "64m" });
-    let exchange = create_with(&mut desk, &name, options);
+    let exchange = create_with(&mut session, &name, options);
     exchange.failure("an \"Err\": the disk is full")?;
-    not_found(&mut desk, &name)?;
+    not_found(&mut session, &name)?;
     let expected = "an \"Err\", and nothing of it stays";
-    let gone = poll(Duration::from_secs(2), || {
+    let gone = wait_until(Duration::from_secs(2), || {
         let free = mounts::loops(&root).is_empty();
         (free && mounts::below(&root).len() == 1).then_some(())
     });
-    if gone.is_none() || !of_size(desk.root(), 64 * MIB)?.is_empty() {
+    if gone.is_none() || !of_size(session.root(), 64 * MIB)?.is_empty() {
         return Err(exchange.wrong(expected));
     }
     // The disk is as it was.
-    create_with(&mut desk, &name, Value::Null).success(DONE).map(|_| ())
+    create_with(&mut session, &name, Value::Null).success(DONE).map(|_| ())
 }
 
-fn crash(lab: &mut Lab) -> Outcome {
-    let (desk, name, directory) = in_use(lab, "93de")?;
-    let mut desk = lab.restart(desk, "a Mount, kill -9")?;
+fn crash(harness: &mut Harness) -> Outcome {
+    let (session, name, directory) = in_use(harness, "93de")?;
+    let mut session = harness.restart(session, "a Mount, kill -9")?;
     // `docker cp`, while the container of before runs on.
-    mount(&mut desk, &name, "93de")?;
-    let exchange = desk.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    mount(&mut session, &name, "93de")?;
+    let exchange =
+        session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     still_there(&exchange, &directory)
 }
 
-fn tmpfs(lab: &mut Lab) -> Outcome {
-    let size = lab.number(2..8);
+fn tmpfs(harness: &mut Harness) -> Outcome {
+    let size = harness.number(2..8);
     let options = json!({ "type": "tmpfs", "size": format!("{size}m") });
-    let (mut desk, name) = with_volume(lab, &options)?;
+    let (mut session, name) = with_volume(harness, &options)?;
     let call = use_call("VolumeDriver.Mount", &name, "93de");
-    let exchange = desk.call(&call);
+    let exchange = session.call(&call);
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     let size = u64::from(size) * MIB;
     let (taken, full) = fill(&directory, 2 * size)?;
@@ -798,28 +806,28 @@ fn tmpfs(lab: &mut Lab) -> Outcome {
         )));
     }
     let options = json!({ "type": "tmpfs", "size": "1m", "keep": "true" });
-    let exchange = create_with(&mut desk, &lab.name(), options);
+    let exchange = create_with(&mut session, &harness.name(), options);
     refused(&exchange, &["keep"])
 }
 
-fn keep(lab: &mut Lab) -> Outcome {
+fn keep(harness: &mut Harness) -> Outcome {
     let with =
         |size: &str| json!({ "type": "ext4", "size": size, "keep": "true" });
-    let (mut desk, name) = with_volume(lab, &with("16m"))?;
-    let directory = mount(&mut desk, &name, "93de")?;
+    let (mut session, name) = with_volume(harness, &with("16m"))?;
+    let directory = mount(&mut session, &name, "93de")?;
     directory.write("file", &name)?;
-    unmount(&mut desk, &name, "93de")?;
-    remove_it(&mut desk, &name)?;
-    not_found(&mut desk, &name)?;
+    unmount(&mut session, &name, "93de")?;
+    remove_it(&mut session, &name)?;
+    not_found(&mut session, &name)?;
     for options in [with("24m"), json!({ "type": "dir" })] {
-        let exchange = create_with(&mut desk, &name, options);
+        let exchange = create_with(&mut session, &name, options);
         exchange.failure(
             "an \"Err\": files of another filesystem were kept with this name",
         )?;
-        not_found(&mut desk, &name)?;
+        not_found(&mut session, &name)?;
     }
-    create_with(&mut desk, &name, with("16m")).success(DONE)?;
-    let exchange = desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    create_with(&mut session, &name, with("16m")).success(DONE)?;
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     match directory.read("file")? == Some(name) {
         true => Ok(()),
@@ -827,14 +835,16 @@ fn keep(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn stale(lab: &mut Lab) -> Outcome {
-    let (mut desk, name, _) = in_use(lab, "93de")?;
-    mount(&mut desk, &name, "93de")?;
-    mount(&mut desk, &name, "a1b2")?;
-    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+fn stale(harness: &mut Harness) -> Outcome {
+    let (mut session, name, _) = in_use(harness, "93de")?;
+    mount(&mut session, &name, "93de")?;
+    mount(&mut session, &name, "a1b2")?;
+    let exchange = session.call(&about("VolumeDriver.Remove", &name));
     exchange.success("200 and {}: no container has it any more")?;
-    match left(&desk).is_none() && of_size(desk.root(), 16 * MIB)?.is_empty() {
-        true => not_found(&mut desk, &name),
+    match left(&session).is_none()
+        && of_size(session.root(), 16 * MIB)?.is_empty()
+    {
+        true => not_found(&mut session, &name),
         false => Err(exchange.wrong("nothing of it stays")),
     }
 }
@@ -842,7 +852,7 @@ fn stale(lab: &mut Lab) -> Outcome {
 /// A process that has, as a container does, mounts of its own: a copy of all,
 /// and `directory` once more.
 fn holder(
-    desk: &Desk,
+    session: &Session,
     directory: &Mountpoint,
 ) -> Result<(Child, Guard), Fault> {
     // Of the copy, it gives back what belongs to other checks.
@@ -856,15 +866,15 @@ fn holder(
     let mut holder = Command::new("unshare");
     holder
         .args(["--mount", "--propagation", "private", "sh", "-c", HOLD, "sh"])
-        .arg(desk.volumes().canonicalize()?.join(directory.within()?))
-        .env(cleanup::MARK, desk.folder().canonicalize()?)
+        .arg(session.volumes().canonicalize()?.join(directory.within()?))
+        .env(cleanup::MARK, session.folder().canonicalize()?)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0);
     let (child, guard) = Guard::group(|| holder.spawn())?;
     let name = format!("/proc/{}/comm", child.id());
-    let asleep = poll(Duration::from_secs(5), || {
+    let asleep = wait_until(Duration::from_secs(5), || {
         let name = fs::read_to_string(&name).unwrap_or_default();
         (name == "sleep\n").then_some(())
     });
@@ -874,43 +884,43 @@ fn holder(
     }
 }
 
-fn elsewhere(lab: &mut Lab) -> Outcome {
+fn elsewhere(harness: &mut Harness) -> Outcome {
     for options in [
         small(),
         json!({ "type": "tmpfs", "size": "1m" }),
         json!({ "type": "dir" }),
     ] {
-        let (mut desk, name) = with_volume(lab, &options)?;
-        let directory = mount(&mut desk, &name, "93de")?;
+        let (mut session, name) = with_volume(harness, &options)?;
+        let directory = mount(&mut session, &name, "93de")?;
         directory.write("file", &name)?;
-        let (mut child, guard) = holder(&desk, &directory)?;
-        desk.say_before("a Mount, and a process has it mounted for itself");
-        let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+        let (mut child, guard) = holder(&session, &directory)?;
+        session.say_before("a Mount, and a process has it mounted for itself");
+        let exchange = session.call(&about("VolumeDriver.Remove", &name));
         let id = child.id().to_string();
         let expected = "an \"Err\" that names the process which has it mounted";
         if !exchange.failure(expected)?.contains(&id) {
             return Err(exchange.wrong(expected));
         }
-        found(&mut desk, &name)?;
+        found(&mut session, &name)?;
         drop(guard);
         let _ = child.wait();
-        desk.say_before("that process ended");
-        unmount(&mut desk, &name, "93de")?;
-        let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+        session.say_before("that process ended");
+        unmount(&mut session, &name, "93de")?;
+        let exchange = session.call(&about("VolumeDriver.Remove", &name));
         exchange.success("200 and {}: nobody has it any more")?;
-        if left(&desk).is_some() {
+        if left(&session).is_some() {
             return Err(exchange.wrong("nothing of it stays"));
         }
     }
     Ok(())
 }
 
-fn not_mounted(lab: &mut Lab) -> Outcome {
+fn not_mounted(harness: &mut Harness) -> Outcome {
     for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
-        let (mut desk, name) = with_volume(lab, &options)?;
+        let (mut session, name) = with_volume(harness, &options)?;
         let expected = "a \"Mountpoint\" that is no folder yet, or one that \
                         takes no file";
-        let (exchange, volume) = found(&mut desk, &name)?;
+        let (exchange, volume) = found(&mut session, &name)?;
         let takes_files = |directory: &Mountpoint| {
             Ok::<_, Fault>(
                 directory.is_there()?
@@ -920,9 +930,9 @@ fn not_mounted(lab: &mut Lab) -> Outcome {
         if takes_files(&path_in(&exchange, &volume)?)? {
             return Err(exchange.wrong(expected));
         }
-        let directory = mount(&mut desk, &name, "93de")?;
+        let directory = mount(&mut session, &name, "93de")?;
         let call = use_call("VolumeDriver.Unmount", &name, "93de");
-        let exchange = desk.call(&call);
+        let exchange = session.call(&call);
         exchange.success(DONE)?;
         if !directory.is_mounted()? && takes_files(&directory)? {
             return Err(exchange.wrong(expected));
@@ -931,35 +941,35 @@ fn not_mounted(lab: &mut Lab) -> Outcome {
     Ok(())
 }
 
-fn extra_unmount(lab: &mut Lab) -> Outcome {
+fn extra_unmount(harness: &mut Harness) -> Outcome {
     for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
-        let (mut desk, name) = with_volume(lab, &options)?;
-        let directory = mount(&mut desk, &name, "93de")?;
+        let (mut session, name) = with_volume(harness, &options)?;
+        let directory = mount(&mut session, &name, "93de")?;
         directory.write("file", &name)?;
-        let (mut container, guard) = holder(&desk, &directory)?;
-        unmount(&mut desk, &name, "93de")?;
-        desk.say_before("a container's Mount, an Unmount while it runs");
+        let (mut container, guard) = holder(&session, &directory)?;
+        unmount(&mut session, &name, "93de")?;
+        session.say_before("a container's Mount, an Unmount while it runs");
         let exchange =
-            desk.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+            session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
         let directory = path_in(&exchange, &exchange.success(DONE)?)?;
         if directory.read("file")?.as_ref() != Some(&name) {
             return Err(exchange.wrong("the file of the first container"));
         }
         drop(guard);
         let _ = container.wait();
-        unmount(&mut desk, &name, "a1b2")?;
+        unmount(&mut session, &name, "a1b2")?;
     }
     Ok(())
 }
 
 /// The same program in a mount namespace of its own, as a container has one,
 /// that shares mounts below ROOT with the host.
-fn in_a_namespace(lab: &Lab) -> Program {
+fn in_a_namespace(harness: &Harness) -> Program {
     let unshare = "exec unshare --mount --propagation unchanged \"$@\"";
-    lab.program().after(unshare)
+    harness.program().after(unshare)
 }
 
-fn once(lab: &mut Lab) -> Outcome {
+fn once(harness: &mut Harness) -> Outcome {
     may_mount()?;
     let place = Place::new()?;
     let root = place.volumes();
@@ -971,17 +981,17 @@ fn once(lab: &mut Lab) -> Outcome {
             return Err(anyhow::anyhow!("{mount:?} failed").into());
         }
     }
-    let program = in_a_namespace(lab);
-    let mut desk = lab.spawn(&program, place)?;
-    desk.await_listening("PROGRAM SOCKET ROOT, in a mount namespace")?;
-    let name = lab.name();
-    let exchange = create_with(&mut desk, &name, small());
+    let program = in_a_namespace(harness);
+    let mut session = harness.spawn(&program, place)?;
+    session.await_listening("PROGRAM SOCKET ROOT, in a mount namespace")?;
+    let name = harness.name();
+    let exchange = create_with(&mut session, &name, small());
     if exchange.success(DONE).is_err() {
         return Err(Fault::NotTried("no such volume could be made".into()));
     }
     for life in 1..=5 {
         let exchange =
-            desk.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+            session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
         exchange.success(DONE)?;
         let count = mounts::below(&root).len() - 1;
         if count != 1 {
@@ -993,17 +1003,17 @@ fn once(lab: &mut Lab) -> Outcome {
         let what = format!(
             "life {life} of the plugin, each in a namespace of its own"
         );
-        let place = desk.kill();
-        desk = lab.spawn(&program, place)?;
-        desk.await_listening(&what)?;
-        desk.say_before(&what);
+        let place = session.kill();
+        session = harness.spawn(&program, place)?;
+        session.await_listening(&what)?;
+        session.say_before(&what);
     }
     for _ in 1..=5 {
-        unmount(&mut desk, &name, "93de")?;
+        unmount(&mut session, &name, "93de")?;
     }
-    let exchange = desk.call(&about("VolumeDriver.Remove", &name));
+    let exchange = session.call(&about("VolumeDriver.Remove", &name));
     exchange.success("200 and {}: no container has it any more")?;
-    let gone = poll(Duration::from_secs(2), || {
+    let gone = wait_until(Duration::from_secs(2), || {
         let free = mounts::loops(&root).is_empty();
         (free && mounts::below(&root).len() == 1).then_some(())
     });
@@ -1013,7 +1023,7 @@ fn once(lab: &mut Lab) -> Outcome {
     }
 }
 
-fn hung(lab: &mut Lab) -> Outcome {
+fn hung(harness: &mut Harness) -> Outcome {
     may_mount()?;
     let place = Place::new()?;
     // A `mount` that hangs for as long as a file is there.
@@ -1027,54 +1037,56 @@ fn hung(lab: &mut Lab) -> Outcome {
     );
     fs::write(bin.join("mount"), script)?;
     fs::set_permissions(bin.join("mount"), Permissions::from_mode(0o755))?;
-    let program = lab
+    let program = harness
         .program()
         .after(&format!("export PATH='{}':\"$PATH\"", bin.display()))
         .with_options(["--patience", "1"]);
-    let mut desk = lab.spawn(&program, place)?;
-    desk.await_listening("PROGRAM SOCKET ROOT --patience 1")?;
-    let (slow, other) = (lab.name(), format!("{}-2", lab.name()));
+    let mut session = harness.spawn(&program, place)?;
+    session.await_listening("PROGRAM SOCKET ROOT --patience 1")?;
+    let (slow, other) = (harness.name(), format!("{}-2", harness.name()));
     for name in [&slow, &other] {
-        let exchange = create_with(&mut desk, name, small());
+        let exchange = create_with(&mut session, name, small());
         if exchange.success(DONE).is_err() {
             return Err(Fault::NotTried("no such volume could be made".into()));
         }
     }
 
-    lab.forget_log();
+    harness.forget_log();
     fs::write(&hang, "")?;
-    desk.say_before("a Mount whose program hangs");
-    let engine = lab.engine;
-    let request = |method| use_call(method, &slow, "93de").request(engine);
-    let mut mount = desk.client("a connection")?;
+    session.say_before("a Mount whose program hangs");
+    let dialect = harness.dialect;
+    let request = |method| use_call(method, &slow, "93de").request(dialect);
+    let mut mount = session.client("a connection")?;
     mount.write_all(&request("VolumeDriver.Mount"))?;
     let hangs = || bin.join("hangs").exists().then_some(());
-    if poll(PATIENCE, hangs).is_none() {
+    if wait_until(PATIENCE, hangs).is_none() {
         let why = "its Mount runs no program named mount";
         return Err(Fault::NotTried(why.to_owned()));
     }
     // More than one plugin has threads.
     let mut waiting = Vec::new();
     for _ in 0..200 {
-        let mut client = desk.client("a connection")?;
+        let mut client = session.client("a connection")?;
         client.write_all(&request("VolumeDriver.Get"))?;
         waiting.push(client);
     }
-    let exchange = desk.call(&about("VolumeDriver.Get", &other));
+    let exchange = session.call(&about("VolumeDriver.Get", &other));
     exchange.success("an answer for another volume")?;
     let expected = "an \"Err\" that says which call works on it";
     for client in &mut waiting {
         let reply = read_reply(client, PATIENCE);
-        let exchange = desk.exchange("200 calls for its volume".into(), reply);
+        let exchange =
+            session.exchange("200 calls for its volume".into(), reply);
         if !exchange.failure(expected)?.contains("Mount") {
             return Err(exchange.wrong(expected));
         }
     }
     let reply = read_reply(&mut mount, PATIENCE);
-    let exchange = desk.exchange("a Mount whose program hangs".into(), reply);
+    let exchange =
+        session.exchange("a Mount whose program hangs".into(), reply);
     exchange.answer("an answer, once the program has had its time")?;
-    desk.signal(Signal::TERM);
-    let ended = desk.ends();
+    session.signal(Signal::TERM);
+    let ended = session.ends();
     fs::remove_file(&hang)?;
     match ended {
         Some(_) => Ok(()),

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use checker::engine;
+use checker::dockerd;
 use serde_json::Value;
-use stand_in::daemon::{Call, Daemon, Engine, NoReply, field};
+use stand_in::daemon::{Call, Daemon, Dialect, NoReply, field};
 use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::plugin::{Log, Place, Plugin, Program};
 use stand_in::root::{Mountpoint, Root};
@@ -104,7 +104,7 @@ impl Session {
             let got = format!("{got}; its log: {log}");
             return Err(wrong("started", "it listens on SOCKET", got));
         }
-        let daemon = Daemon::new(&socket, Engine::default());
+        let daemon = Daemon::new(&socket, Dialect::default());
         Ok(Self { plugin, daemon, root: place.root().clone() })
     }
 
@@ -261,7 +261,7 @@ pub struct Client(Daemon);
 impl Client {
     /// It has not connected yet.
     pub fn new(place: &Place) -> Self {
-        Self(Daemon::new(&place.socket(), Engine::default()))
+        Self(Daemon::new(&place.socket(), Dialect::default()))
     }
 
     /// Makes one call.
@@ -413,7 +413,7 @@ pub fn tool(words: &[&dyn AsRef<std::ffi::OsStr>]) -> Result<String> {
     let (program, words) = words.split_first().context("a program")?;
     let mut command = std::process::Command::new(program);
     command.args(words);
-    let played = engine::watched(command, engine::PATIENCE)?;
+    let played = dockerd::watched(command, dockerd::PATIENCE)?;
     ensure!(
         played.status.is_some_and(|it| it.success()),
         "{}: {}",

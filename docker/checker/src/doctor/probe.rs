@@ -15,10 +15,12 @@ use std::{env, io, thread};
 use serde_json::Value;
 use stand_in::cleanup::{self, Guard};
 use stand_in::steps::{self, Kind};
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
-use super::{Course, Docker, Engine, Installer, Machine, System, Temp, Wsl};
-use crate::{cargo, engine, places, podman, starters};
+use super::{
+    Course, DaemonLocation, Docker, Installer, Machine, System, Temp, Wsl,
+};
+use crate::{cargo, dockerd, places, podman, starters};
 
 /// How long another program may take. A client whose daemon is on a host that
 /// does not answer would wait for minutes.
@@ -63,7 +65,7 @@ pub(super) fn machine(root: &Path) -> Machine {
             rustup: find("rustup").is_some(),
             plugins: system == System::Linux && plugins_writable(),
             dockerd: find("dockerd"),
-            no_private: engine::no_private(),
+            no_private: dockerd::no_private(),
             podman: known(podman),
             no_podman: podman::missing(),
             loops: loops(),
@@ -106,7 +108,7 @@ fn ask(program: &str, args: &[&str]) -> io::Result<Option<Said>> {
     let (mut child, group) = Guard::group(|| command.spawn())?;
     let out = follow(child.stdout.take());
     let err = follow(child.stderr.take());
-    if poll(PATIENCE, || child.try_wait().ok().flatten()).is_none() {
+    if wait_until(PATIENCE, || child.try_wait().ok().flatten()).is_none() {
         drop(group);
         let _ = child.wait();
         return Ok(None);
@@ -172,7 +174,7 @@ fn docker(system: System) -> Docker {
 pub(super) fn understand(
     out: &str,
     err: &str,
-    engine: impl FnOnce() -> Engine,
+    engine: impl FnOnce() -> DaemonLocation,
 ) -> Docker {
     let said: Value = serde_json::from_str(out.trim()).unwrap_or_default();
     let word =
@@ -219,7 +221,11 @@ fn group_of(path: &Path) -> Option<String> {
 }
 
 /// What `docker info` tells about the place of the daemon.
-pub(super) fn place(info: &str, system: System, host: Option<&str>) -> Engine {
+pub(super) fn place(
+    info: &str,
+    system: System,
+    host: Option<&str>,
+) -> DaemonLocation {
     let info: Value = serde_json::from_str(info.trim()).unwrap_or_default();
     let name = info["Name"].as_str().unwrap_or("another host");
     let rootless = info["SecurityOptions"].as_array().is_some_and(|all| {
@@ -228,17 +234,19 @@ pub(super) fn place(info: &str, system: System, host: Option<&str>) -> Engine {
     });
     match info["OperatingSystem"].as_str() {
         Some(desktop) if desktop.contains("Docker Desktop") => {
-            Engine::Virtual("Docker Desktop".to_owned())
+            DaemonLocation::Virtual("Docker Desktop".to_owned())
         }
         // Docker needs Linux: on a Mac it is in a machine inside, as in
         // Colima's or OrbStack's, or it is far away.
-        _ if system != System::Linux => Engine::Virtual(name.to_owned()),
-        _ if rootless => Engine::Rootless,
+        _ if system != System::Linux => {
+            DaemonLocation::Virtual(name.to_owned())
+        }
+        _ if rootless => DaemonLocation::Rootless,
         // One in a container, or behind a context or DOCKER_HOST.
         _ if host.is_some_and(|host| host != name) => {
-            Engine::Elsewhere(name.to_owned())
+            DaemonLocation::Elsewhere(name.to_owned())
         }
-        _ => Engine::Here,
+        _ => DaemonLocation::Here,
     }
 }
 

@@ -12,18 +12,18 @@ use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::daemon::{Call, Daemon, Engine, NoReply, Reply, field, read_reply};
+use crate::daemon::{Call, Daemon, Dialect, NoReply, Reply, field, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program};
 use crate::root::{Mountpoint, Root};
 use crate::wait::PATIENCE;
 
-/// The desk of one check.
+/// The session of one check.
 #[derive(Debug)]
-pub struct Lab {
+pub struct Harness {
     program: Program,
     /// Which dockerd is played.
-    pub engine: Engine,
+    pub dialect: Dialect,
     /// What names and options are drawn from.
     pub seed: u64,
     random: fastrand::Rng,
@@ -31,14 +31,14 @@ pub struct Lab {
     log: Log,
 }
 
-impl Lab {
-    /// A lab for one program, with a new seed and the newest engine.
+impl Harness {
+    /// A harness for one program, with a new seed and the newest dialect.
     pub fn new(program: Program) -> Self {
         // Short, because people type it again.
         let seed = fastrand::u64(..1_000_000);
-        let engine = Engine::default();
+        let dialect = Dialect::default();
         let random = fastrand::Rng::with_seed(seed);
-        Self { program, engine, seed, random, log: Log::default() }
+        Self { program, dialect, seed, random, log: Log::default() }
     }
 
     /// The program under test.
@@ -84,11 +84,11 @@ impl Lab {
     ///
     /// # Errors
     /// The plugin is wrong if it does not listen.
-    pub fn start(&mut self) -> Result<Desk, Fault> {
+    pub fn start(&mut self) -> Result<Session, Fault> {
         let program = self.program.clone();
-        let mut desk = self.spawn(&program, Place::new()?)?;
-        desk.await_listening("PROGRAM SOCKET ROOT, started")?;
-        Ok(desk)
+        let mut session = self.spawn(&program, Place::new()?)?;
+        session.await_listening("PROGRAM SOCKET ROOT, started")?;
+        Ok(session)
     }
 
     /// The program in a place that may not be fresh; it may not listen yet.
@@ -99,12 +99,12 @@ impl Lab {
         &mut self,
         program: &Program,
         place: Place,
-    ) -> Result<Desk, Fault> {
+    ) -> Result<Session, Fault> {
         let plugin = Plugin::spawn(program, &place)?;
         self.log = plugin.log();
-        let daemon = Daemon::new(&place.socket(), self.engine);
+        let daemon = Daemon::new(&place.socket(), self.dialect);
         let plugin = RefCell::new(plugin);
-        Ok(Desk { daemon, plugin, place, before: String::new() })
+        Ok(Session { daemon, plugin, place, before: String::new() })
     }
 
     /// The plugin after `kill -9`, started again in its place. `what` was done
@@ -112,8 +112,12 @@ impl Lab {
     ///
     /// # Errors
     /// The plugin is wrong if it does not listen.
-    pub fn restart(&mut self, desk: Desk, what: &str) -> Result<Desk, Fault> {
-        self.start_again(desk.kill(), what)
+    pub fn restart(
+        &mut self,
+        session: Session,
+        what: &str,
+    ) -> Result<Session, Fault> {
+        self.start_again(session.kill(), what)
     }
 
     /// The same for one that was killed before.
@@ -124,15 +128,15 @@ impl Lab {
         &mut self,
         place: Place,
         what: &str,
-    ) -> Result<Desk, Fault> {
+    ) -> Result<Session, Fault> {
         let program = self.program.clone();
-        let mut desk = self.spawn(&program, place)?;
-        desk.await_listening(&format!("{what}, and a new start"))?;
-        desk.before = format!("{what}, a new start, ");
-        Ok(desk)
+        let mut session = self.spawn(&program, place)?;
+        session.await_listening(&format!("{what}, and a new start"))?;
+        session.before = format!("{what}, a new start, ");
+        Ok(session)
     }
 
-    /// A second process of the same program, on the socket of the one on `desk`.
+    /// A second process of the same program, on the socket of the one on `session`.
     /// It has its ROOT in `place`. Reports do not show its log, in which the
     /// socket's path differs in each run.
     ///
@@ -140,11 +144,11 @@ impl Lab {
     /// When it cannot be started.
     pub fn spawn_beside(
         &mut self,
-        desk: &Desk,
+        session: &Session,
         place: &Place,
     ) -> Result<Plugin, Fault> {
         self.forget_log();
-        Ok(Plugin::spawn_on(&self.program, place, &desk.socket())?)
+        Ok(Plugin::spawn_on(&self.program, place, &session.socket())?)
     }
 
     /// The same on another socket: what they share is ROOT.
@@ -153,10 +157,10 @@ impl Lab {
     /// When it cannot be started.
     pub fn spawn_rival(
         &mut self,
-        desk: &Desk,
+        session: &Session,
         socket: &Path,
     ) -> Result<Plugin, Fault> {
-        let second = Plugin::spawn_on(&self.program, &desk.place, socket)?;
+        let second = Plugin::spawn_on(&self.program, &session.place, socket)?;
         self.log = second.log();
         Ok(second)
     }
@@ -164,7 +168,7 @@ impl Lab {
 
 /// One plugin, and the daemon that talks to it.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Session {
     daemon: Daemon,
     plugin: RefCell<Plugin>,
     place: Place,
@@ -172,7 +176,7 @@ pub struct Desk {
     before: String,
 }
 
-impl Desk {
+impl Session {
     /// Awaits that the plugin listens. `sent` tells what was done before.
     ///
     /// # Errors
@@ -193,7 +197,7 @@ impl Desk {
     }
 
     /// Where the plugin was told to keep its volumes. It may not exist, and is
-    /// a path to compare: what is there is reached through [`Desk::root`].
+    /// a path to compare: what is there is reached through [`Session::root`].
     pub fn volumes(&self) -> PathBuf {
         self.place.volumes()
     }
@@ -242,7 +246,7 @@ impl Desk {
     /// Makes one of dockerd's calls.
     pub fn call(&mut self, call: &Call) -> Exchange {
         let reply = self.daemon.call(call);
-        let sent = call.made_by(self.daemon.engine());
+        let sent = call.made_by(self.daemon.dialect());
         self.exchange(format!("{}{sent}", self.before), reply)
     }
 
@@ -285,7 +289,7 @@ impl Desk {
     /// # Errors
     /// The plugin is wrong if it is not.
     pub fn still_answers(&self, what: &str) -> Outcome {
-        let mut docker = Daemon::new(&self.socket(), self.daemon.engine());
+        let mut docker = Daemon::new(&self.socket(), self.daemon.dialect());
         let reply = docker.call(&Call::bare("Plugin.Activate"));
         let sent = format!("{what}; then POST /Plugin.Activate, no body");
         self.exchange(sent, reply)

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 use stand_in::finding::{Fault, wrong};
 use stand_in::plugin::Place;
 
-use super::world::{
+use super::model::{
     Allowed, Change, Client, History, Said, State, create, get, list, mount,
     options, remove, unmount,
 };

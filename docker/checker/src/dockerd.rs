@@ -1,8 +1,8 @@
 //! A real dockerd, and the docker client that drives it.
 //!
-//! Two of them: the machine's own (`ENGINE=host`), and a private one, started
+//! Two of them: the machine's own (`DOCKERD=host`), and a private one, started
 //! in namespaces of its own, where nothing that it does reaches the machine and
-//! nothing of it outlives the run (`ENGINE=private`).
+//! nothing of it outlives the run (`DOCKERD=private`).
 
 use std::env;
 use std::fs;
@@ -18,7 +18,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use stand_in::cleanup::{self, Folder, Guard};
 use stand_in::mounts;
 use stand_in::search_path::on_path;
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
 use crate::{cargo, places};
 
@@ -55,8 +55,8 @@ pub fn in_sandbox_run(root: &Path, words: &[&str]) -> Result<ExitStatus> {
     let status = sandbox.status().context("running docker/sandbox.sh")?;
     match status.code() {
         Some(125) => bail!(
-            "there is no sandbox (see above); as root on Linux, ENGINE=private \
-             starts a dockerd without one, and ENGINE=host uses the machine's"
+            "there is no sandbox (see above); as root on Linux, DOCKERD=private \
+             starts a dockerd without one, and DOCKERD=host uses the machine's"
         ),
         _ => Ok(status),
     }
@@ -107,7 +107,7 @@ pub fn watched(mut command: Command, patience: Duration) -> Result<Played> {
         let _ = reader.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     });
-    let status = poll(patience, || child.try_wait().ok().flatten());
+    let status = wait_until(patience, || child.try_wait().ok().flatten());
     let took = start.elapsed();
     // A command that hangs is killed, or its output would never end.
     drop(group);
@@ -231,7 +231,7 @@ pub fn inside() -> Result<Option<PathBuf>> {
 /// When this machine cannot, or the program does not start.
 pub fn in_private(program: &str, args: &[&str]) -> Result<ExitStatus> {
     if let Some(why) = no_private() {
-        bail!("{why}; or ENGINE=host uses the machine's own");
+        bail!("{why}; or DOCKERD=host uses the machine's own");
     }
     in_namespaces("docker", &[], program, args, |_| Ok(Vec::new()))
 }
@@ -318,7 +318,7 @@ impl Private {
         let file = "/run/docker/containerd/containerd.pid";
         let id = fs::read_to_string(file).unwrap_or_default();
         let id = id.trim().parse().ok().and_then(Pid::from_raw);
-        poll(Duration::from_secs(5), || match id {
+        wait_until(Duration::from_secs(5), || match id {
             Some(_) => match waitpid(id, WaitOptions::NOHANG) {
                 Ok(None) => None,
                 Ok(Some(_)) | Err(_) => Some(()),
@@ -340,7 +340,7 @@ impl Private {
     }
 
     fn await_answer(&mut self) -> Result<()> {
-        let up = poll(Duration::from_secs(60), || {
+        let up = wait_until(Duration::from_secs(60), || {
             let ended = self.dockerd.try_wait().ok().flatten().is_some();
             (ended || version().is_ok()).then_some(!ended)
         });
@@ -362,7 +362,7 @@ impl Private {
             let _ = rustix::process::kill_process(pid, term);
         }
         let gone = || self.dockerd.try_wait().ok().flatten();
-        if poll(Duration::from_secs(15), gone).is_none() {
+        if wait_until(Duration::from_secs(15), gone).is_none() {
             let _ = self.dockerd.kill();
             let _ = self.dockerd.wait();
         }

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use checker::engine::{self, PATIENCE, Private};
+use checker::dockerd::{self, PATIENCE, Private};
 use checker::places::{NAME, PLUGINS};
 use checker::stories::no_path_leads_out;
 use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::mounts;
 use stand_in::plugin::{Place, Plugin, Program};
-use stand_in::wait::poll;
+use stand_in::wait::wait_until;
 
 use super::{Need, Proof, Subject};
 
@@ -44,7 +44,7 @@ fn in_private(subject: &Subject, kind: &str) -> Result<String, Fault> {
     let program = subject.program.path().display().to_string();
     let (count, seed) = (rounds.to_string(), subject.seed.to_string());
     let words = [COMMAND, &program, kind, &count, &seed];
-    let status = engine::in_private("prover", &words)?;
+    let status = dockerd::in_private("prover", &words)?;
     match status.code() {
         Some(0) => Ok(format!("{rounds} of {rounds} rounds")),
         Some(1) => {
@@ -67,7 +67,7 @@ pub fn inside(words: &[&str]) -> Result<bool> {
     let place =
         Place::with_socket(Path::new(PLUGINS).join(format!("{NAME}.sock")))?;
     let program = Program::new(Path::new(program))?;
-    engine::bring_image()?;
+    dockerd::bring_image()?;
     let options = match *kind {
         "dir" => "-o type=dir".to_owned(),
         kind => format!("-o type={kind} -o size=8m"),
@@ -157,10 +157,10 @@ impl Stage {
         self.types(read, &["kept"])?;
         // Its files are as they were, and it writes on.
         let running = "docker exec one cat /data/starts";
-        poll(PATIENCE, || self.types(running, &["start"]).ok());
+        wait_until(PATIENCE, || self.types(running, &["start"]).ok());
         self.types(running, &["start"])?;
         let gone = "docker volume ls -q -f name=round-";
-        let rounds = engine::play(gone, PATIENCE)?.output;
+        let rounds = dockerd::play(gone, PATIENCE)?.output;
         match rounds.trim() == volume {
             true => Ok(()),
             false => Err(wrong(gone, volume, rounds)),
@@ -176,7 +176,7 @@ impl Stage {
     }
 
     fn types(&self, command: &str, words: &[&str]) -> Outcome {
-        let played = engine::play(command, 2 * PATIENCE)?;
+        let played = dockerd::play(command, 2 * PATIENCE)?;
         let good = played.status.is_some_and(|it| it.success());
         match good && words.iter().all(|it| played.output.contains(it)) {
             true => Ok(()),
