@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::chapter::Deck;
-use crate::html;
+use crate::page;
 use crate::site;
 
 /// Writes the deck into `folder`, which is new or empty.
@@ -40,6 +40,6 @@ pub fn build(root: &Path, folder: &Path) -> Result<()> {
             .with_context(|| format!("writing {}", to.display()))?;
     }
     let index = folder.join("index.html");
-    fs::write(&index, html::page(&deck, npm))
+    fs::write(&index, page::page(&deck, npm))
         .with_context(|| format!("writing {}", index.display()))
 }

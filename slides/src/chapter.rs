@@ -14,6 +14,7 @@ use pulldown_cmark::{
 };
 
 use crate::diagram::Diagram;
+use crate::fence::{Code, CodeKind};
 use crate::html;
 use crate::site;
 
@@ -129,30 +130,6 @@ impl Kind {
     }
 }
 
-/// A fence.
-#[derive(Debug, Clone)]
-pub struct Code {
-    /// Where its first line stands in the chapter.
-    pub line: usize,
-    /// What it is.
-    pub kind: CodeKind,
-    /// What it says.
-    pub text: String,
-}
-
-/// What stands in a fence, from the words after its backticks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CodeKind {
-    /// Rust, from this file of the repository.
-    Rust(String),
-    /// A command. If no test runs it, the reason.
-    Sh(Option<String>),
-    /// A command and what it printed.
-    Console,
-    /// Bytes on the wire, answered by this package.
-    Http(String),
-}
-
 /// The size of a table.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -221,7 +198,7 @@ impl Deck {
         part: Part,
     ) -> Slide {
         let mut slide = Slide { line: part.start + 1, ..Slide::default() };
-        let number = &chapter.file[..2.min(chapter.file.len())];
+        let number = chapter.number();
         let text = lines[part.start..part.notes].join("\n");
         let mut reader = Reader {
             root: &self.root,
@@ -297,6 +274,11 @@ impl Deck {
 }
 
 impl Chapter {
+    /// The digits that its file's name starts with.
+    pub(crate) fn number(&self) -> &str {
+        &self.file[..2.min(self.file.len())]
+    }
+
     /// Reads `step` and `minutes`; gives the line after them.
     fn front_matter(
         &mut self,

@@ -1,9 +1,8 @@
 //! What can be measured of a good slide. The rest is for eyes.
 
-use crate::chapter::{
-    Chapter, Code, CodeKind, Deck, Kind, Problem, Slide, Table,
-};
+use crate::chapter::{Chapter, Deck, Kind, Problem, Slide, Table};
 use crate::diagram::Diagram;
+use crate::fence::{Code, CodeKind};
 
 /// Longer, and a title takes two lines.
 const TITLE: usize = 44;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use tiny_http::{Method, Request, Server};
 
 use crate::chapter::Deck;
-use crate::html;
+use crate::page;
 use crate::site;
 
 /// How many slow readers it takes to keep others waiting.
@@ -152,7 +152,7 @@ impl Slides {
             // Nobody may be reading; the page says it as well.
             let _ = writeln!(io::stderr(), "{problem}");
         }
-        Ok(html::page(&deck, site::has_npm(&self.root)))
+        Ok(page::page(&deck, site::has_npm(&self.root)))
     }
 }
 

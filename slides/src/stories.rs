@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::chapter::{CodeKind, Deck, Problem};
+use crate::chapter::{Deck, Problem};
+use crate::fence::CodeKind;
 
 /// Where the transcripts are.
 pub const FOLDER: &str = "docker/checker/stories";

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use slides::chapter::{CodeKind, Deck};
+use slides::chapter::Deck;
+use slides::fence::CodeKind;
 use slides::pdf::Scratch;
-use slides::{build, html, rules, site};
+use slides::{build, html, page, rules, site};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("below the workspace")
@@ -125,7 +126,7 @@ fn a_mistake_spoils_its_slide_and_names_its_line() {
         let told = lines(found);
         assert!(found[0].text.contains(expected), "{wrong}: {told}");
         assert_eq!(found[0].line, line, "{wrong}: {told}");
-        let page = html::page(&deck, false);
+        let page = page::page(&deck, false);
         let shown = html::escape(&found[0].to_string());
         assert!(page.contains(&shown), "{wrong}: {told} is not on the page");
         for other in ["One opens the chapter", "Three ends the chapter"] {

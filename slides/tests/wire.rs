@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use slides::chapter::{CodeKind, Deck};
+use slides::chapter::Deck;
+use slides::fence::CodeKind;
 use stand_in::plugin::{Place, Plugin, Program};
 use stand_in::steps::Kind;
 
