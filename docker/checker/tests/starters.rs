@@ -345,7 +345,7 @@ fn a_starter_is_cut_at_holes_and_expectations() {
 
 #![expect(
     dead_code,
-    reason = \"TODO(3): delete each word that warns\"
+    reason = \"TODO(3): delete the words that rustc names\"
 )]
 
 fn open() {

@@ -9,7 +9,7 @@ use checker::{
 };
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
-use prover::{bench, lint, proofs, rescue, test};
+use prover::{bench, carry, lint, proofs, rescue, test};
 use stand_in::cleanup;
 use stand_in::plugin::Program;
 use stand_in::steps::{self, Kind};
@@ -25,6 +25,8 @@ prover: proves the workshop itself
   prover prove rescue                 what make rescue does, on a dockerd of our own
   prover bench [--list] [--json] [FIGURE…]
                                       figures as ratios, all or some
+  prover carry N [COMMIT]             the last change of solution N, in all later
+                                      solutions, exercises and starters
   prover record N                     exercise N becomes the starter
 
 Of the environment, and so of make's command line (make test PROOFS=full):
@@ -86,6 +88,12 @@ pub fn main() -> Result<ExitCode> {
             prove(&root, Some(name), what, Some(step))
         }
         ["bench", ref options @ ..] => bench(&root, options),
+        ["carry", step, ref commit @ ..] if commit.len() < 2 => {
+            let step = steps::find(&root, step)?;
+            let carried = carry::run(&root, &step, commit.first().copied())?;
+            print!("{carried}");
+            Ok(ExitCode::from(u8::from(!carried.is_whole())))
+        }
         ["record", step] => {
             starters::record(&root, &steps::find(&root, step)?)?;
             Ok(ExitCode::SUCCESS)

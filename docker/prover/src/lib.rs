@@ -6,9 +6,11 @@
 //! - [`rescue`]: what `make rescue` removes, and what it leaves alone.
 //! - [`sandbox`] and [`slides`]: both out of a container.
 //! - [`lint`]: what needs no run.
+//! - [`carry`]: one step's change, in all later steps.
 //! - [`bench`]: figures, as ratios.
 
 pub mod bench;
+pub mod carry;
 pub mod counts;
 pub mod lint;
 pub mod proofs;

@@ -1,12 +1,5 @@
 //! The socket and the loop around it. Every step needs them; no lesson does.
 
-#![expect(
-    clippy::todo,
-    unused_imports,
-    unused_variables,
-    reason = "TODO(1): delete each word that warns"
-)]
-
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};

@@ -3,14 +3,6 @@
 //! The words are Docker's. It sends them as JSON without a Content-Type, and
 //! reads the first JSON value of a reply, its keys in any case.
 
-#![expect(
-    clippy::todo,
-    dead_code,
-    unused_imports,
-    unused_variables,
-    reason = "TODO(2): delete each word that warns"
-)]
-
 use std::fmt;
 
 use serde::de::DeserializeOwned;

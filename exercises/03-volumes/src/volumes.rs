@@ -1,11 +1,5 @@
 //! What the plugin remembers, and by which rules. No HTTP here.
 
-#![expect(
-    dead_code,
-    unused_variables,
-    reason = "TODO(3): delete each word that warns"
-)]
-
 use std::collections::BTreeMap;
 
 use crate::protocol::{Failure, Options, Volume};

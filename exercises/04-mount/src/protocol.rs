@@ -3,8 +3,6 @@
 //! The words are Docker's. It sends them as JSON without a Content-Type, and
 //! reads the first JSON value of a reply, its keys in any case.
 
-#![expect(dead_code, reason = "TODO(4): delete each word that warns")]
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;

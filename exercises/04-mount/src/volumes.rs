@@ -1,12 +1,5 @@
 //! What the plugin remembers, and where the files are. No HTTP here.
 
-#![expect(
-    clippy::todo,
-    unused_imports,
-    unused_variables,
-    reason = "TODO(4): delete each word that warns"
-)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;

@@ -1,11 +1,5 @@
 //! What a volume's options mean, and what to say where they mean nothing.
 
-#![expect(
-    clippy::todo,
-    dead_code,
-    reason = "TODO(5): delete each word that warns"
-)]
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

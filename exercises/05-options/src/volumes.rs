@@ -1,7 +1,5 @@
 //! What the plugin remembers, and where the files are. No HTTP here.
 
-#![expect(unused_imports, reason = "TODO(5): delete each word that warns")]
-
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;

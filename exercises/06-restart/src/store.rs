@@ -1,7 +1,5 @@
 //! Changes to folders that a crash leaves done or not done, never half done.
 
-#![expect(unused_imports, reason = "TODO(6): delete each word that warns")]
-
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;

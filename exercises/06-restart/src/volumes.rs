@@ -3,12 +3,6 @@
 //! In `ROOT/NAME`, `volume.json` says what the volume is, and `files` is what
 //! containers see. No volume's name starts with a dot, so what does is ours.
 
-#![expect(
-    dead_code,
-    unused_imports,
-    reason = "TODO(6): delete each word that warns"
-)]
-
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;

@@ -9,14 +9,6 @@
 //! the plugin loses no use. Uses count only while the filesystem is mounted: a
 //! reboot ends both.
 
-#![expect(
-    clippy::todo,
-    dead_code,
-    unused_imports,
-    unused_variables,
-    reason = "TODO(8): delete each word that warns"
-)]
-
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,7 +1,5 @@
 //! Who has what mounted, as the kernel tells it: proc_pid_mountinfo(5).
 
-#![expect(dead_code, reason = "TODO(8): delete this line")]
-
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
