@@ -1,8 +1,8 @@
 //! A real dockerd, and the docker client that drives it.
 //!
-//! Two of them: the machine's own (`DOCKERD=host`), and a private one, started
-//! in namespaces of its own, where nothing that it does reaches the machine and
-//! nothing of it outlives the run (`DOCKERD=private`).
+//! There are two kinds: the machine's own dockerd (`DOCKERD=host`), and a private
+//! one (`DOCKERD=private`). The private one runs in namespaces of its own: its
+//! work does not reach the machine, and everything of it ends with the run.
 
 use std::env;
 use std::fs;
@@ -22,29 +22,45 @@ use stand_in::wait::wait_until;
 
 use crate::{cargo, places};
 
-/// How long one docker command may take, unless a story says otherwise. It lies
-/// below the 15 seconds after which dockerd gives up on a plugin.
+/// How long one docker command may take, unless a story says otherwise. The value
+/// is below the 15 seconds after which dockerd gives up on a plugin.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the sandbox's dockerd may take to end and to come back.
+/// How long the sandbox's dockerd may take to end and to start again.
 const RESTART: Duration = Duration::from_secs(60);
 
 /// The image that stories run containers from.
 pub const IMAGE: &str = "busybox";
 
-/// Tells a checker that it runs beside a private dockerd.
+/// Names the run's folder in the environment of a program that runs in namespaces
+/// of its own, beside a private dockerd or a Podman.
 pub const INSIDE: &str = "WORKSHOP_PRIVATE";
 
-/// Tells that this is a sandbox: its dockerd is there to be used.
+/// Folders to which these daemons write whatever their configuration says. In the
+/// namespaces of a run, each of them is an empty tmpfs:
+/// - `/run`: sockets, among them those of the machine's own daemons;
+/// - `/etc/docker`: dockerd 20.10 writes `key.json`;
+/// - `/opt/containerd`: containerd makes two folders;
+/// - `/var/cache`: Podman writes which image a short name means;
+/// - `/var/lib/containers`: Podman writes a cache of image layers.
+const WRITTEN: [&str; 5] = [
+    "/run",
+    "/etc/docker",
+    "/opt/containerd",
+    "/var/cache",
+    "/var/lib/containers",
+];
+
+/// Whether this program runs in a sandbox, whose dockerd any command may use.
 pub fn in_sandbox() -> bool {
     env::var_os("WORKSHOP_SANDBOX").is_some()
 }
 
-/// Runs a command line of the checker in the sandbox, which is started if need
-/// be.
+/// Runs a command line of the checker in the sandbox, and starts the sandbox
+/// first if it does not run.
 ///
 /// # Errors
-/// When there is no sandbox to run it in.
+/// When the sandbox cannot be started.
 pub fn in_sandbox_run(root: &Path, words: &[&str]) -> Result<ExitStatus> {
     let mut sandbox = Command::new("sh");
     sandbox
@@ -62,20 +78,20 @@ pub fn in_sandbox_run(root: &Path, words: &[&str]) -> Result<ExitStatus> {
     }
 }
 
-/// A command as a person types it, and what came of it.
+/// A command as a person types it, and its result.
 #[derive(Clone, Debug)]
 pub struct Played {
     /// The line that was typed.
     pub command: String,
-    /// None if it was still running at its deadline.
+    /// `None` if the command was still running at its deadline.
     pub status: Option<ExitStatus>,
-    /// What it printed, to both streams, as a terminal shows it.
+    /// The text that the command printed to both streams, as a terminal shows it.
     pub output: String,
-    /// How long it took.
+    /// How long the command took.
     pub took: Duration,
 }
 
-/// Types one line into a shell, for at most `patience`.
+/// Types one line into a shell, and kills the command after `patience`.
 ///
 /// # Errors
 /// When there is no shell, or no pipe.
@@ -100,7 +116,7 @@ pub fn watched(mut command: Command, patience: Duration) -> Result<Played> {
         .stderr(writer);
     let (mut child, group) = Guard::group(|| command.spawn())
         .with_context(|| format!("starting {words}"))?;
-    // It holds the writing end of the pipe.
+    // `command` holds the writing end of the pipe, which must close.
     drop(command);
     let output = std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -119,7 +135,8 @@ pub fn watched(mut command: Command, patience: Duration) -> Result<Played> {
 /// The version of the dockerd that answers.
 ///
 /// # Errors
-/// In words of the docker client's, and with the next step.
+/// When no dockerd answers: the error has the docker client's words and the next
+/// step.
 pub fn version() -> Result<String> {
     let asked = play(
         "docker version --format '{{.Server.Version}}'",
@@ -132,17 +149,20 @@ pub fn version() -> Result<String> {
             "there is no docker client on PATH; make doctor says how to get it"
         ),
         Some(_) => bail!("no dockerd answers here: {text}"),
-        None => bail!("`docker version` still waits after 5 s"),
+        None => bail!(
+            "`docker version` still waits after 5 s: restart dockerd, or look \
+             at DOCKER_HOST and `docker context ls`"
+        ),
     }
 }
 
-/// Makes sure that [`IMAGE`] is there. Returns whether it was not before.
+/// Makes sure that dockerd has [`IMAGE`]. Returns whether the image is new.
 ///
 /// # Errors
-/// When it is neither on this machine nor to be had from a registry.
+/// When this machine has no static busybox and no registry answers.
 pub fn bring_image() -> Result<bool> {
     let known = play(&format!("docker image inspect -f . {IMAGE}"), PATIENCE)?;
-    if known.status.is_some_and(|it| it.success()) {
+    if known.status.is_some_and(|status| status.success()) {
         return Ok(false);
     }
     let busybox = Path::new("/bin/busybox");
@@ -153,16 +173,16 @@ pub fn bring_image() -> Result<bool> {
         play(&format!("docker pull -q {IMAGE}"), Duration::from_secs(120))?
     };
     ensure!(
-        made.status.is_some_and(|it| it.success()),
-        "bringing the image {IMAGE}: {} (apt-get install busybox-static makes \
-         it unnecessary to download)",
+        made.status.is_some_and(|status| status.success()),
+        "the image {IMAGE} is missing: {} (apt-get install busybox-static \
+         provides it without a download)",
         made.output.trim()
     );
     Ok(true)
 }
 
-/// An image of nothing but a static busybox, for machines without a registry.
-/// `client` is `docker` or `podman`.
+/// Makes an image that holds only a static busybox, for machines without a
+/// registry. `client` is `docker` or `podman`.
 ///
 /// # Errors
 /// When the image's folder cannot be made.
@@ -173,7 +193,7 @@ pub(crate) fn import(client: &str, busybox: &Path) -> Result<Played> {
     fs::copy(busybox, bin.join("busybox"))?;
     let names = Command::new(busybox).arg("--list").output()?.stdout;
     for name in String::from_utf8_lossy(&names).lines() {
-        // busybox lists itself, too.
+        // busybox lists its own name as well.
         if name != "busybox" {
             std::os::unix::fs::symlink("busybox", bin.join(name))?;
         }
@@ -187,13 +207,13 @@ pub(crate) fn import(client: &str, busybox: &Path) -> Result<Played> {
     )
 }
 
-/// Why this machine cannot start a private dockerd; none if it can.
+/// Why this machine cannot start a private dockerd; `None` if it can.
 pub fn no_private() -> Option<String> {
     if !cfg!(target_os = "linux") {
-        return Some("a dockerd of our own needs Linux (make sandbox)".into());
+        return Some("a private dockerd needs Linux (make sandbox)".into());
     }
     if !rustix::process::geteuid().is_root() {
-        return Some("a dockerd of our own needs root (sudo)".to_owned());
+        return Some("a private dockerd needs root (sudo)".to_owned());
     }
     for (program, from) in [
         ("dockerd", "docker.io"),
@@ -208,38 +228,42 @@ pub fn no_private() -> Option<String> {
     None
 }
 
-/// The folder of the namespaces of our own that this program runs in, if it does.
+/// The run's folder, if this program runs in namespaces that [`in_namespaces`]
+/// made.
 ///
 /// # Errors
-/// When the variable that names it comes from elsewhere: what is done in there
-/// would take a machine its sockets, its mounts and its containers.
+/// When another program has set [`INSIDE`]. Outside of such namespaces, the work
+/// of a run would hide the machine's sockets and remove its containers.
 pub fn inside() -> Result<Option<PathBuf>> {
     let Some(folder) = env::var_os(INSIDE) else { return Ok(None) };
-    // The first process of such namespaces was started with it, too.
+    // In such namespaces, the first process has the same variable.
     let mark = [INSIDE.as_bytes(), b"=", folder.as_bytes()].concat();
     let first = fs::read("/proc/1/environ").unwrap_or_default();
     ensure!(
-        first.split(|it| *it == 0).any(|it| it == mark),
-        "{INSIDE} is set, and these are no namespaces of ours: unset {INSIDE}"
+        first.split(|byte| *byte == 0).any(|variable| variable == mark),
+        "{INSIDE} is set, but this program is not in namespaces of its own: \
+         unset {INSIDE}"
     );
     Ok(Some(folder.into()))
 }
 
-/// Runs a program of ours (`checker`, `prover`) beside a dockerd of its own.
+/// Runs `checker` or `prover` beside a private dockerd.
 ///
 /// # Errors
-/// When this machine cannot, or the program does not start.
+/// When this machine cannot start one, or the program does not start.
 pub fn in_private(program: &str, args: &[&str]) -> Result<ExitStatus> {
     if let Some(why) = no_private() {
-        bail!("{why}; or DOCKERD=host uses the machine's own");
+        bail!("{why}; DOCKERD=host uses the machine's own dockerd instead");
     }
     in_namespaces("docker", &[], program, args, |_| Ok(Vec::new()))
 }
 
-/// Runs a program of ours in namespaces of its own, by the words of `init`, with `AGAINST` set and what `environment` says about the run's folder.
+/// Runs `checker` or `prover` in namespaces of its own, started by the command
+/// `init` and with `AGAINST={against}`. `environment` gets the run's folder and
+/// returns more variables.
 ///
 /// # Errors
-/// When the program does not start.
+/// When the program does not start, or could not see its own files in there.
 pub(crate) fn in_namespaces(
     against: &str,
     init: &[&str],
@@ -248,10 +272,28 @@ pub(crate) fn in_namespaces(
     environment: impl FnOnce(&Path) -> Result<Vec<(&'static str, PathBuf)>>,
 ) -> Result<ExitStatus> {
     let folder = Folder::new()?;
-    // In there no process id tells whose folder one of the machine's is.
+    // The program gets a TMPDIR of its own: process ids mean something else in
+    // the namespaces, so it cannot tell which of the machine's folders are in use.
     let temp = folder.path().join("tmp");
     fs::create_dir(&temp)?;
     let program = cargo::program(program)?;
+    let hidden = |path: &Path| WRITTEN.iter().any(|it| path.starts_with(it));
+    for (name, path) in
+        [("TMPDIR", folder.path()), ("CARGO_TARGET_DIR", &program)]
+    {
+        ensure!(
+            !hidden(path),
+            "a private daemon cannot see {}: set {name} to a folder that is not \
+             below {}",
+            path.display(),
+            WRITTEN.join(", ")
+        );
+    }
+    let mut made = Vec::new();
+    for path in WRITTEN.map(Path::new) {
+        let guard = Guard::folder_of_the_machine(path);
+        made.push(guard.with_context(|| format!("making {}", path.display()))?);
+    }
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--mount", "--net", "--pid", "--uts", "--ipc"])
@@ -269,7 +311,21 @@ pub(crate) fn in_namespaces(
     Ok(child.wait()?)
 }
 
-/// The dockerd of the namespaces that [`in_private`] made.
+/// Prepares the namespaces that this program was started in.
+///
+/// # Errors
+/// When a mount is refused.
+pub(crate) fn mount_own_folders(run: &Path) -> Result<()> {
+    // Copies of other checkers' mounts would keep those in use.
+    mounts::drop_others(run);
+    for folder in WRITTEN {
+        must(&format!("mount -t tmpfs -o mode=755 tmpfs {folder}"))?;
+    }
+    // systemd does the same on a real host.
+    must("mount --make-rshared /")
+}
+
+/// The private dockerd in the namespaces that [`in_private`] made.
 #[derive(Debug)]
 pub struct Private {
     dockerd: Child,
@@ -277,44 +333,40 @@ pub struct Private {
 }
 
 impl Private {
-    /// Starts it, if we are the program in such namespaces.
+    /// Starts dockerd, if this program runs in such namespaces.
     ///
     /// # Errors
-    /// With the end of its log, when it does not answer in time.
+    /// When dockerd does not answer in time: the error has the end of its log.
     pub fn start() -> Result<Option<Self>> {
         let Some(folder) = inside()? else { return Ok(None) };
-        // A copy of what other checkers have mounted would keep it in use.
-        mounts::drop_others(Path::new(&folder));
-        // Sockets of the machine's own daemons are not there any more.
-        must("mount -t tmpfs tmpfs /run")?;
-        // As systemd has it on a real host.
-        must("mount --make-rshared /")?;
+        mount_own_folders(&folder)?;
         must("ip link set lo up")?;
-        let log = Path::new(&folder).join("dockerd.log");
+        let log = folder.join("dockerd.log");
         let mut private = Self { dockerd: dockerd(&log)?, log };
         private.await_answer()?;
         Ok(Some(private))
     }
 
-    /// Ends it as an update of Docker does, and starts it again.
+    /// Restarts dockerd in good order, as an update of Docker does.
     ///
     /// # Errors
-    /// With the end of its log, when it does not answer in time.
+    /// When dockerd does not answer in time: the error has the end of its log.
     pub fn restart(&mut self) -> Result<()> {
         self.stop();
         self.dockerd = dockerd(&self.log)?;
         self.await_answer()
     }
 
-    /// `kill -9`: its containers live on.
+    /// Kills dockerd as `kill -9` does: its containers keep running.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system refuses the signal.
     pub fn kill(&mut self) -> Result<()> {
         self.dockerd.kill().context("killing dockerd")?;
         self.dockerd.wait().context("awaiting dockerd's end")?;
-        // Its containerd dies of that. In here we are process 1, which has to
-        // await it: to the next dockerd, a zombie would look alive.
+        // Its containerd ends as well. We are process 1 in these namespaces and
+        // must await that end: the next dockerd would take a zombie for a running
+        // containerd.
         let file = "/run/docker/containerd/containerd.pid";
         let id = fs::read_to_string(file).unwrap_or_default();
         let id = id.trim().parse().ok().and_then(Pid::from_raw);
@@ -328,10 +380,10 @@ impl Private {
         Ok(())
     }
 
-    /// Starts it again, if it has ended.
+    /// Starts dockerd again, if it has ended.
     ///
     /// # Errors
-    /// With the end of its log, when it does not answer in time.
+    /// When dockerd does not answer in time: the error has the end of its log.
     pub fn start_again(&mut self) -> Result<()> {
         if self.dockerd.try_wait()?.is_some() {
             self.dockerd = dockerd(&self.log)?;
@@ -347,13 +399,14 @@ impl Private {
         if up != Some(true) {
             let text = fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<_> = text.lines().rev().take(5).collect();
-            bail!("a dockerd of our own did not start: {}", lines.join(" | "));
+            bail!("the private dockerd did not start: {}", lines.join(" | "));
         }
         Ok(())
     }
 
     fn stop(&mut self) {
-        // SIGTERM lets it take its containers along; the namespaces would.
+        // After SIGTERM, dockerd stops its containers in good order. The end of
+        // the namespaces would kill them.
         let id = self.dockerd.id();
         let pid =
             i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
@@ -375,7 +428,7 @@ impl Drop for Private {
     }
 }
 
-/// A dockerd that keeps all that it has beside its log.
+/// Starts a dockerd whose data is in the folder of its log.
 fn dockerd(log: &Path) -> Result<Child> {
     let mut command = Command::new("dockerd");
     command
@@ -388,17 +441,17 @@ fn dockerd(log: &Path) -> Result<Child> {
     command.spawn().context("starting dockerd")
 }
 
-/// Restarts the dockerd that answers, if it is one that may be restarted: our
-/// own, or that of the sandbox. Returns whether it was.
+/// Restarts the private dockerd or that of the sandbox. The machine's own is never
+/// restarted. Returns whether a dockerd was restarted.
 ///
 /// # Errors
-/// When it does not answer in time.
+/// When dockerd does not answer in time.
 pub fn restart(private: Option<&mut Private>) -> Result<bool> {
     match private {
         Some(private) => private.restart()?,
         None if in_sandbox() => {
             let restarted = play("toolbox-init restart", RESTART)?;
-            let good = restarted.status.is_some_and(|it| it.success());
+            let good = restarted.status.is_some_and(|status| status.success());
             ensure!(good, "toolbox-init restart: {}", restarted.output.trim());
         }
         None => return Ok(false),
@@ -406,14 +459,14 @@ pub fn restart(private: Option<&mut Private>) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs a command, which must succeed.
+/// Runs a command that must succeed.
 ///
 /// # Errors
-/// With what it printed.
+/// When the command fails: the error has its output.
 pub(crate) fn must(command: &str) -> Result<()> {
     let played = play(command, PATIENCE)?;
     ensure!(
-        played.status.is_some_and(|it| it.success()),
+        played.status.is_some_and(|status| status.success()),
         "{command}: {}",
         played.output.trim()
     );

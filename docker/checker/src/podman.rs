@@ -1,7 +1,8 @@
 //! A real Podman, in namespaces of its own.
 //!
-//! Podman has no daemon: each command is a process, which reads where images,
-//! containers and plugins are. Here all of that is in a folder of the run.
+//! Podman has no daemon: each command is a process, which reads from configuration
+//! files where images, containers and plugins are. All of these are in the run's
+//! folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,30 +10,29 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use stand_in::mounts;
 use stand_in::search_path::on_path;
 use stand_in::wait::wait_until;
 
 use crate::dockerd::{self, play};
 use crate::places::PLUGINS;
 
-/// Names Podman in `AGAINST`, and in what `make test` skips.
+/// Podman's name in `AGAINST`, and in the list of what `make test` skipped.
 pub const PODMAN: &str = "podman";
 
-/// How long one command may take. Podman waits 5 seconds for a plugin, and a
-/// command may have to wait for two calls.
+/// How long one command may take. Podman waits 5 seconds for each plugin call, and
+/// a command may make two.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An image of a static busybox is made of this one.
+/// The static busybox from which the stories' image is made.
 const BUSYBOX: &str = "/bin/busybox";
 
-/// Why this machine cannot run a Podman of our own; none if it can.
+/// Why this machine cannot run a private Podman; `None` if it can.
 pub fn missing() -> Option<String> {
     if !cfg!(target_os = "linux") {
-        return Some("a Podman of our own needs Linux".to_owned());
+        return Some("a private Podman needs Linux".to_owned());
     }
     if !rustix::process::geteuid().is_root() {
-        return Some("a Podman of our own needs root (sudo)".to_owned());
+        return Some("a private Podman needs root (sudo)".to_owned());
     }
     for (program, from) in [
         ("podman", "podman"),
@@ -51,21 +51,23 @@ pub fn missing() -> Option<String> {
     None
 }
 
-/// crun refuses the cgroups of some machines, so runc goes first.
+/// The runtime for containers: runc if it is installed, because crun refuses the
+/// cgroups of some machines.
 fn runtime() -> &'static str {
     if !on_path("runc") && on_path("crun") { "crun" } else { "runc" }
 }
 
-/// Runs this very program again, where Podman has nothing but its folder.
+/// Runs this program again in namespaces of its own, where Podman knows only the
+/// run's folder.
 ///
 /// # Errors
-/// When this machine cannot, or the program does not start.
+/// When this machine cannot run a private Podman, or the program does not start.
 pub fn in_private(args: &[&str], name: &str) -> Result<ExitStatus> {
     if let Some(why) = missing() {
         bail!("{why}");
     }
-    // Podman awaits the end of processes that the first one inherits, and the
-    // first one has to await them: a shell does.
+    // The first process of a PID namespace inherits orphans and must reap them,
+    // because Podman waits for their end. A shell reaps them.
     let init = ["sh", "-c", "\"$@\"; exit $?", "sh"];
     dockerd::in_namespaces(PODMAN, &init, "checker", args, |folder| {
         let containers = folder.join("containers.conf");
@@ -79,7 +81,9 @@ pub fn in_private(args: &[&str], name: &str) -> Result<ExitStatus> {
     })
 }
 
-/// Podman does not look for plugins: the file names each of them.
+/// Podman's configuration. It has to name each plugin, because Podman does not
+/// search for plugins. Locks are files, because Podman's usual ones are in
+/// /dev/shm, which belongs to the machine.
 fn containers_conf(folder: &Path, name: &str) -> String {
     let folder = folder.display();
     format!(
@@ -88,6 +92,7 @@ fn containers_conf(folder: &Path, name: &str) -> String {
          [engine]\n\
          runtime = \"{}\"\n\
          cgroup_manager = \"cgroupfs\"\n\
+         lock_type = \"file\"\n\
          events_logger = \"file\"\n\
          events_logfile_path = \"{folder}/podman/events\"\n\
          tmp_dir = \"{folder}/podman/tmp\"\n\
@@ -110,29 +115,26 @@ fn storage_conf(folder: &Path) -> String {
     )
 }
 
-/// The Podman of the namespaces that [`in_private`] made.
+/// The Podman in the namespaces that [`in_private`] made.
 #[derive(Debug)]
 pub struct Podman {
-    /// Of the hierarchies of cgroups that had none of Podman's folders.
+    /// The folders of cgroups that Podman is going to make: they did not exist
+    /// before.
     cgroups: Vec<PathBuf>,
 }
 
 impl Podman {
-    /// Prepares it, with its image, if we are the program in such namespaces.
+    /// Prepares Podman and its image, if this program runs in such namespaces.
     ///
     /// # Errors
     /// When a mount is refused, or the image cannot be made.
     pub fn start() -> Result<Option<Self>> {
         let Some(folder) = dockerd::inside()? else { return Ok(None) };
-        mounts::drop_others(&folder);
-        dockerd::must("mount -t tmpfs tmpfs /run")?;
-        // Podman writes what short names of images stand for.
-        dockerd::must("mount -t tmpfs tmpfs /var/cache")?;
-        dockerd::must("mount --make-rshared /")?;
-        let podman = Self { cgroups: free_cgroups() };
+        dockerd::mount_own_folders(&folder)?;
+        let podman = Self { cgroups: new_cgroups() };
         let made = dockerd::import(PODMAN, Path::new(BUSYBOX))?;
         ensure!(
-            made.status.is_some_and(|it| it.success()),
+            made.status.is_some_and(|status| status.success()),
             "making the image {}: {}",
             dockerd::IMAGE,
             made.output.trim()
@@ -140,7 +142,7 @@ impl Podman {
         Ok(Some(podman))
     }
 
-    /// Removes all containers and volumes, without a word about it.
+    /// Removes all containers and volumes, and prints nothing.
     pub fn strike(&self) {
         let _ = play("podman rm -f -t 0 -a", PATIENCE);
         let _ = play("podman volume rm -f -a", PATIENCE);
@@ -149,8 +151,8 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
-        for folder in self.cgroups.iter().filter(|it| it.exists()) {
-            // Only empty ones go, once the last conmon has ended.
+        for folder in self.cgroups.iter().filter(|folder| folder.exists()) {
+            // A cgroup can be removed once its last process, a conmon, has ended.
             let _ = wait_until(Duration::from_secs(5), || {
                 let _ = fs::remove_dir(folder.join("conmon"));
                 fs::remove_dir(folder).ok()
@@ -159,24 +161,24 @@ impl Drop for Podman {
     }
 }
 
-/// Where Podman makes a cgroup for its containers, which it never removes: one
-/// for each hierarchy, without those that are there already.
-fn free_cgroups() -> Vec<PathBuf> {
+/// The cgroups that Podman makes for its containers and never removes, one in each
+/// hierarchy, without those that exist already.
+fn new_cgroups() -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies = fs::read_dir(root).into_iter().flatten().flatten();
     std::iter::once(root.to_owned())
-        .chain(hierarchies.map(|it| it.path()))
-        .map(|it| it.join("libpod_parent"))
-        .filter(|it| !it.exists())
+        .chain(hierarchies.map(|hierarchy| hierarchy.path()))
+        .map(|hierarchy| hierarchy.join("libpod_parent"))
+        .filter(|cgroup| !cgroup.exists())
         .collect()
 }
 
 /// The version of the podman that is installed.
 ///
 /// # Errors
-/// When it does not say.
+/// When `podman --version` prints none.
 pub fn version() -> Result<String> {
-    let said = play("podman --version", PATIENCE)?.output;
-    let version = said.split_whitespace().last();
-    version.map(str::to_owned).context("`podman --version` says nothing")
+    let output = play("podman --version", PATIENCE)?.output;
+    let version = output.split_whitespace().last();
+    version.map(str::to_owned).context("`podman --version` prints nothing")
 }

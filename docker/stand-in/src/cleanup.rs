@@ -52,6 +52,7 @@ enum Kept {
     PoliteGroup(Pid),
     Supervisor(Pid),
     Folder(PathBuf),
+    EmptyFolder(PathBuf),
     File(PathBuf),
     Socket(PathBuf),
 }
@@ -88,6 +89,9 @@ impl Kept {
             Self::Folder(folder) => {
                 kill_marked(folder);
                 remove(folder);
+            }
+            Self::EmptyFolder(folder) => {
+                let _ = fs::remove_dir(folder);
             }
             Self::File(file) => {
                 let _ = fs::remove_file(file);
@@ -174,6 +178,22 @@ impl Guard {
         let socket = Kept::Socket(path.to_owned());
         kept().push(socket.clone());
         Self(socket)
+    }
+
+    /// Makes sure that a folder of the machine exists. A folder that was missing
+    /// is removed again, unless something else has put files into it.
+    ///
+    /// # Errors
+    /// When the folder is missing and cannot be made.
+    pub fn folder_of_the_machine(path: &Path) -> io::Result<Option<Self>> {
+        let mut kept = kept();
+        if path.is_dir() {
+            return Ok(None);
+        }
+        DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+        let folder = Kept::EmptyFolder(path.to_owned());
+        kept.push(folder.clone());
+        Ok(Some(Self(folder)))
     }
 
     /// A new folder for this user alone, which is removed.

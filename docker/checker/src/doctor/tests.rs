@@ -41,8 +41,8 @@ fn user() -> Machine {
     Machine {
         root: false,
         plugins: false,
-        no_private: Some("a dockerd of our own needs root (sudo)".into()),
-        no_podman: Some("a Podman of our own needs root (sudo)".into()),
+        no_private: Some("a private dockerd needs root (sudo)".into()),
+        no_podman: Some("a private Podman needs root (sudo)".into()),
         ..everything()
     }
 }
@@ -79,7 +79,7 @@ fn mac() -> Machine {
         mkfs: None,
         strace: None,
         browser: Some("Safari".into()),
-        no_private: Some("a dockerd of our own needs Linux".into()),
+        no_private: Some("a private dockerd needs Linux".into()),
         filesystem: None,
         temp: Temp { path: "/var/folders/zz/T".into(), trouble: None },
         ..user()
