@@ -14,9 +14,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use stand_in::cleanup::{self, Folder, Guard};
 use stand_in::mounts;
+use stand_in::processes;
 use stand_in::search_path::on_path;
 use stand_in::wait::wait_until;
 
@@ -369,7 +370,7 @@ impl Private {
         // containerd.
         let file = "/run/docker/containerd/containerd.pid";
         let id = fs::read_to_string(file).unwrap_or_default();
-        let id = id.trim().parse().ok().and_then(Pid::from_raw);
+        let id = processes::id_of(&id);
         wait_until(Duration::from_secs(5), || match id {
             Some(_) => match waitpid(id, WaitOptions::NOHANG) {
                 Ok(None) => None,
@@ -407,13 +408,7 @@ impl Private {
     fn stop(&mut self) {
         // After SIGTERM, dockerd stops its containers in good order. The end of
         // the namespaces would kill them.
-        let id = self.dockerd.id();
-        let pid =
-            i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            let term = rustix::process::Signal::TERM;
-            let _ = rustix::process::kill_process(pid, term);
-        }
+        let _ = kill_process(Pid::from_child(&self.dockerd), Signal::TERM);
         let gone = || self.dockerd.try_wait().ok().flatten();
         if wait_until(Duration::from_secs(15), gone).is_none() {
             let _ = self.dockerd.kill();

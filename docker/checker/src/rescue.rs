@@ -12,9 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Signal, kill_process, test_kill_process};
 use stand_in::cleanup::{self, Guard};
 use stand_in::mounts::{self, Mount};
+use stand_in::processes;
 use stand_in::steps::{self, Kind};
 use stand_in::wait::wait_until;
 
@@ -56,24 +57,17 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
 
 /// Ends plugins whose `make run-…` was killed: no terminal reaches them now.
 fn end_orphans() -> bool {
-    let space =
-        |process: &str| fs::read_link(format!("/proc/{process}/ns/pid"));
-    let ours = space("self").ok();
+    let space = |folder: &Path| fs::read_link(folder.join("ns/pid"));
+    let ours = space(Path::new("/proc/self")).ok();
     let mut found = false;
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let id = name.parse().ok().and_then(Pid::from_raw);
+    for (id, folder) in processes::all() {
         // Numbers of a sandbox mean other processes out here.
-        let Some(id) = id.filter(|_| space(&name).ok() == ours) else {
+        if space(&folder).ok() != ours {
             continue;
-        };
-        let environment = fs::read(entry.path().join("environ"));
-        let environment = environment.unwrap_or_default();
-        let runner = environment
-            .split(|byte| *byte == 0)
-            .filter_map(|it| std::str::from_utf8(it).ok())
-            .find_map(|it| it.strip_prefix(RUNNER)?.strip_prefix('='))
-            .and_then(|it| Pid::from_raw(it.parse().ok()?));
+        }
+        let runner = processes::variable(&folder, RUNNER);
+        let runner = runner.and_then(|runner| String::from_utf8(runner).ok());
+        let runner = runner.and_then(|runner| processes::id_of(&runner));
         let Some(runner) = runner else { continue };
         if test_kill_process(runner) != Err(rustix::io::Errno::SRCH) {
             continue;

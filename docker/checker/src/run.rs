@@ -159,8 +159,7 @@ pub fn run(
     let mut child = command
         .spawn()
         .with_context(|| format!("starting {}", program.display()))?;
-    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let id = id.expect("a child's id is a process id");
+    let id = Pid::from_child(&child);
     let mut told = false;
     let status = loop {
         if let Some(status) = child.try_wait()? {

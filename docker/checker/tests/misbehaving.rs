@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use checker::starters::Sources;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use stand_in::cleanup::Folder;
+use stand_in::processes;
 use stand_in::steps::{self, Kind};
 use stand_in::wait::wait_until;
 
@@ -407,10 +408,6 @@ fn in_the_middle_of_a_check(scene: &Scene) -> std::process::Child {
 const SLEEPER: &str =
     "(set -m; sleep 1000 >/dev/null 2>&1 &); : >FOLDER/started; sleep 1000";
 
-fn id(child: &std::process::Child) -> Pid {
-    Pid::from_raw(child.id().try_into().unwrap()).unwrap()
-}
-
 #[test]
 fn a_signal_in_the_middle_of_a_check_leaves_nothing() {
     let cases = [
@@ -422,7 +419,7 @@ fn a_signal_in_the_middle_of_a_check_leaves_nothing() {
         let scene = Scene::new(SLEEPER);
         let mut checker = in_the_middle_of_a_check(&scene);
         assert!(!left_in(&scene.temp()).is_empty(), "{case}: a check runs");
-        kill_process(id(&checker), signal).unwrap();
+        kill_process(Pid::from_child(&checker), signal).unwrap();
         let status = checker.wait().unwrap();
         assert_eq!(status.code(), Some(128 + signal.as_raw()), "{case}");
         scene.assert_nothing_is_left(case);
@@ -458,12 +455,12 @@ fn a_hidden_child_does_not_outlive_the_checker() {
             None => drop(scene.checker().output().unwrap()),
             Some(signal) => {
                 let mut checker = in_the_middle_of_a_check(&scene);
-                kill_process(id(&checker), signal).unwrap();
+                kill_process(Pid::from_child(&checker), signal).unwrap();
                 checker.wait().unwrap();
             }
         }
         let hidden = fs::read_to_string(scene.folder.path().join("hidden"));
-        let hidden = Pid::from_raw(hidden.unwrap().trim().parse().unwrap());
+        let hidden = processes::id_of(&hidden.unwrap());
         let gone = || test_kill_process(hidden.unwrap()).is_err().then_some(());
         assert!(wait_until(PATIENCE, gone).is_some(), "{case}: it runs on");
     }
@@ -486,7 +483,7 @@ fn an_empty_tmpdir_is_none() {
 fn the_next_run_sweeps_what_a_killed_checker_left() {
     let scene = Scene::new(SLEEPER);
     let mut killed = in_the_middle_of_a_check(&scene);
-    kill_process(id(&killed), Signal::KILL).unwrap();
+    kill_process(Pid::from_child(&killed), Signal::KILL).unwrap();
     killed.wait().unwrap();
     let left = left_in(&scene.temp());
     assert!(!left.is_empty(), "kill -9 leaves something to sweep");
@@ -500,7 +497,7 @@ fn the_next_run_sweeps_what_a_killed_checker_left() {
     let output = scene.checker().output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let kept = left_in(&scene.temp());
-    kill_process(id(&running), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
     running.wait().unwrap();
     scene.assert_nothing_is_left("after kill -9");
     assert!(still.is_empty(), "not swept: {still:#?}");

@@ -176,8 +176,7 @@ fn get(port: u16, path: &str) -> Result<String> {
 }
 
 fn interrupt(child: &mut Child) -> Result<()> {
-    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    kill_process(id.context("a process id")?, Signal::INT)?;
+    kill_process(Pid::from_child(child), Signal::INT)?;
     match wait_until(PATIENCE, || child.try_wait().ok().flatten()) {
         Some(status) if status.success() => Ok(()),
         Some(status) => bail!("after Ctrl-C: {status}"),

@@ -8,6 +8,7 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{
     DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt,
 };
@@ -27,7 +28,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::wait::wait_until;
-use crate::{directory, mounts};
+use crate::{directory, mounts, processes};
 
 /// Names the folder in the environment of every program that we start, so that
 /// what leaves its process group can still be found.
@@ -153,8 +154,7 @@ impl Guard {
         // A signal waits for the lock: it finds all or nothing.
         let mut kept = kept();
         let child = start()?;
-        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let group = how(id.expect("a child's id is a process id"));
+        let group = how(Pid::from_child(&child));
         kept.push(group.clone());
         Ok((child, Self(group)))
     }
@@ -329,25 +329,17 @@ fn owner(name: &str) -> Option<Pid> {
     let digits = |it: &str| it.bytes().all(|it| it.is_ascii_digit());
     count.parse::<u32>().ok()?;
     (digits(pid) && digits(count)).then_some(())?;
-    Pid::from_raw(pid.parse().ok()?)
+    processes::id_of(pid)
 }
 
 /// Kills every process that was started for `folder`. Only Linux tells.
 pub fn kill_marked(folder: &Path) {
-    let mark = format!("{MARK}={}\0", folder.display());
-    let Ok(entries) = fs::read_dir("/proc") else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|it| it.parse().ok()) else {
-            continue;
-        };
-        let marked = fs::read(entry.path().join("environ"))
-            .is_ok_and(|it| contains(&it, mark.as_bytes()));
-        if let Some(pid) = Pid::from_raw(pid)
-            && marked
-            && pid != rustix::process::getpid()
-        {
-            let _ = kill_process(pid, Signal::KILL);
+    let folder = folder.as_os_str().as_bytes();
+    for (id, proc) in processes::all() {
+        let is_marked =
+            processes::variable(&proc, MARK).is_some_and(|mark| mark == folder);
+        if is_marked && id != rustix::process::getpid() {
+            let _ = kill_process(id, Signal::KILL);
         }
     }
 }
@@ -374,10 +366,6 @@ fn remove(folder: &Path) {
         let folder = folder.display();
         anstream::eprintln!("checker: {folder} stays behind: {err}");
     }
-}
-
-fn contains(all: &[u8], part: &[u8]) -> bool {
-    all.windows(part.len()).any(|it| it == part)
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@
 //! - [`mounts`]: what plugins of step 8 mount.
 //! - [`supervisor`]: what keeps together all that a plugin starts.
 //! - [`cleanup`]: what an interrupted run must not leave behind.
-//! - [`wait`] and [`search_path`]: waiting, and looking for programs.
+//! - [`wait`], [`search_path`] and [`processes`]: waiting, and looking for
+//!   programs and processes.
 //!
 //! Errors: what the plugin does wrong is a [`finding::Finding`]; what keeps the
 //! stand-in from working is an [`anyhow::Error`]. They never mix.
@@ -28,6 +29,7 @@ pub mod finding;
 pub mod harness;
 pub mod mounts;
 pub mod plugin;
+pub mod processes;
 pub mod report;
 pub mod root;
 pub mod search_path;

@@ -21,6 +21,8 @@ pub struct Mount {
     pub path: PathBuf,
     /// `7:0`, the same for every mount of one filesystem.
     pub device: String,
+    /// The type of the filesystem: `ext4`, for example.
+    pub kind: String,
 }
 
 /// What a process has mounted; `self` is ours.
@@ -60,7 +62,21 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
     let device = String::from_utf8(fields.nth(1)?.to_owned()).ok()?;
     let path = plain(fields.nth(1)?);
-    Some(Mount { id, path, device })
+    // Optional fields end with a dash, and the type follows.
+    fields.find(|field| *field == b"-")?;
+    let kind = String::from_utf8(fields.next()?.to_owned()).ok()?;
+    Some(Mount { id, path, device, kind })
+}
+
+/// The type of the filesystem that `path` is on, or would be on. Only Linux
+/// tells.
+pub fn filesystem_of(path: &Path) -> Option<String> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mounts = of("self").into_iter();
+    let holders = mounts.filter(|mount| path.starts_with(&mount.path));
+    // Of two mounts on one place, the later one is seen.
+    let holder = holders.max_by_key(|mount| mount.path.components().count());
+    holder.map(|mount| mount.kind)
 }
 
 /// A path, in which `\040` stands for a blank, and so on.
@@ -230,8 +246,8 @@ mod tests {
     fn a_mount_table_is_read() {
         let line = b"42 27 7:0 / /a\\040b/files rw - ext4 /dev/loop0 rw";
         let path = PathBuf::from("/a b/files");
-        let device = "7:0".to_owned();
-        assert_eq!(parse(line), Some(Mount { id: 42, path, device }));
+        let (device, kind) = ("7:0".to_owned(), "ext4".to_owned());
+        assert_eq!(parse(line), Some(Mount { id: 42, path, device, kind }));
         assert_eq!(parse(b""), None);
     }
 }

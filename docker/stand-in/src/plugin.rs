@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::event::{self, PollFd, PollFlags, Timespec};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::cleanup::{self, Folder, Guard};
 use crate::root::Root;
@@ -219,7 +219,7 @@ impl Plugin {
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub fn id(&self) -> Pid {
         self.process.id()
     }
 

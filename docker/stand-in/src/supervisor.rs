@@ -19,7 +19,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{fs, thread};
+use std::thread;
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process,
@@ -29,6 +29,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cleanup::{GRACE, Guard};
+use crate::processes;
 use crate::wait::wait_until;
 
 /// The word that makes a supervisor of the checker.
@@ -47,7 +48,7 @@ pub fn enable() {
 pub struct Process {
     child: Child,
     guard: Option<Guard>,
-    id: u32,
+    id: Pid,
     /// To the supervisor, if there is one.
     line: Option<Line>,
     status: Option<ExitStatus>,
@@ -68,7 +69,7 @@ impl Process {
             set(&mut command);
             command.stdin(Stdio::null()).process_group(0);
             let (child, guard) = Guard::group(|| command.spawn())?;
-            let (id, guard) = (child.id(), Some(guard));
+            let (id, guard) = (Pid::from_child(&child), Some(guard));
             return Ok(Self { child, guard, id, line: None, status: None });
         }
         let (ours, theirs) = UnixStream::pair()?;
@@ -83,22 +84,21 @@ impl Process {
         drop(supervisor);
         let mut line = Line { stream: ours, read: Vec::new() };
         let said = line.next(true).unwrap_or_default();
-        let number = said.split_once(' ').and_then(|it| it.1.parse().ok());
-        match (said.starts_with("started"), number) {
-            (true, Some(id)) => Ok(Self {
-                child,
-                guard: Some(guard),
-                id: u32::try_from(id).unwrap_or_default(),
-                line: Some(line),
-                status: None,
-            }),
-            (false, Some(error)) => Err(io::Error::from_raw_os_error(error)),
+        let (word, number) = said.split_once(' ').unwrap_or_default();
+        match (word, processes::id_of(number), number.parse()) {
+            ("started", Some(id), _) => {
+                let (guard, line) = (Some(guard), Some(line));
+                Ok(Self { child, guard, id, line, status: None })
+            }
+            ("failed", _, Ok(error)) => {
+                Err(io::Error::from_raw_os_error(error))
+            }
             _ => Err(io::Error::other("the supervisor says nothing")),
         }
     }
 
     /// The number of the program's process.
-    pub fn id(&self) -> u32 {
+    pub fn id(&self) -> Pid {
         self.id
     }
 
@@ -110,10 +110,7 @@ impl Process {
                 let _ = (&*stream).write_all(&number[..1]);
             }
             // The child is not yet waited for, so the number is still its own.
-            None => {
-                let id = i32::try_from(self.id).ok().and_then(Pid::from_raw);
-                let _ = id.map(|id| kill_process(id, signal));
-            }
+            None => drop(kill_process(self.id, signal)),
         }
     }
 
@@ -193,15 +190,14 @@ fn supervise(words: impl IntoIterator<Item = OsString>) -> io::Result<()> {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::null()).process_group(0);
     let plugin = match command.spawn() {
-        Ok(child) => i32::try_from(child.id()).ok().and_then(Pid::from_raw),
+        Ok(child) => Pid::from_child(&child),
         Err(err) => {
             let error = err.raw_os_error().unwrap_or_default();
             return writeln!(line, "failed {error}");
         }
     };
-    let id = plugin.map_or(0, |it| it.as_raw_pid());
-    writeln!(line, "started {id}")?;
-    let children = Arc::new(Mutex::new(Children { plugin }));
+    writeln!(line, "started {}", plugin.as_raw_pid())?;
+    let children = Arc::new(Mutex::new(Children { plugin: Some(plugin) }));
 
     let (mut orders, all) = (line.try_clone()?, Arc::clone(&children));
     thread::spawn(move || {
@@ -251,32 +247,13 @@ fn end(children: &Mutex<Children>) -> ! {
     // Whoever is killed leaves us its own children, to be killed next.
     wait_until(GRACE, || {
         let _children = lock(children);
-        let ours = of(getpid());
+        let ours = processes::children_of(getpid());
         for id in &ours {
             let _ = kill_process(*id, Signal::KILL);
         }
         ours.is_empty().then_some(())
     });
     process::exit(0)
-}
-
-/// The children of a process.
-fn of(parent: Pid) -> Vec<Pid> {
-    let parent = parent.as_raw_pid().to_string();
-    let mut children = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let id = name.to_str().and_then(|it| it.parse().ok());
-        let Some(id) = id.and_then(Pid::from_raw) else { continue };
-        let stat = fs::read(entry.path().join("stat")).unwrap_or_default();
-        let stat = String::from_utf8_lossy(&stat);
-        // `123 (a name) S 1 …`, where the name may hold anything.
-        let after = stat.rsplit_once(')').map_or("", |it| it.1);
-        if after.split_whitespace().nth(1) == Some(parent.as_str()) {
-            children.push(id);
-        }
-    }
-    children
 }
 
 #[cfg(target_os = "linux")]

@@ -14,6 +14,7 @@ use std::{env, io, thread};
 
 use serde_json::Value;
 use stand_in::cleanup::{self, Guard};
+use stand_in::mounts;
 use stand_in::steps::{self, Kind};
 use stand_in::wait::wait_until;
 
@@ -72,7 +73,7 @@ pub(super) fn machine(root: &Path) -> Machine {
             mkfs: find("mkfs.ext4"),
             strace: find("strace"),
             browser: browser(),
-            filesystem: filesystem(Path::new("/var/lib/workshop")),
+            filesystem: mounts::filesystem_of(Path::new("/var/lib/workshop")),
             temp: temp(),
             course: course(root),
             rustc: known(rustc),
@@ -294,21 +295,6 @@ fn browser() -> Option<String> {
     program.or_else(app).map(|it| (*it).to_owned())
 }
 
-/// The type of the filesystem that `path` is or would be on. Linux tells.
-fn filesystem(path: &Path) -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    // The last of the longest: a mount hides what was mounted before it.
-    let holder = mounts
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            Some((words.next()?, words.next()?))
-        })
-        .filter(|(place, _)| path.starts_with(place))
-        .max_by_key(|(place, _)| place.len());
-    holder.map(|(_, kind)| kind.to_owned())
-}
-
 /// What is left where cargo builds, in MiB.
 fn free(root: &Path) -> Option<u64> {
     let target = cargo::target().unwrap_or_else(|_| root.to_owned());
@@ -343,7 +329,7 @@ fn wsl(root: &Path) -> Wsl {
         return Wsl::No;
     }
     // 9p in WSL 2, drvfs in WSL 1, wherever it is mounted.
-    match filesystem(root).as_deref() {
+    match mounts::filesystem_of(root).as_deref() {
         Some("9p" | "drvfs" | "v9fs") => Wsl::Windows,
         _ if root.starts_with("/mnt/c") => Wsl::Windows,
         _ => Wsl::Home,

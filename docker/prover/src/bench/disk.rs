@@ -305,7 +305,9 @@ struct Disk {
 impl Disk {
     fn new() -> Result<Result<Self, String>> {
         let place = place()?;
-        if let Some(kind @ ("tmpfs" | "ramfs")) = kind_of(&place).as_deref() {
+        if let Some(kind @ ("tmpfs" | "ramfs")) =
+            mounts::filesystem_of(&place).as_deref()
+        {
             return Ok(Err(format!("cargo's target folder is on {kind}")));
         }
         cleanup::sweep_in(&place);
@@ -323,22 +325,7 @@ fn place() -> Result<PathBuf> {
 
 /// What kind of filesystem holds the volumes of these figures.
 pub(super) fn kind() -> Option<String> {
-    kind_of(&place().ok()?)
-}
-
-/// The filesystem that a path lies on; Linux tells.
-fn kind_of(path: &Path) -> Option<String> {
-    let path = path.canonicalize().ok()?;
-    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    // `36 35 98:0 /root /where options … - ext4 /dev/vda rw`; of two mounts
-    // on one place, the later one is seen.
-    let mounts = text.lines().filter_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let place = Path::new(place.split(' ').nth(4)?);
-        let depth = place.components().count();
-        path.starts_with(place).then_some((depth, kind.split(' ').next()?))
-    });
-    mounts.max_by_key(|(depth, _)| *depth).map(|(_, kind)| kind.to_owned())
+    mounts::filesystem_of(&place().ok()?)
 }
 
 /// Folders of few, of some and of many volumes, as the plugin makes them.

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Pid;
 use serde_json::json;
 use stand_in::cleanup::{Folder, Guard};
 use stand_in::daemon::{Call, Dialect};
@@ -240,7 +241,7 @@ pub(super) fn memory(bench: &mut Bench) -> Result<Measurement> {
     let (mut sleep, group) =
         Guard::group(|| command.spawn()).context("starting sleep")?;
     thread::sleep(SETTLED);
-    let reference = resident(sleep.id());
+    let reference = resident(Pid::from_child(&sleep));
     drop(group);
     sleep.wait()?;
     Ok(Measurement::Pair(Pair { value, reference: reference? }))
@@ -269,7 +270,7 @@ fn idle(program: &Program) -> Result<f64> {
 }
 
 /// What a process holds in memory, in bytes.
-fn resident(id: u32) -> Result<f64> {
+fn resident(id: Pid) -> Result<f64> {
     let path = format!("/proc/{id}/status");
     let text = fs::read_to_string(&path).context(path)?;
     let kilobytes = text

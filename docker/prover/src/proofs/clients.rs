@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use stand_in::daemon::{Dialect, clip, read_reply};
 use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::plugin::Place;
@@ -96,7 +96,7 @@ fn honest(place: &Place, when: &str) -> Outcome {
 }
 
 /// The most that a process has had in memory, in MiB.
-fn memory(pid: u32) -> Result<u64> {
+fn memory(pid: Pid) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     memory_in(&status).context("no VmHWM in /proc")
 }

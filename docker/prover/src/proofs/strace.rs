@@ -158,7 +158,7 @@ impl Strace {
     ///
     /// # Errors
     /// When strace does not come to watch it.
-    pub fn attach(pid: u32, file: &Path, words: &[String]) -> Result<Self> {
+    pub fn attach(pid: Pid, file: &Path, words: &[String]) -> Result<Self> {
         let mut command = Command::new("strace");
         command
             .args(["-f", "-q", "-ttt", "-o"])
@@ -203,11 +203,8 @@ impl Strace {
     /// # Errors
     /// When it does not, or what it wrote cannot be read.
     pub fn lets_go(mut self, folder: &Path) -> Result<Recording> {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(id) = id {
-            // It may have ended with what it watched.
-            let _ = kill_process(id, Signal::TERM);
-        }
+        // It may have ended with what it watched.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         self.read(folder)?.context("strace does not let go")
     }
 
@@ -222,7 +219,7 @@ impl Strace {
     }
 }
 
-fn watched_by(pid: u32, tracer: &str) -> bool {
+fn watched_by(pid: Pid, tracer: &str) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
     };
