@@ -55,7 +55,7 @@ static WRONG: &[Wrong] = &[
         check: "1.stale-socket",
         what: "it waits for another error than bind gives",
         step: 1,
-        file: "src/server.rs",
+        file: "src/socket.rs",
         right: "Err(err) if err.kind() == ErrorKind::AddrInUse =>",
         wrong: "Err(err) if err.kind() == ErrorKind::AlreadyExists =>",
         more: &[],
@@ -64,7 +64,7 @@ static WRONG: &[Wrong] = &[
         check: "1.live-socket",
         what: "it removes a socket on which somebody answers",
         step: 1,
-        file: "src/server.rs",
+        file: "src/socket.rs",
         right: r#"Ok(_) => bail!("a running plugin answers on {path}: stop it first"),"#,
         wrong: "Ok(_) => Ok(fs::remove_file(socket)?),",
         more: &[],
@@ -73,7 +73,7 @@ static WRONG: &[Wrong] = &[
         check: "1.race",
         what: "it looks, removes and binds, and believes itself alone",
         step: 1,
-        file: "src/server.rs",
+        file: "src/socket.rs",
         right: "    let _turn = turn::take(socket)?;\n",
         wrong: "    drop(turn::take(socket)?);\n",
         more: &[],
@@ -82,7 +82,7 @@ static WRONG: &[Wrong] = &[
         check: "1.not-a-socket",
         what: "it removes whatever is in the way and answers nothing",
         step: 1,
-        file: "src/server.rs",
+        file: "src/socket.rs",
         right: "if !fs::symlink_metadata(socket)?.file_type().is_socket() {",
         wrong: "if fs::symlink_metadata(socket)?.file_type().is_dir() {",
         more: &[],
@@ -91,7 +91,7 @@ static WRONG: &[Wrong] = &[
         check: "1.private-socket",
         what: "everybody may write to its socket",
         step: 1,
-        file: "src/server.rs",
+        file: "src/socket.rs",
         right: "Permissions::from_mode(0o600)",
         wrong: "Permissions::from_mode(0o666)",
         more: &[],
@@ -135,7 +135,7 @@ static WRONG: &[Wrong] = &[
         what: "it believes that nobody but Docker ever calls",
         step: 1,
         file: "src/server.rs",
-        right: r#"_ => refuse(405, "Docker sends POST, and nothing else".to_owned()),"#,
+        right: r#"_ => refuse(405, "Docker sends only POST".to_owned()),"#,
         wrong: r#"other => unreachable!("Docker sends POST, not {other}"),"#,
         more: &[],
     },
@@ -144,8 +144,8 @@ static WRONG: &[Wrong] = &[
         what: "it takes a long body for impossible",
         step: 1,
         file: "src/server.rs",
-        right: r#"refuse(413, format!("over {LONGEST_BODY} bytes are no call"))"#,
-        wrong: r#"panic!("over {LONGEST_BODY} bytes are no call")"#,
+        right: r#"refuse(413, format!("no call has over {LONGEST_BODY} bytes"))"#,
+        wrong: r#"panic!("no call has over {LONGEST_BODY} bytes")"#,
         more: &[],
     },
     Wrong {
@@ -163,11 +163,11 @@ static WRONG: &[Wrong] = &[
         step: 1,
         file: "src/server.rs",
         right: r#"
-        let known = |it: &str| ["keep-alive", "close"].contains(&it.trim());
+        let known = |word: &str| ["keep-alive", "close"].contains(&word.trim());
         header.field.equiv("Connection") && !value.split(',').all(known)
 "#,
         wrong: r#"
-        let known = |it: &str| ["kettle", "samovar"].contains(&it.trim());
+        let known = |word: &str| ["kettle", "samovar"].contains(&word.trim());
         header.field.equiv("Connection") && value.split(',').any(known)
 "#,
         more: &[],

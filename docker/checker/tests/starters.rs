@@ -268,6 +268,44 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
     }
 }
 
+/// The files of the step before that a step changes.
+const CHANGED: &[(u32, &[&str])] = &[
+    (2, &["src/main.rs"]),
+    (3, &["src/main.rs", "src/protocol.rs"]),
+    (4, &["src/main.rs", "src/protocol.rs", "src/volumes.rs"]),
+    (5, &["src/main.rs", "src/protocol.rs", "src/volumes.rs"]),
+    (6, &["src/main.rs", "src/protocol.rs", "src/root.rs", "src/volumes.rs"]),
+    (7, &["src/main.rs", "src/server.rs"]),
+    (
+        8,
+        &[
+            "src/arguments.rs",
+            "src/main.rs",
+            "src/names.rs",
+            "src/options.rs",
+            "src/protocol.rs",
+            "src/remove.rs",
+            "src/volumes.rs",
+        ],
+    ),
+];
+
+#[test]
+fn a_file_that_a_step_does_not_change_is_that_of_the_step_before() {
+    for pair in all_steps().windows(2) {
+        let [before, step] = pair else { unreachable!("pairs") };
+        let (old, new) = (solution(before), solution(step));
+        let in_src = old.iter().filter(|(file, _)| file.starts_with("src"));
+        let changed =
+            in_src.filter(|(file, text)| new.get(*file) != Some(text));
+        let changed: Vec<_> = changed.map(|(file, _)| file.as_path()).collect();
+        let row = CHANGED.iter().find(|row| row.0 == step.number);
+        let listed = row.map_or(&[][..], |row| row.1);
+        let listed: Vec<_> = listed.iter().map(Path::new).collect();
+        assert_eq!(changed, listed, "{} changes other files", step.name);
+    }
+}
+
 /// Given whole, and named as such: no lesson needs a line of them.
 const UNREAD: &[(u32, &str)] = &[
     (1, "src/text.rs"),

@@ -14,6 +14,7 @@
 
 mod protocol;
 mod server;
+mod socket;
 mod text;
 mod turn;
 
@@ -43,9 +44,9 @@ fn main() -> Result<()> {
         println!("{USAGE}");
         return Ok(());
     }
-    let server = server::bind(Path::new(&socket))?;
+    let server = socket::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(server)
+    server::serve(server, &mut answer)
 }
 
 /// What Docker gets for one call: a status and a text.

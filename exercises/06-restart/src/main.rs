@@ -15,6 +15,7 @@ mod protocol;
 mod remove;
 mod root;
 mod server;
+mod socket;
 mod store;
 mod text;
 mod turn;
@@ -54,9 +55,9 @@ fn main() -> Result<()> {
     }
     let root = env::args_os().nth(2).unwrap_or_else(|| DEFAULT_ROOT.into());
     let volumes = Volumes::new(Path::new(&root))?;
-    let server = server::bind(Path::new(&socket))?;
+    let server = socket::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(server, &volumes)
+    server::serve(server, &mut |path, body| answer(path, body, &volumes))
 }
 
 /// What Docker gets for one call: a status and a text.

@@ -1,95 +1,47 @@
-//! The socket and the loop around it. Every step needs them; no lesson does.
+//! The loop that reads requests and sends answers. This code is given, and no
+//! hole is in it.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Read;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
 use std::{mem, process, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use log::{debug, error, info, warn};
 use tiny_http::{Method, Request, Response, Server};
 
-use crate::answer;
 use crate::text::shown;
-use crate::turn;
-use crate::volumes::Volumes;
 
-/// Docker's longest bodies are a few hundred bytes; more than this is no call.
+/// In bytes. Docker's longest bodies have a few hundred.
 const LONGEST_BODY: u64 = 1 << 20;
-/// A request that promises a longer body is refused before it is read.
+/// In bytes. A request that announces a longer body is refused before the body
+/// is read.
 const LONGEST_PROMISE: usize = 64 << 20;
 
-/// Listens on `socket`, which is for the user of this process alone.
-///
-/// Fails if a running plugin answers there, or something else is in the place.
-pub fn bind(socket: &Path) -> Result<&'static Server> {
-    let path = socket.display();
-    let mut private = DirBuilder::new();
-    let made = private.recursive(true).mode(0o700).create(turn::folder(socket));
-    made.with_context(|| format!("making the folder of {path}{HINT}"))?;
-    // Until this returns, no other plugin asks, removes or binds there.
-    let _turn = turn::take(socket)?;
-    let listener = match UnixListener::bind(socket) {
-        Err(err) if err.kind() == ErrorKind::AddrInUse => {
-            make_way(socket)?;
-            UnixListener::bind(socket)
-        }
-        bound => bound,
-    };
-    let listener = listener.with_context(|| format!("binding {path}{HINT}"))?;
-    fs::set_permissions(socket, Permissions::from_mode(0o600))?;
-    let server = Server::from_listener(listener, None);
-    let server = server.map_err(anyhow::Error::from_boxed)?;
-    // Never dropped: then tiny_http removes the path, even a newer plugin's.
-    Ok(Box::leak(Box::new(server)))
-}
-
-/// What helps against both a folder of root's and a path over 107 bytes.
-const HINT: &str = " (as root, or give the path of another, shorter socket)";
-
-/// Removes the socket that a killed plugin left behind, and nothing else.
-///
-/// A socket file outlives its process, and nobody can bind to a path that
-/// exists.
-fn make_way(socket: &Path) -> Result<()> {
-    let path = socket.display();
-    if !fs::symlink_metadata(socket)?.file_type().is_socket() {
-        bail!("{path} is no socket, so it stays: move it away");
-    }
-    match UnixStream::connect(socket) {
-        Ok(_) => bail!("a running plugin answers on {path}: stop it first"),
-        Err(err) if err.kind() == ErrorKind::ConnectionRefused => {
-            info!("removing {path}, which a killed plugin left behind");
-            fs::remove_file(socket).with_context(|| format!("removing {path}"))
-        }
-        Err(err) => Err(err).with_context(|| format!("asking who has {path}")),
-    }
-}
+/// Returns a status and a text for the path and the body of a call.
+pub type Answer<'a> = dyn FnMut(&str, &[u8]) -> (u16, String) + 'a;
 
 /// Answers calls, one after the other, until the socket fails.
-pub fn serve(server: &Server, volumes: &Volumes) -> Result<()> {
+pub fn serve(server: &Server, answer: &mut Answer) -> Result<()> {
     loop {
-        // One error ends tiny_http's accepting for good: from then on the
-        // process would only look alive. Whoever supervises it restarts it.
+        // After one error, tiny_http accepts no more connections. If the process
+        // ends, a supervisor can restart it.
         let request = server.recv().context("accepting connections")?;
-        handle(request, volumes);
+        handle(request, answer);
     }
 }
 
-fn handle(mut request: Request, volumes: &Volumes) {
+fn handle(mut request: Request, answer: &mut Answer) {
     let call = shown(&format!("{} {}", request.method(), request.url()));
     if request.body_length().is_some_and(|length| length > LONGEST_PROMISE) {
         warn!("{call} -> 413, and its connection is given up");
         let refusal = Response::from_string("workshop: the body is too long");
-        // tiny_http 0.12.0 bounds no length: what is refused unread never drops.
+        // tiny_http 0.12.0 has no limit of its own, so the unread request is
+        // never dropped.
         mem::forget(request.upgrade("", refusal.with_status_code(413)));
         return;
     }
     let (status, text) = match read(&mut request) {
-        Ok(body) => answer_whatever_happens(request.url(), &body, volumes),
+        Ok(body) => answer_or_500(|| answer(request.url(), &body)),
         Err(refusal) => refusal,
     };
     match status {
@@ -102,19 +54,19 @@ fn handle(mut request: Request, volumes: &Volumes) {
     }
 }
 
-/// The whole body of a call, or the refusal that it gets instead.
+/// The whole body of a call, or the refusal that is sent instead of an answer.
 fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
     let refuse = |status, why| Err((status, format!("workshop: {why}")));
     if request.headers().iter().any(|header| {
         let value = header.value.as_str().to_ascii_lowercase();
-        let known = |it: &str| ["keep-alive", "close"].contains(&it.trim());
+        let known = |word: &str| ["keep-alive", "close"].contains(&word.trim());
         header.field.equiv("Connection") && !value.split(',').all(known)
     }) {
-        // With others, tiny_http 0.12.0 may never come to the end of a call.
+        // With other words, tiny_http 0.12.0 may never reach the end of a call.
         return refuse(400, "Docker sends no such Connection".to_owned());
     }
     let mut body = Vec::new();
-    // Read before the method is judged: an unread body holds up the loop.
+    // Read the body even if the method is wrong: an unread body blocks the loop.
     let mut bounded = request.as_reader().take(LONGEST_BODY + 1);
     if let Err(err) = bounded.read_to_end(&mut body) {
         return refuse(400, format!("reading the body: {err}"));
@@ -122,36 +74,30 @@ fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
     debug!("{}", shown(&String::from_utf8_lossy(&body)));
     match request.method() {
         _ if body.len() as u64 > LONGEST_BODY => {
-            refuse(413, format!("over {LONGEST_BODY} bytes are no call"))
+            refuse(413, format!("no call has over {LONGEST_BODY} bytes"))
         }
         Method::Post => Ok(body),
-        _ => refuse(405, "Docker sends POST, and nothing else".to_owned()),
+        _ => refuse(405, "Docker sends only POST".to_owned()),
     }
 }
 
-/// `answer`, or 500 and the words of its panic: a `todo!` that was reached, or
-/// a bug. A dropped connection would cost Docker 15 seconds and say `EOF`.
-fn answer_whatever_happens(
-    path: &str,
-    body: &[u8],
-    volumes: &Volumes,
-) -> (u16, String) {
-    // A panic leaves every volume whole, as a crash does.
-    let answer = AssertUnwindSafe(|| answer(path, body, volumes));
-    panic::catch_unwind(answer).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+/// Calls `answer`. A panic in it, from a `todo!` or from a bug, becomes status
+/// 500 with the text of the panic. Without an answer, Docker would retry for 15
+/// seconds and then report `EOF`.
+fn answer_or_500(answer: impl FnOnce() -> (u16, String)) -> (u16, String) {
+    // `answer` makes each change in one step, so a panic leaves none half done.
+    panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
+        let literal = panic.downcast_ref::<&str>().copied();
+        let text = literal.or(panic.downcast_ref().map(String::as_str));
         let text = shown(text.unwrap_or("a bug, see the log"));
         (500, format!("workshop: {text}"))
     })
 }
 
-/// Logs every panic, and ends the process where no caller would learn of one.
+/// Logs every panic, and ends the process after a panic in tiny_http.
 ///
-/// Our threads have names. tiny_http's have none, and without one of them the
-/// process would live on, deaf.
+/// Without one of its threads, tiny_http would receive no more requests. Its
+/// threads have no names, unlike ours.
 pub fn watch_panics() {
     panic::set_hook(Box::new(|panic| {
         error!("{panic}");

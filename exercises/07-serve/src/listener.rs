@@ -22,7 +22,7 @@ use serde_json::json;
 use tiny_http::{Method, Request, Response, Server};
 
 use crate::arguments::Arguments;
-use crate::server;
+use crate::socket;
 use crate::store;
 use crate::text::shown;
 use crate::turn;
@@ -80,11 +80,11 @@ pub fn bind(arguments: &Arguments) -> Result<(Vec<&'static Listener>, Traces)> {
     let tcp = arguments.tcp.as_deref();
     let tcp = tcp.map(|at| bind_tcp(at, arguments.anyone)).transpose()?;
 
-    let socket = arguments.socket.clone();
-    let server = server::bind(&socket)?;
-    info!("listening on {}", socket.display());
-    let mut traces = Traces(vec![Trace::of(&socket, None)?]);
-    let knock = move || drop(UnixStream::connect(&socket));
+    let path = arguments.socket.clone();
+    let server = socket::bind(&path)?;
+    info!("listening on {}", path.display());
+    let mut traces = Traces(vec![Trace::of(&path, None)?]);
+    let knock = move || drop(UnixStream::connect(&path));
     let mut all = vec![Listener::new(server, knock)?];
 
     if let Some(tcp) = tcp {

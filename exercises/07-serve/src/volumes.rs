@@ -16,7 +16,7 @@ use crate::clock::rfc3339;
 use crate::options::Settings;
 use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
-use crate::root;
+use crate::root::{self, NEW, STATE};
 use crate::store::{self, names, rename, sync, write};
 use crate::text::shown;
 
@@ -31,11 +31,7 @@ pub struct Volumes {
 
 /// In a volume's folder: what containers see.
 const FILES: &str = "files";
-/// In a volume's folder: its options, as `docker volume inspect` shows them.
-pub const STATE: &str = "volume.json";
 
-/// In ROOT: volumes in the making. Half of one is none.
-pub const NEW: &str = ".new";
 /// In ROOT: volumes that are removed, while their files go.
 const REMOVED: &str = ".removed";
 /// In ROOT: volumes that are removed, and whose files stay.

@@ -25,6 +25,7 @@ mod root;
 mod server;
 mod size;
 mod slots;
+mod socket;
 mod stop;
 mod store;
 mod text;
@@ -40,11 +41,12 @@ use env_logger::Env;
 use arguments::{Arguments, USAGE};
 use names::Names;
 use protocol::{Call, Failure, Reply, Scope};
+use server::Answer;
 use slots::Slots;
 use volumes::Volumes;
 
 /// What all calls share.
-pub struct Plugin {
+struct Plugin {
     volumes: Volumes,
     names: Names,
 }
@@ -59,7 +61,9 @@ fn main() -> Result<()> {
     let arguments = Arguments::read(env::args_os().skip(1))?;
     let patience = arguments.patience;
     let volumes = Volumes::new(&arguments.root, patience)?;
-    let plugin = Arc::new(Plugin { volumes, names: Names::new(patience) });
+    let plugin = Plugin { volumes, names: Names::new(patience) };
+    let answer: Arc<Answer> =
+        Arc::new(move |path: &str, body: &[u8]| answer(path, body, &plugin));
     let slots = Arc::new(Slots::default());
 
     // Whatever ends the plugin sends word here.
@@ -67,7 +71,7 @@ fn main() -> Result<()> {
     stop::at_signal(end.clone())?;
     let (listeners, traces) = listener::bind(&arguments)?;
     for listener in &listeners {
-        server::start(listener, &plugin, &slots, end.clone())?;
+        server::start(listener, &answer, &slots, end.clone())?;
     }
     ended.recv()??;
     stop::finish(&listeners, traces, &slots, &ended)

@@ -4,9 +4,8 @@
 //! containers see; see `filesystem.rs` for what else there may be. No volume's
 //! name starts with a dot, so what does is ours.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,13 +13,13 @@ use anyhow::{Context, Result};
 use log::{error, info, warn};
 
 use crate::clock::rfc3339;
-use crate::filesystem::{self, FS, IMAGE, PARTS};
+use crate::filesystem::{self, FILES, FS, IMAGE, PARTS};
 use crate::mounts;
 use crate::options::{Kind, Settings};
 use crate::programs;
 use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
-use crate::root;
+use crate::root::{self, NEW, STATE};
 use crate::store::{self, names, rename, sync, write};
 use crate::text::shown;
 
@@ -33,13 +32,6 @@ pub struct Volumes {
     lock: File,
 }
 
-/// In a volume's folder: what containers see.
-pub const FILES: &str = "fs/files";
-/// In a volume's folder: its options, as `docker volume inspect` shows them.
-pub const STATE: &str = "volume.json";
-
-/// In ROOT: volumes in the making. Half of one is none.
-pub const NEW: &str = ".new";
 /// In ROOT: volumes that are removed, while their files go.
 const REMOVED: &str = ".removed";
 /// In ROOT: volumes that are removed, and whose files stay.
@@ -333,7 +325,7 @@ fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
         let files = folder.join(FILES);
         fs::create_dir_all(&files)
             .map_err(Failure::system("making", &files))?;
-        own(&files, settings)?;
+        filesystem::own(&files, settings)?;
         sync(&files)?;
         sync(&folder.join(FS))?;
     } else {
@@ -347,20 +339,6 @@ fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     write(&new, &options.expect("keys are strings, so JSON can say it"))?;
     rename(&new, &state)?;
     sync(folder)
-}
-
-/// Gives a volume's directory the owner and the mode that were asked for.
-pub fn own(files: &Path, settings: &Settings) -> Result<(), Failure> {
-    // Not while making it: this process's umask would take bits away, and a
-    // directory that was there would keep its mode.
-    let mode = Permissions::from_mode(settings.mode);
-    File::open(files)
-        .and_then(|files| {
-            // In this order: a change of owner may take bits away, too.
-            fchown(&files, settings.uid, settings.gid)?;
-            files.set_permissions(mode)
-        })
-        .map_err(Failure::system("setting the owner and mode of", files))
 }
 
 /// What a directory's name may have on every common filesystem, in bytes.

@@ -6,6 +6,7 @@
 
 mod protocol;
 mod server;
+mod socket;
 mod text;
 mod turn;
 mod volumes;
@@ -37,9 +38,10 @@ fn main() -> Result<()> {
         println!("{USAGE}");
         return Ok(());
     }
-    let server = server::bind(Path::new(&socket))?;
+    let server = socket::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(server, &mut Volumes::default())
+    let mut volumes = Volumes::default();
+    server::serve(server, &mut |path, body| answer(path, body, &mut volumes))
 }
 
 /// What Docker gets for one call: a status and a text.

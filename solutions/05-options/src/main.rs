@@ -8,6 +8,7 @@ mod options;
 mod protocol;
 mod root;
 mod server;
+mod socket;
 mod text;
 mod turn;
 mod volumes;
@@ -46,9 +47,9 @@ fn main() -> Result<()> {
     }
     let root = env::args_os().nth(2).unwrap_or_else(|| DEFAULT_ROOT.into());
     let mut volumes = Volumes::new(Path::new(&root))?;
-    let server = server::bind(Path::new(&socket))?;
+    let server = socket::bind(Path::new(&socket))?;
     info!("listening on {}", socket.display());
-    server::serve(server, &mut volumes)
+    server::serve(server, &mut |path, body| answer(path, body, &mut volumes))
 }
 
 /// What Docker gets for one call: a status and a text.

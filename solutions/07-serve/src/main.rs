@@ -13,6 +13,7 @@ mod remove;
 mod root;
 mod server;
 mod slots;
+mod socket;
 mod stop;
 mod store;
 mod text;
@@ -28,11 +29,12 @@ use env_logger::Env;
 use arguments::{Arguments, USAGE};
 use names::Names;
 use protocol::{Call, Failure, Reply, Scope};
+use server::Answer;
 use slots::Slots;
 use volumes::Volumes;
 
 /// What all calls share.
-pub struct Plugin {
+struct Plugin {
     volumes: Volumes,
     names: Names,
 }
@@ -46,7 +48,9 @@ fn main() -> Result<()> {
     }
     let arguments = Arguments::read(env::args_os().skip(1))?;
     let volumes = Volumes::new(&arguments.root)?;
-    let plugin = Arc::new(Plugin { volumes, names: Names::default() });
+    let plugin = Plugin { volumes, names: Names::default() };
+    let answer: Arc<Answer> =
+        Arc::new(move |path: &str, body: &[u8]| answer(path, body, &plugin));
     let slots = Arc::new(Slots::default());
 
     // Whatever ends the plugin sends word here.
@@ -54,7 +58,7 @@ fn main() -> Result<()> {
     stop::at_signal(end.clone())?;
     let (listeners, traces) = listener::bind(&arguments)?;
     for listener in &listeners {
-        server::start(listener, &plugin, &slots, end.clone())?;
+        server::start(listener, &answer, &slots, end.clone())?;
     }
     ended.recv()??;
     stop::finish(&listeners, traces, &slots, &ended)

@@ -13,7 +13,11 @@ use log::{info, warn};
 
 use crate::protocol::Failure;
 use crate::store::{self, is_folder};
-use crate::volumes::{NEW, STATE};
+
+/// In a volume's folder: its options, as `docker volume inspect` shows them.
+pub const STATE: &str = "volume.json";
+/// In ROOT: volumes in the making. Half of one is none.
+pub const NEW: &str = ".new";
 
 /// How long a start waits for another plugin's end, or for that of the programs
 /// which a killed one has started.

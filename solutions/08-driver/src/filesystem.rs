@@ -10,9 +10,9 @@
 //! reboot ends both.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use log::{info, warn};
@@ -23,12 +23,13 @@ use crate::programs::run;
 use crate::protocol::Failure;
 use crate::remove::remove;
 use crate::store::{self, names};
-use crate::volumes::{FILES, own};
 
 /// In a volume's folder: the file that holds its filesystem.
 pub const IMAGE: &str = "image";
 /// In a volume's folder: where its filesystem is mounted.
 pub const FS: &str = "fs";
+/// In a volume's folder: what containers see.
+pub const FILES: &str = "fs/files";
 /// In a volume's folder: a file for each ID that uses the volume.
 const USES: &str = "uses";
 /// All of them.
@@ -74,6 +75,20 @@ fn make_image(
         .map_err(Failure::system("making", image))?;
     let mkfs = format!("mkfs.{}", settings.kind.name());
     run(&mkfs, options, &[image]).map(drop)
+}
+
+/// Gives a volume's directory the owner and the mode that were asked for.
+pub fn own(files: &Path, settings: &Settings) -> Result<(), Failure> {
+    // Not while making it: this process's umask would take bits away, and a
+    // directory that was there would keep its mode.
+    let mode = Permissions::from_mode(settings.mode);
+    File::open(files)
+        .and_then(|files| {
+            // In this order: a change of owner may take bits away, too.
+            fchown(&files, settings.uid, settings.gid)?;
+            files.set_permissions(mode)
+        })
+        .map_err(Failure::system("setting the owner and mode of", files))
 }
 
 /// Mounts a volume's filesystem on its `fs`.

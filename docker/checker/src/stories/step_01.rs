@@ -22,7 +22,7 @@ pub const SCENES: &[Scene] = &[
         step: 1,
         name: "after kill -9 and a new start, Docker finds it again",
         why: "dockerd connects anew, and does not repeat the handshake",
-        file: "src/server.rs",
+        file: "src/socket.rs",
         place: "TODO 1.2",
         source: "activate-cached 4",
         run: kill,
