@@ -9,7 +9,7 @@ use checker::{
 };
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
-use prover::{bench, carry, lint, proofs, rescue, test};
+use prover::{bench, carry, lint, proofs, rescue, rust_tests, test};
 use stand_in::cleanup;
 use stand_in::plugin::Program;
 use stand_in::steps::{self, Kind};
@@ -64,6 +64,9 @@ pub fn main() -> Result<ExitCode> {
             cleanup::sweep();
             let proven = test::run(&root)?;
             Ok(ExitCode::from(u8::from(!proven)))
+        }
+        [rust_tests::LANE] => {
+            Ok(ExitCode::from(u8::from(!rust_tests::lane()?)))
         }
         ["lint"] => {
             let clean = lint::run(&root)?;

@@ -2,6 +2,7 @@
 //!
 //! A tour, in reading order:
 //! - [`test`]: `make test`, and [`counts`]: what came of it.
+//! - [`rust_tests`]: what cargo test runs, in less time.
 //! - [`proofs`]: what no check can show: every crash, full disks, hostile names.
 //! - [`rescue`]: what `make rescue` removes, and what it leaves alone.
 //! - [`sandbox`] and [`slides`]: both out of a container.
@@ -15,6 +16,7 @@ pub mod counts;
 pub mod lint;
 pub mod proofs;
 pub mod rescue;
+pub mod rust_tests;
 pub mod sandbox;
 pub mod slides;
 pub mod test;

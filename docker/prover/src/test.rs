@@ -13,7 +13,7 @@ use stand_in::steps::{self, Kind, Step};
 
 use crate::counts::Counts;
 use crate::rescue::SCENES;
-use crate::{sandbox, slides};
+use crate::{rust_tests, sandbox, slides};
 
 /// Proves everything. Returns whether nothing failed, and nothing was skipped
 /// that `REQUIRE` names.
@@ -58,19 +58,18 @@ fn is_required(require: &str, skipped: &str) -> bool {
 /// The tests that cargo knows: rules, reports, starters, solutions.
 fn rust(root: &Path) -> Result<Counts> {
     println!("== Rust: cargo test");
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(root).args([
-        "test",
-        "--locked",
-        "--no-fail-fast",
-        "--",
-        "--show-output",
-    ]);
-    let is_progress = |line: &str| line.starts_with("test ");
-    let (output, status) = echoed(&mut cargo, is_progress)?;
+    let (output, passed) = rust_tests::run(root, |line| {
+        let plain = anstream::adapter::strip_str(line).to_string();
+        if plain.starts_with("test ") {
+            println!("{line}");
+        }
+    })?;
+    // CLICOLOR_FORCE is for people; what is counted has no colours.
+    let plain = |line: String| anstream::adapter::strip_str(&line).to_string();
+    let output: Vec<_> = output.into_iter().map(plain).collect();
     let mut counts = Counts::default();
     output.iter().for_each(|line| counts.add(read_line(line)));
-    if !status.success() {
+    if !passed {
         // What the tests that passed have printed is worth reading now; before
         // the rest, which says what is wrong.
         let (passed, failed) = complaints_apart(output);
