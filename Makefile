@@ -21,13 +21,13 @@ RESETS := $(NUMBERS:%=reset-exercise-%)
 	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
 	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS)
 
-## help: these lines
+## help: list these commands
 help:
 	@echo "Build your own Docker plugin, in Rust. N is a step: $(NUMBERS)"
 	@sed -n 's/^## //p' Makefile | while IFS=: read -r target text; do \
 		printf '  make %-18s%s\n' "$$target" "$$text"; done
 
-## doctor: what this machine has, and what that allows
+## doctor: say what this machine has, and what you can do with that
 doctor:
 	$(CHECKER) doctor
 
@@ -47,23 +47,23 @@ $(CHECK_EXERCISES): check-exercise-%:
 $(CHECK_SOLUTIONS): check-solution-%:
 	$(CHECKER) check solution $*
 
-## watch-exercise-N: the same after every save
+## watch-exercise-N: grade your plugin after every save
 $(WATCHES): watch-exercise-%:
 	$(CHECKER) watch $*
 
-## hint-N: the next hint for the first open hole
+## hint-N: give the next hint for the first open hole
 $(HINTS): hint-%:
 	$(CHECKER) hint $*
 
-## diff-exercise-N: what separates your plugin from the finished one
+## diff-exercise-N: compare your plugin with the finished one
 $(DIFFS): diff-exercise-%:
 	$(CHECKER) diff $*
 
-## reset-exercise-N: start step N again; what you had is kept
+## reset-exercise-N: start step N again, and keep a copy of your work
 $(RESETS): reset-exercise-%:
 	$(CHECKER) reset $*
 
-## sandbox: a shell beside a dockerd of its own, which you may crash
+## sandbox: open a shell with a dockerd of its own, which you may crash
 sandbox:
 	@sh docker/sandbox.sh run
 
@@ -71,34 +71,34 @@ sandbox:
 sandbox-restart:
 	@sh docker/sandbox.sh restart
 
-## sandbox-rm: remove the sandbox; only its caches stay
+## sandbox-rm: remove the sandbox, but keep its caches
 sandbox-rm:
 	@sh docker/sandbox.sh rm
 
-## rescue: remove what killed plugins left behind
+## rescue: remove what killed plugins have left
 rescue:
 	$(CHECKER) rescue
 
-## slides: the deck on http://localhost:8000 (PORT=… another port)
+## slides: show the slides on http://localhost:8000 (PORT=N: on another port)
 slides:
 	@sh slides/run.sh serve
 
-## slides-pdf: the slides as slides.pdf
+## slides-pdf: print the slides as slides.pdf
 slides-pdf:
 	@sh slides/run.sh pdf slides.pdf
 
-## test: prove everything that this machine can prove
+## test: run every proof that this machine can run
 test:
 	$(PROVER) test
 
-## lint: formatting, clippy, and what else needs no run
+## lint: check formatting, clippy and the rest that needs no run
 lint:
 	$(PROVER) lint
 
-## bench: figures, as ratios
+## bench: measure, and print ratios
 bench:
 	$(PROVER) bench
 
-# Only what no rule above knows comes here.
+# Reached only for steps that no rule above has.
 run-exercise-% run-solution-% check-exercise-% check-solution-% watch-exercise-% hint-% diff-exercise-% reset-exercise-%:
 	@echo "make: there is no step $*; there are $(NUMBERS)" >&2; exit 2

@@ -1,4 +1,4 @@
-// Colours for Rust and for commands. Without npm there are none to import.
+// Colours Rust and commands. Without npm, this file is not loaded.
 import hljs from '../node_modules/@highlightjs/cdn-assets/es/core.min.js';
 import bash from '../node_modules/@highlightjs/cdn-assets/es/languages/bash.min.js';
 import rust from '../node_modules/@highlightjs/cdn-assets/es/languages/rust.min.js';

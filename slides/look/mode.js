@@ -1,11 +1,11 @@
-// Runs before anything is drawn: a wall gets the deck, all else the page.
+// Runs before the first paint: a large screen gets the deck, all others the page.
 {
   const html = document.documentElement;
   const asked = new URLSearchParams(location.search);
   const wall = matchMedia('(min-width: 800px) and (min-height: 450px)').matches;
-  // The speaker's window shows small decks, each a `receiver`.
+  // The speaker's window shows two small decks, each with `receiver` in its address.
   const wanted = wall || asked.has('deck') || asked.has('receiver');
-  // From the disk, browsers load no modules: the page needs none.
+  // Browsers load no modules from the disk, and the page needs none.
   const served = location.protocol !== 'file:';
   const able = 'deck' in html.dataset && served;
   const deck = able && wanted && !asked.has('page');
@@ -22,7 +22,7 @@
       rel: 'stylesheet',
       href: `${npm}reveal.js/dist/reveal.css`,
     });
-    // Asked for now, they come while the page is read.
+    // Preloaded, the files arrive while the browser parses the page.
     for (const file of [
       'reveal.js/dist/reveal.mjs',
       'reveal.js/dist/plugin/notes.mjs',

@@ -1,4 +1,4 @@
-// What the page and the deck have in common: a button that copies a command.
+// For the page and the deck: a button that copies a command.
 for (const figure of document.querySelectorAll('figure.sh')) {
   const button = document.createElement('button');
   button.type = 'button';
@@ -10,7 +10,7 @@ for (const figure of document.querySelectorAll('figure.sh')) {
       await navigator.clipboard.writeText(code.textContent.trim());
       button.textContent = 'Copied';
     } catch {
-      // A browser may refuse where the page is not from this machine.
+      // A browser may refuse this if the page comes from another machine.
       getSelection().selectAllChildren(code);
       button.textContent = 'Selected';
     }

@@ -1,4 +1,5 @@
-//! A folder that any web server shows, or a browser from the disk.
+//! Writes the deck into a folder, for any web server or for a browser on the
+//! disk.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +10,9 @@ use crate::chapter::Deck;
 use crate::page;
 use crate::site;
 
-/// Writes the deck into `folder`, which is new or empty.
+/// Writes the deck into `folder`, which must be new or empty.
 ///
-/// Refuses a deck with a mistake in it: nobody would see it before the room.
+/// Refuses a deck with a mistake, which nobody would notice before the talk.
 pub fn build(root: &Path, folder: &Path) -> Result<()> {
     let deck = Deck::read(root)?;
     if !deck.problems.is_empty() {
@@ -23,7 +24,7 @@ pub fn build(root: &Path, folder: &Path) -> Result<()> {
         let name = folder.display();
         ensure!(
             found.next().is_none(),
-            "{name} is not empty, and stays as it is"
+            "{name} is not empty: name a new or an empty folder"
         );
     }
     let npm = site::has_npm(root);
@@ -33,9 +34,9 @@ pub fn build(root: &Path, folder: &Path) -> Result<()> {
     files.extend(site::FROM_NPM.iter().filter(|_| npm));
     for file in files {
         let from = site::file(root, file)
-            .with_context(|| format!("{file} is not one to hand out"))?;
+            .with_context(|| format!("{file} may not be served"))?;
         let to = folder.join(file);
-        fs::create_dir_all(to.parent().expect("it is below the folder"))
+        fs::create_dir_all(to.parent().expect("a file is below the folder"))
             .and_then(|()| fs::copy(from, &to))
             .with_context(|| format!("writing {}", to.display()))?;
     }

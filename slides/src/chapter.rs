@@ -1,7 +1,7 @@
-//! Chapters: what is written in `slides/NN-name.md`.
+//! Reads chapters, the files `slides/NN-name.md`.
 //!
-//! A mistake in a chapter spoils one slide, never the deck: the slide shows
-//! what is wrong with it, and the rest can be shown while one edits.
+//! A mistake in a chapter breaks one slide, never the deck: that slide shows
+//! the mistake, and the others stay as they are while the author edits.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,22 +20,22 @@ use crate::site;
 
 /// All chapters, in their order.
 pub struct Deck {
-    /// The repository, which the chapters show code of.
+    /// The repository, whose code the chapters show.
     pub root: PathBuf,
     /// One for each file.
     pub chapters: Vec<Chapter>,
-    /// What is wrong with them. A test allows none.
+    /// The mistakes in the chapters. A test allows none.
     pub problems: Vec<Problem>,
 }
 
-/// What is wrong, and where.
+/// A mistake, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The chapter's file name.
     pub file: String,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// In a few words, with what to do.
+    /// The mistake in a few words, with the remedy.
     pub text: String,
 }
 
@@ -48,58 +48,59 @@ impl fmt::Display for Problem {
 /// One Markdown file.
 #[derive(Default)]
 pub struct Chapter {
-    /// Its name.
+    /// The file's name.
     pub file: String,
-    /// The step that it belongs to; 0 opens the workshop.
+    /// The number of its step; 0 opens the workshop.
     pub step: u32,
-    /// How long it takes, work included.
+    /// Its duration with the work, in minutes.
     pub minutes: f64,
-    /// What is shown.
+    /// Its slides, in order.
     pub slides: Vec<Slide>,
 }
 
-/// What is on the wall at one time, and what is said meanwhile.
+/// One slide, with the notes of the speaker.
 #[derive(Default)]
 pub struct Slide {
-    /// Its place in a URL: the chapter's number and the words of the title.
+    /// The fragment of its URL: the chapter's number and the words of the
+    /// title.
     pub id: String,
-    /// Where it starts in the file.
+    /// Its first line in the file, from 1.
     pub line: usize,
     /// The idea, as a sentence.
     pub title: String,
     /// Whether it is the first of a chapter.
     pub opens: bool,
-    /// What the room does meanwhile, by the first words of the title.
+    /// The room's activity, by the first words of the title.
     pub kind: Kind,
     /// Everything below the title, as HTML.
     pub body: String,
-    /// What the speaker says, as HTML.
+    /// The speaker's notes, as HTML.
     pub notes: String,
-    /// How long it stays.
+    /// Its duration, in minutes.
     pub minutes: f64,
-    /// The fences, but for diagrams.
+    /// The fences without the diagrams.
     pub code: Vec<Code>,
     /// The diagrams.
     pub diagrams: Vec<Diagram>,
     /// The tables.
     pub tables: Vec<Table>,
-    /// What is written outside of titles, code and tables.
+    /// The text outside titles, code and tables.
     pub prose: String,
-    /// Files of the repository that it links to.
+    /// Files of the repository to which it links.
     pub links: Vec<String>,
 }
 
-/// What a slide is for. The words are those that its title starts with.
+/// The purpose of a slide, by the first words of its title.
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// It tells or shows something.
+    /// The speaker tells or shows something.
     #[default]
     Tell,
-    /// The room guesses before it sees.
+    /// The room guesses before it sees the answer.
     Predict,
-    /// The task: it stays on the wall while the room works.
+    /// The slide that stays on the wall while the room works.
     Task,
-    /// What the solution does, and why.
+    /// A look at the solution, with its reasons.
     Review,
     /// A real disaster.
     WhatIf,
@@ -137,7 +138,7 @@ pub struct Table {
     pub rows: usize,
     /// Columns.
     pub columns: usize,
-    /// What is in the cells.
+    /// The text of each cell.
     pub cells: Vec<String>,
 }
 
@@ -229,7 +230,7 @@ impl Deck {
         slide
     }
 
-    /// Notes a problem, and shows it in place of the slide's body.
+    /// Records a problem, and shows it in place of the slide's body.
     fn spoil(
         &mut self,
         slide: &mut Slide,
@@ -250,7 +251,8 @@ impl Deck {
         self.problems.push(problem);
     }
 
-    /// Two slides with one title would share an address.
+    /// Refuses two slides with the same title, because they would share an
+    /// address.
     fn judge_ids(&mut self) {
         let mut seen = HashSet::new();
         for chapter in &self.chapters {
@@ -259,14 +261,14 @@ impl Deck {
                     self.problems.push(Problem {
                         file: chapter.file.clone(),
                         line: slide.line,
-                        text: format!("another slide is {} too", slide.id),
+                        text: format!("another slide has the address {} too: change a title", slide.id),
                     });
                 }
             }
         }
     }
 
-    /// Every slide with its chapter.
+    /// All slides, each with its chapter.
     pub fn slides(&self) -> impl Iterator<Item = (&Chapter, &Slide)> {
         let chapters = self.chapters.iter();
         chapters.flat_map(|it| it.slides.iter().map(move |slide| (it, slide)))
@@ -279,19 +281,20 @@ impl Chapter {
         &self.file[..2.min(self.file.len())]
     }
 
-    /// Reads `step` and `minutes`; gives the line after them.
+    /// Reads `step` and `minutes`; returns the number of the line after them.
     fn front_matter(
         &mut self,
         lines: &[&str],
     ) -> Result<usize, (usize, String)> {
         let end = end_of_front_matter(lines).ok_or((
             0,
-            "a chapter starts with ---, step, minutes, ---".to_owned(),
+            "a chapter starts with ---, step: N, minutes: N, ---".to_owned(),
         ))?;
         let (mut step, mut minutes) = (None, None);
         for (at, line) in lines.iter().enumerate().take(end).skip(1) {
-            let bad =
-                || (at, format!("`{line}` is no `step: N`, no `minutes: N`"));
+            let bad = || {
+                (at, format!("`{line}` is neither `step: N` nor `minutes: N`"))
+            };
             let (key, value) = line.split_once(':').ok_or_else(bad)?;
             match key.trim() {
                 "step" => step = Some(value.trim().parse().map_err(|_| bad())?),
@@ -301,9 +304,10 @@ impl Chapter {
                 _ => return Err(bad()),
             }
         }
-        self.step = step.ok_or((0, "there is no `step: N`".to_owned()))?;
+        self.step =
+            step.ok_or((0, "the chapter has no `step: N`".to_owned()))?;
         self.minutes =
-            minutes.ok_or((0, "there is no `minutes: N`".to_owned()))?;
+            minutes.ok_or((0, "the chapter has no `minutes: N`".to_owned()))?;
         Ok(end + 1)
     }
 }
@@ -323,7 +327,7 @@ struct Part {
     unclosed: Option<usize>,
 }
 
-/// Cuts at each `---` with blank lines around, which no fence holds.
+/// Cuts at each `---` between blank lines that is outside a fence.
 fn split(lines: &[&str], body: usize) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut part = Part { start: body, notes: 0, end: 0, unclosed: None };
@@ -335,8 +339,8 @@ fn split(lines: &[&str], body: usize) -> Vec<Part> {
         match fence {
             None if ticks >= 3 => fence = Some((at, ticks)),
             Some((_, opened)) if ticks >= opened && bare => fence = None,
-            // No fence holds the start of another: the first one was never
-            // closed. From here on it does not hide the slides that follow.
+            // No fence contains the start of another, so the first one was
+            // never closed. It does not hide the slides from here on.
             Some((open, opened)) if ticks >= opened => {
                 part.unclosed = part.unclosed.or(Some(open));
                 fence = Some((at, ticks));
@@ -358,7 +362,7 @@ fn split(lines: &[&str], body: usize) -> Vec<Part> {
     }
     part.unclosed = part.unclosed.or(fence.map(|it| it.0));
     finish(&mut parts, part, lines.len());
-    // An empty first line is not where a slide starts.
+    // A slide starts at its first line that is not empty.
     for part in &mut parts {
         while part.start < part.notes && blank(part.start) {
             part.start += 1;
@@ -383,7 +387,7 @@ fn finish(parts: &mut Vec<Part>, mut part: Part, end: usize) {
     parts.push(part);
 }
 
-/// What a URL can say of a title.
+/// A title in characters that a URL can hold.
 fn slug(title: &str) -> String {
     let words = title.split(|c: char| !c.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
@@ -391,8 +395,8 @@ fn slug(title: &str) -> String {
 }
 
 impl Slide {
-    /// Reads what follows `Note:`, a line `minutes: N` among it. An error has
-    /// the number of its line in it.
+    /// Reads the lines after `Note:`, one of them `minutes: N`. An error has
+    /// the number of its line.
     fn read_notes(
         &mut self,
         root: &Path,
@@ -401,23 +405,24 @@ impl Slide {
         if lines.is_empty() {
             return Err((
                 0,
-                "no `Note:`: what does the speaker say?".to_owned(),
+                "the slide has no `Note:` with the speaker's notes".to_owned(),
             ));
         }
-        // Blank instead of away, so that lines keep their numbers.
+        // Blanked, not removed, so that lines keep their numbers.
         let mut said = lines.to_vec();
         said[0] = "";
         let paced = said.iter().position(|it| it.starts_with("minutes:"));
-        let at = paced.ok_or((0, "no `minutes: N` in the notes".to_owned()))?;
+        let at =
+            paced.ok_or((0, "the notes have no `minutes: N`".to_owned()))?;
         let number = lines[at]["minutes:".len()..].trim();
         said[at] = "";
         let said = said.join("\n");
         if said.trim().is_empty() {
             return Err((0, "the notes are empty".to_owned()));
         }
-        self.minutes = number
-            .parse()
-            .map_err(|_| (at, format!("`{number}` minutes are no number")))?;
+        self.minutes = number.parse().map_err(|_| {
+            (at, format!("`minutes: {number}` is not a number"))
+        })?;
         let mut shown = Vec::new();
         for (event, at) in Parser::new(&said).into_offset_iter() {
             shown.push(match event {
@@ -434,8 +439,8 @@ impl Slide {
         Ok(())
     }
 
-    /// Where a link leads from the page, which lies one folder higher than the
-    /// chapter does.
+    /// A link's target, as seen from the page, which is one folder above the
+    /// chapter.
     fn link(&mut self, root: &Path, url: &str) -> Result<String, String> {
         if url.starts_with("https://") {
             return Ok(url.to_owned());
@@ -445,7 +450,7 @@ impl Slide {
             None => format!("slides/{url}"),
         };
         if site::file(root, &path).is_none() {
-            return Err(format!("the link leads nowhere: {url}"));
+            return Err(format!("no file for the link {url}"));
         }
         let chapter =
             path.strip_prefix("slides/").filter(|it| it.ends_with(".md"));
@@ -457,7 +462,7 @@ impl Slide {
     }
 }
 
-/// Reads what is on a slide.
+/// Reads the Markdown of a slide.
 struct Reader<'a> {
     root: &'a Path,
     first_line: usize,
@@ -503,7 +508,7 @@ impl Reader<'_> {
                     ));
                 }
                 Event::Start(Tag::List(_)) => {
-                    // `*` comes point by point, `-` at once.
+                    // `*` appears point by point, `-` at once.
                     lists.push(text[at..].starts_with('*'));
                     shown.push(event);
                 }
@@ -522,7 +527,7 @@ impl Reader<'_> {
                 Event::Html(_) | Event::InlineHtml(_) => {
                     self.problem(
                         line,
-                        "no HTML: GitHub would show another slide",
+                        "HTML is not allowed: GitHub would show another slide",
                     );
                 }
                 event => {
@@ -537,7 +542,7 @@ impl Reader<'_> {
         );
     }
 
-    /// Counts what the rules ask for.
+    /// Counts words, rows and columns for the rules.
     fn measure(&mut self, event: &Event) {
         let tables = &mut self.slide.tables;
         match event {
@@ -570,10 +575,10 @@ impl Reader<'_> {
 
     fn heading(&mut self, level: HeadingLevel, line: usize, title: String) {
         if !self.slide.title.is_empty() {
-            self.problem(line, "a slide has one title");
+            self.problem(line, "a slide has only one title");
         }
         if level > HeadingLevel::H2 {
-            self.problem(line, "a title is `# ` or `## `");
+            self.problem(line, "a title starts with `# ` or `## `");
         }
         self.slide.kind = Kind::of(&title);
         self.slide.title = title;
@@ -589,7 +594,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Shows a fence, and judges what can be judged without running anything.
+    /// Renders a fence, and checks all that needs no run.
     fn fence(
         &mut self,
         kind: &CodeBlockKind,
@@ -597,7 +602,7 @@ impl Reader<'_> {
         text: String,
     ) -> String {
         let CodeBlockKind::Fenced(info) = kind else {
-            self.problem(line, "code stands in a fence");
+            self.problem(line, "code needs a fence");
             return String::new();
         };
         let (word, rest) = info.split_once([' ', ':']).unwrap_or((info, ""));
@@ -612,7 +617,7 @@ impl Reader<'_> {
             ("rust", _) => {
                 self.problem(
                     line,
-                    "`rust solutions/…`: which file is it from?",
+                    "name the file of the code: `rust solutions/…`",
                 );
                 return String::new();
             }
@@ -631,7 +636,7 @@ impl Reader<'_> {
             _ => {
                 let known = "rust FILE, sh, sh norun: WHY, console, mermaid, \
                              http solution-NN";
-                self.problem(line, format!("`{info}` is none of {known}"));
+                self.problem(line, format!("`{info}` is not one of {known}"));
                 return String::new();
             }
         };
@@ -655,11 +660,11 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a block stands in a file as it stands on the slide, indentation
-    /// aside, each `// ...` for any number of lines.
+    /// Checks that the file contains the block, without regard to indentation;
+    /// each `// ...` stands for any number of lines.
     fn stands(&mut self, line: usize, file: &str, text: &str) {
         let Ok(source) = fs::read_to_string(self.root.join(file)) else {
-            return self.problem(line, format!("there is no file {file}"));
+            return self.problem(line, format!("no such file: {file}"));
         };
         let source: Vec<&str> = source.lines().map(str::trim).collect();
         let block: Vec<&str> = text.lines().map(str::trim).collect();
@@ -675,8 +680,10 @@ impl Reader<'_> {
                         chunk.iter().position(|it| !source.contains(it));
                     let at = at + apart.unwrap_or(0);
                     let what = chunk.get(apart.unwrap_or(0)).unwrap_or(&"");
-                    return self
-                        .problem(at, format!("not so in {file}: `{what}`"));
+                    return self.problem(
+                        at,
+                        format!("{file} has no such line here: `{what}`"),
+                    );
                 }
             }
             at += chunk.len() + 1;
@@ -684,7 +691,7 @@ impl Reader<'_> {
     }
 }
 
-/// What one reads of an event.
+/// The text of an event.
 fn words(event: &Event) -> String {
     match event {
         Event::Text(text) | Event::Code(text) => text.to_string(),

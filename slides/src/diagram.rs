@@ -1,4 +1,4 @@
-//! Sequence diagrams: the few words of mermaid that GitHub draws as well.
+//! Draws sequence diagrams, from the part of mermaid that the slides use.
 
 use std::fmt::Write;
 
@@ -18,11 +18,11 @@ enum Step {
     Note { from: usize, to: usize, text: String },
 }
 
-const KNOWN: &str = "the drawer knows `participant A as Label`, \
-                     `A->>B: text`, `A-->>B: text` and `Note over A,B: text`";
+const KNOWN: &str = "a diagram has `participant A as Label`, \
+                     `A->>B: text`, `A-->>B: text` and `Note over A,B: text` only";
 
 impl Diagram {
-    /// Reads a `mermaid` fence; an error has the number of its line in it.
+    /// Reads a `mermaid` fence; an error has the number of its line.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut diagram = Self::default();
         let mut lines = text.lines().map(str::trim).enumerate();
@@ -39,7 +39,7 @@ impl Diagram {
             diagram.line(line).map_err(|text| (number, text))?;
         }
         match diagram.steps.is_empty() {
-            true => Err((0, "nobody says anything in this diagram".into())),
+            true => Err((0, "the diagram has no message and no note".into())),
             false => Ok(diagram),
         }
     }
@@ -70,7 +70,7 @@ impl Diagram {
         };
         let (from, to) = (self.actor(from)?, self.actor(to)?);
         if from == to {
-            return Err(format!("`{line}`: an actor talks to another one"));
+            return Err(format!("`{line}`: an actor cannot send to itself"));
         }
         self.steps.push(Step::Message { from, to, text, reply });
         Ok(())
@@ -82,7 +82,7 @@ impl Diagram {
         at.ok_or_else(|| format!("no `participant {name}` above this line"))
     }
 
-    /// How many actors and messages there are, and every word on show.
+    /// The numbers of actors and of messages, and all texts.
     pub fn size(&self) -> (usize, usize, Vec<&str>) {
         let said = self.steps.iter().map(|step| match step {
             Step::Message { text, .. } | Step::Note { text, .. } => &**text,
@@ -91,7 +91,7 @@ impl Diagram {
         (self.actors.len(), self.steps.len(), labels.chain(said).collect())
     }
 
-    /// The same, for whoever cannot see the drawing.
+    /// The diagram in words, for people who cannot see the drawing.
     fn spoken(&self) -> String {
         let name = |at: usize| &*self.actors[at].1;
         let said = self.steps.iter().map(|step| match step {
@@ -103,13 +103,13 @@ impl Diagram {
         said.collect::<Vec<_>>().join("; ")
     }
 
-    /// Draws it, in the width of a slide and as high as it needs to be.
+    /// Draws the diagram, as wide as a slide and as high as needed.
     pub fn svg(&self) -> String {
         let width = 1120;
         let lane = width / self.actors.len();
         let middle = |actor: usize| lane * actor + lane / 2;
         let height = TOP + ROW * self.steps.len() + 24;
-        // As wide as it is drawn: a phone has no room for margins.
+        // Without margins, because a phone has no room for them.
         let left = middle(0) - BOX / 2 - 2;
         let wide = middle(self.actors.len() - 1) + BOX / 2 + 2 - left;
         let mut svg = format!(
@@ -149,14 +149,15 @@ impl Diagram {
     }
 }
 
-/// Where the first message starts, below the actors.
+/// The top of the first message, below the actors.
 const TOP: usize = 62;
-/// From one message to the next.
+/// The distance from one message to the next.
 const ROW: usize = 62;
-/// An actor's width.
+/// The width of an actor.
 const BOX: usize = 290;
 
-/// A reply is dashed as well as of another colour, and has an open head.
+/// Draws a message. A reply has another colour, is dashed, and has an open
+/// head.
 fn draw_message(
     svg: &mut String,
     (from, to, y): (usize, usize, usize),
@@ -209,10 +210,10 @@ mod tests {
     fn says_which_line_it_does_not_understand() {
         const CASES: [(&str, usize, &str); 5] = [
             ("graph TD", 0, "starts with sequenceDiagram"),
-            ("sequenceDiagram\nparticipant A", 0, "nobody says anything"),
+            ("sequenceDiagram\nparticipant A", 0, "no message and no note"),
             ("sequenceDiagram\nparticipant A\nA->>B: hi", 2, "participant B"),
             ("sequenceDiagram\nloop for ever", 1, "not understood"),
-            ("sequenceDiagram\nparticipant A\nA->>A: hm", 2, "another one"),
+            ("sequenceDiagram\nparticipant A\nA->>A: hm", 2, "to itself"),
         ];
         for (text, line, expected) in CASES {
             let (at, why) = Diagram::parse(text).unwrap_err();

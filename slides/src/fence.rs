@@ -1,25 +1,25 @@
-//! The code on slides: what stands between two fences of a chapter.
+//! The code on slides.
 
-/// A fence.
+/// The contents of a fence.
 #[derive(Debug, Clone)]
 pub struct Code {
-    /// Where its first line stands in the chapter.
+    /// The number of its first line in the chapter.
     pub line: usize,
-    /// What it is.
+    /// Its kind.
     pub kind: CodeKind,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 
-/// What stands in a fence, from the words after its backticks.
+/// The kind of a fence, from the words after its backticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CodeKind {
     /// Rust, from this file of the repository.
     Rust(String),
-    /// A command. If no test runs it, the reason.
+    /// A command; with the reason, if no test runs it.
     Sh(Option<String>),
-    /// A command and what it printed.
+    /// A command and its output.
     Console,
-    /// Bytes on the wire, answered by this package.
+    /// A request and the answer of this package.
     Http(String),
 }

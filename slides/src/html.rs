@@ -16,7 +16,7 @@ pub fn code(code: &Code) -> String {
                 escape(text)
             )
         }
-        // The prompt is the style's, so that nobody copies it.
+        // The style sheet adds the prompt, so that it is not copied.
         CodeKind::Sh(_) => figure("sh", text, |line| {
             format!("<span class=\"line\">{}</span>", escape(line))
         }),
@@ -45,7 +45,7 @@ fn figure(class: &str, text: &str, line: impl Fn(&str) -> String) -> String {
     )
 }
 
-/// Text, for HTML and its attributes.
+/// Escapes a text for HTML and its attributes.
 pub fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('"', "&quot;");
     text.replace('<', "&lt;").replace('>', "&gt;")

@@ -17,15 +17,16 @@ const USAGE: &str = "usage: slides serve [--port N] [--everyone]
        slides pdf FILE
        slides check
 
-serve  shows the slides on http://localhost:8000/, to this machine alone;
-       --everyone shows them, and the sources, to all who reach it
-build  writes a folder that any web server shows
-pdf    prints them with chromium, one sheet a slide
-check  says what is wrong with the chapters, by file and line
+serve  shows the slides on http://localhost:8000/, to this machine only;
+       with --everyone, every machine that reaches the port can read the
+       slides and the sources
+build  writes a folder that any web server can show
+pdf    prints the slides with chromium, one sheet per slide
+check  lists the mistakes in the chapters, by file and line
 
---root DIR is the repository, if this is not run inside it.";
+--root DIR names the repository; inside a repository it is not needed.";
 
-/// What was asked for.
+/// The command that the user gave.
 enum Wish {
     Help,
     Serve { port: u16, everyone: bool },
@@ -93,7 +94,7 @@ fn wish() -> Result<(Wish, Option<PathBuf>)> {
         ["build", folder] => Wish::Build(folder.into()),
         ["pdf", file] => Wish::Pdf(file.into()),
         ["check"] => Wish::Check,
-        _ => bail!("serve, build, pdf or check?\n{USAGE}"),
+        _ => bail!("the command is serve, build, pdf or check\n{USAGE}"),
     };
     Ok((wish, root))
 }
@@ -107,7 +108,7 @@ fn repository() -> Result<PathBuf> {
     }
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let found = built_from.filter(is_one).map(Path::to_owned);
-    found.context("no slides here: say where with --root DIR")
+    found.context("no slides here: name their repository with --root DIR")
 }
 
 fn show(root: &Path, port: u16, everyone: bool) -> Result<()> {
@@ -120,29 +121,32 @@ fn show(root: &Path, port: u16, everyone: bool) -> Result<()> {
              {url}?page is the plain page"
         ),
         false => {
-            "this is the plain page; npm ci in slides/ brings the deck, for \
-                  which this need not be started again"
+            "this is the plain page; npm ci in slides/ brings the deck, without \
+             a restart of this program"
                 .to_owned()
         }
     };
     let warning = match everyone {
-        true => "whoever reaches this port can read the slides and sources\n",
+        true => {
+            "every machine that reaches this port can read the slides and sources\n"
+        }
         false => "",
     };
     let text = format!("slides: {url}  (Ctrl-C ends it)\n{more}\n{warning}");
-    // It serves as well when nobody listens.
+    // The server works even if stdout is closed.
     let _ = io::stdout().write_all(text.as_bytes());
     slides.serve()
 }
 
-/// As process 1 of a container, nothing ends us unless we say so.
+/// Ends the process at SIGINT and SIGTERM: as process 1 of a container, it
+/// would otherwise ignore them.
 fn end_on_a_signal() -> Result<()> {
     let (mut wait, wake) = UnixStream::pair()?;
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::low_level::pipe::register(signal, wake.try_clone()?)?;
     }
     thread::spawn(move || {
-        // Any byte, or none: we end.
+        // A byte or an end of file: both mean a signal.
         let _ = wait.read(&mut [0]);
         process::exit(0);
     });

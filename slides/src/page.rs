@@ -1,15 +1,15 @@
-//! The page with every slide: a deck where there is a wall and reveal.js, a
-//! column of text anywhere else, and one sheet of paper a slide.
+//! Makes one page of all slides: a deck on a wide screen with reveal.js, a
+//! column of text elsewhere, and one sheet per slide on paper.
 
 use std::fmt::Write;
 
 use crate::chapter::{Chapter, Deck, Slide};
 use crate::html::escape;
 
-/// The title of the whole.
+/// The title of the page.
 pub const TITLE: &str = "Build your own Docker plugin, in Rust";
 
-/// The page. With `deck`, what npm brings is there to show it as a deck.
+/// Renders the page. With `npm`, reveal.js is there to show the page as a deck.
 pub fn page(deck: &Deck, npm: bool) -> String {
     let mut sections = String::new();
     for chapter in &deck.chapters {

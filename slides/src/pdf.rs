@@ -1,4 +1,4 @@
-//! The deck on paper, printed by a browser: one sheet a slide.
+//! Prints the deck with a browser, one sheet per slide.
 
 use std::env;
 use std::fs;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::serve;
 
-/// Names that chromium goes by.
+/// Programs that are chromium, under its different names.
 const BROWSERS: [&str; 5] = [
     "chromium",
     "chromium-browser",
@@ -20,11 +20,11 @@ const BROWSERS: [&str; 5] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/// A folder of our own, which goes when we do.
+/// A temporary folder, which is removed on drop.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new one.
+    /// Makes a new folder.
     pub fn new() -> Result<Self> {
         let base =
             env::temp_dir().join(format!("slides-{}", std::process::id()));
@@ -35,7 +35,7 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -43,7 +43,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What stays behind is empty or in use; nobody misses it.
+        // Best effort: a folder that stays is temporary.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -52,7 +52,11 @@ impl Drop for Scratch {
 pub fn browser() -> Result<PathBuf> {
     if let Some(named) = env::var_os("CHROMIUM") {
         let named = PathBuf::from(named);
-        ensure!(named.is_file(), "CHROMIUM is {}, no file", named.display());
+        ensure!(
+            named.is_file(),
+            "CHROMIUM names {}, which is not a file",
+            named.display()
+        );
         return Ok(named);
     }
     let path = env::var_os("PATH").unwrap_or_default();
@@ -60,8 +64,8 @@ pub fn browser() -> Result<PathBuf> {
         env::split_paths(&path).map(|it| it.join(name)).find(|it| it.is_file())
     });
     found.context(
-        "no chromium here: install it (apt-get install chromium), say where it \
-         is with CHROMIUM=FILE, or print the page from any other browser",
+        "no chromium here: install it (apt-get install chromium), name it with \
+         CHROMIUM=FILE, or print the page from any other browser",
     )
 }
 
@@ -70,7 +74,7 @@ pub fn print(root: &Path, file: &Path) -> Result<()> {
     let browser = browser()?;
     let slides = serve::bind(root, 0, false)?;
     let page = format!("{}?page", slides.url());
-    // It ends with the process; a browser is all that it serves.
+    // This thread ends with the process.
     thread::spawn(move || slides.serve());
     let profile = Scratch::new()?;
     let root_user = fs::metadata(profile.path())?.uid() == 0;
@@ -88,10 +92,10 @@ pub fn print(root: &Path, file: &Path) -> Result<()> {
         "--no-pdf-header-footer",
         "--generate-pdf-document-outline",
         "--export-tagged-pdf",
-        // Real time would print before the scripts are done.
+        // In real time, chromium would print before the scripts are done.
         "--virtual-time-budget=10000",
     ]);
-    // Chromium's sandbox refuses root, which one is in a container.
+    // Chromium's sandbox refuses root, and in a container the user is root.
     command.args(root_user.then_some("--no-sandbox"));
     let output = command
         .arg(page)

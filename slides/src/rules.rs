@@ -1,21 +1,22 @@
-//! What can be measured of a good slide. The rest is for eyes.
+//! The rules for slides that a program can measure; people judge the rest.
 
 use crate::chapter::{Chapter, Deck, Kind, Problem, Slide, Table};
 use crate::diagram::Diagram;
 use crate::fence::{Code, CodeKind};
 
-/// Longer, and a title takes two lines.
+/// The longest title, in characters, that fits on one line.
 const TITLE: usize = 44;
-/// More, and the room reads instead of listening.
+/// The most words on a slide: with more, the room reads instead of listening.
 const WORDS: usize = 30;
-/// What the wall is wide, at a size that the last row reads.
+/// The columns of code that fit on the wall, in a size that the last row can
+/// read.
 const COLUMNS: usize = 76;
-/// What the wall is high, with room for a title and a sentence.
+/// The lines of code that fit on the wall, below a title and a sentence.
 const LINES: usize = 12;
-/// The same without the sentence.
+/// The lines of code that fit below a title alone.
 const LINES_ALONE: usize = 15;
 
-/// Every rule that a slide or a chapter breaks.
+/// Lists every rule that a slide or a chapter breaks.
 pub fn broken(deck: &Deck) -> Vec<Problem> {
     let mut found = Vec::new();
     for chapter in &deck.chapters {
@@ -40,10 +41,14 @@ pub fn broken(deck: &Deck) -> Vec<Problem> {
 fn title(title: &str) -> Option<String> {
     let length = title.chars().count();
     if length > TITLE {
-        return Some(format!("a title of {length} characters, over {TITLE}"));
+        return Some(format!(
+            "the title has {length} characters, over {TITLE}"
+        ));
     }
     if title.split_whitespace().count() < 3 || title.ends_with('.') {
-        return Some("a title is a sentence, without the full stop".to_owned());
+        return Some(
+            "a title must be a sentence, without its full stop".to_owned(),
+        );
     }
     None
 }
@@ -52,13 +57,17 @@ fn sizes(slide: &Slide) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let words = slide.prose.split_whitespace().count();
     if words > WORDS {
-        found.push((slide.line, format!("{words} words, over {WORDS}")));
+        found.push((
+            slide.line,
+            format!("the slide has {words} words, over {WORDS}"),
+        ));
     }
     for code in &slide.code {
         for (at, line) in code.text.lines().enumerate() {
             let columns = line.chars().count();
             if columns > COLUMNS {
-                let why = format!("code of {columns} columns, over {COLUMNS}");
+                let why =
+                    format!("the code has {columns} columns, over {COLUMNS}");
                 found.push((code.line + at, why));
             }
         }
@@ -77,9 +86,10 @@ fn blocks(slide: &Slide, most: usize) -> Option<String> {
     match (&slide.code[..], slide.diagrams.len() + slide.tables.len()) {
         ([], 0 | 1) => None,
         ([one], 0) if lines(one) <= most => None,
-        ([one], 0) => {
-            Some(format!("{} lines of code, over {most}", lines(one)))
-        }
+        ([one], 0) => Some(format!(
+            "the slide has {} lines of code, over {most}",
+            lines(one)
+        )),
         ([wire, code], 0)
             if matches!(wire.kind, CodeKind::Http(_))
                 && matches!(code.kind, CodeKind::Rust(_))
@@ -88,7 +98,7 @@ fn blocks(slide: &Slide, most: usize) -> Option<String> {
             None
         }
         _ => Some(format!(
-            "one block a slide; two only from the wire to its type, {LINES} lines"
+            "a slide has one block, or a request and its type in {LINES} lines"
         )),
     }
 }
@@ -98,8 +108,8 @@ fn diagram(diagram: &Diagram) -> Option<String> {
     let longest = words.iter().map(|it| it.chars().count()).max().unwrap_or(0);
     (actors > 3 || messages > 6 || longest > 24).then(|| {
         format!(
-            "a diagram of {actors} actors, {messages} messages, {longest} \
-             characters: at most 3, 6, 24"
+            "the diagram has {actors} actors, {messages} messages and labels of \
+             {longest} characters, over 3, 6 and 24"
         )
     })
 }
@@ -107,7 +117,9 @@ fn diagram(diagram: &Diagram) -> Option<String> {
 fn table(table: &Table) -> Option<String> {
     let Table { rows, columns, cells } = table;
     if *rows > 4 || *columns > 3 {
-        return Some(format!("a table of {rows} by {columns}, over 4 by 3"));
+        return Some(format!(
+            "the table has {rows} rows and {columns} columns, over 4 and 3"
+        ));
     }
     let sentence = |cell: &&String| {
         cell.split_whitespace().count() > 6 || cell.trim_end().ends_with('.')
@@ -115,17 +127,22 @@ fn table(table: &Table) -> Option<String> {
     cells
         .iter()
         .find(sentence)
-        .map(|cell| format!("a sentence in a cell: {cell}"))
+        .map(|cell| format!("a cell must not be a sentence: {cell}"))
 }
 
-/// What every chapter of a step has, and how it spends its time.
+/// Checks that a step's chapter has every kind of slide, and how it spends its
+/// time.
 fn course(chapter: &Chapter) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let spent: f64 = chapter.slides.iter().map(|it| it.minutes).sum();
     let whole = chapter.minutes;
     if (spent - whole).abs() > 0.01 {
-        found
-            .push((1, format!("{spent} minutes of slides, {whole} announced")));
+        found.push((
+            1,
+            format!(
+                "the slides take {spent} minutes, the chapter announces {whole}"
+            ),
+        ));
     }
     if chapter.step == 0 {
         return found;
@@ -136,12 +153,15 @@ fn course(chapter: &Chapter) -> Vec<(usize, String)> {
     if talk > whole / 3.0 + 0.01 {
         found.push((
             1,
-            format!("{talk} minutes of talk, over a third of {whole}"),
+            format!("{talk} minutes are talk, over a third of {whole}"),
         ));
     }
     for kind in [Kind::Predict, Kind::Task, Kind::Review, Kind::WhatIf] {
         if !chapter.slides.iter().any(|it| it.kind == kind) {
-            found.push((1, format!("no slide is a {}", kind.class())));
+            found.push((
+                1,
+                format!("the chapter has no {} slide", kind.class()),
+            ));
         }
     }
     let rust = |it: &Slide| {
@@ -155,7 +175,10 @@ fn course(chapter: &Chapter) -> Vec<(usize, String)> {
         && !chapter.slides[..=first].iter().any(wire)
     {
         let line = chapter.slides[first].line;
-        found.push((line, "the wire comes before the code".to_owned()));
+        found.push((
+            line,
+            "a slide with the wire must come before the code".to_owned(),
+        ));
     }
     for task in chapter.slides.iter().filter(|it| it.kind == Kind::Task) {
         found.extend(judge_task(chapter, task).map(|why| (task.line, why)));
@@ -163,19 +186,20 @@ fn course(chapter: &Chapter) -> Vec<(usize, String)> {
     found
 }
 
-/// What stays on the wall while the room works has all that it needs then.
+/// Checks that a task slide holds all that the room needs while it works.
 fn judge_task(chapter: &Chapter, task: &Slide) -> Option<String> {
     let [Code { kind: CodeKind::Sh(None), text, .. }] = &task.code[..] else {
-        return Some("a task has one command that tests ran".to_owned());
+        return Some("a task needs one command that tests run".to_owned());
     };
     if text.trim().lines().count() != 1 {
-        return Some("a task has one command, in one line".to_owned());
+        return Some("the command of a task must be one line".to_owned());
     }
     let said = format!("{} {}", task.title, task.prose);
     let minutes = format!("{} minutes", task.minutes);
     if !said.contains(&minutes) {
-        return Some(format!("the task does not say its {minutes}"));
+        return Some(format!("the task does not say \"{minutes}\""));
     }
     let first = format!("{}.1", chapter.step);
-    (!said.contains(&first)).then(|| format!("the task does not name {first}"))
+    (!said.contains(&first))
+        .then(|| format!("the task does not name hole {first}"))
 }

@@ -1,4 +1,4 @@
-//! The deck over HTTP, to this machine or, asked in words, to everyone.
+//! Serves the deck over HTTP, to this machine or, with `--everyone`, to all.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -17,7 +17,7 @@ use crate::chapter::Deck;
 use crate::page;
 use crate::site;
 
-/// How many slow readers it takes to keep others waiting.
+/// Requests that are answered at once; this many slow readers delay the others.
 const WORKERS: usize = 4;
 
 /// A listening server, not yet serving.
@@ -27,7 +27,7 @@ pub struct Slides {
     address: SocketAddr,
 }
 
-/// Listens on a port, 0 for any that is free.
+/// Listens on a port; 0 means any free port.
 pub fn bind(root: &Path, port: u16, everyone: bool) -> Result<Slides> {
     let here = match everyone {
         true => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -49,7 +49,7 @@ pub fn bind(root: &Path, port: u16, everyone: bool) -> Result<Slides> {
 }
 
 impl Slides {
-    /// Where a browser on this machine finds it.
+    /// The address for a browser on this machine.
     pub fn url(&self) -> String {
         format!("http://localhost:{}/", self.address.port())
     }
@@ -61,7 +61,8 @@ impl Slides {
             let work = || -> Result<()> {
                 loop {
                     let request = self.server.recv().context("accepting")?;
-                    // Full means that a nudge is under way: that one will do.
+                    // A full channel means that a nudge is on its way, which is
+                    // enough.
                     let _ = nudge.try_send(());
                     self.answer(request);
                 }
@@ -69,7 +70,9 @@ impl Slides {
             let workers: Vec<_> =
                 (0..WORKERS).map(|_| scope.spawn(work)).collect();
             for worker in workers {
-                worker.join().expect("a worker returns its trouble")?;
+                worker
+                    .join()
+                    .expect("a worker returns its error and does not panic")?;
             }
             Ok(())
         })
@@ -77,9 +80,9 @@ impl Slides {
 
     /// Frees connections that tiny_http 0.12 has stranded.
     ///
-    /// It may leave a connection without a thread until some other connection
-    /// closes, and browsers keep theirs open. So one more connection is made,
-    /// and closed at once.
+    /// tiny_http may leave a connection without a thread until another
+    /// connection closes, and browsers keep theirs open. So this thread opens
+    /// one more connection and closes it at once.
     fn nudger(&self) -> SyncSender<()> {
         let (nudge, nudges) = mpsc::sync_channel(1);
         let port = self.address.port();
@@ -100,9 +103,10 @@ impl Slides {
         let head = *request.method() == Method::Head;
         let (status, kind, body) = match request.method() {
             Method::Get | Method::Head => self.find(request.url()),
-            _ => {
-                text("405 Method Not Allowed", "slides are for reading: GET\n")
-            }
+            _ => text(
+                "405 Method Not Allowed",
+                "slides can only be read: use GET\n",
+            ),
         };
         let allow =
             if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
@@ -116,10 +120,10 @@ impl Slides {
         if !head {
             reply.extend(body);
         }
-        // In one write: tiny_http makes two of a reply, and the second waits
-        // 40 ms for the client to acknowledge the first.
+        // One write, because tiny_http splits a reply into two, and the second
+        // waits 40 ms for the client to acknowledge the first.
         let mut writer = request.into_writer();
-        // A reader who has gone away is no trouble of ours.
+        // A browser that has closed the connection needs no reply.
         let _ = writer.write_all(&reply).and_then(|()| writer.flush());
     }
 
@@ -145,19 +149,19 @@ impl Slides {
         }
     }
 
-    /// Read anew each time, so that an author saves and reloads.
+    /// Reads the chapters at each request, so that an author saves and reloads.
     fn page(&self) -> Result<String> {
         let deck = Deck::read(&self.root)?;
         for problem in &deck.problems {
-            // Nobody may be reading; the page says it as well.
+            // stderr may be closed; the page shows the problem as well.
             let _ = writeln!(io::stderr(), "{problem}");
         }
         Ok(page::page(&deck, site::has_npm(&self.root)))
     }
 }
 
-/// The page may ask this server alone. The speaker's window is written by
-/// reveal.js, with scripts and styles in it.
+/// The page may load from this server only. reveal.js writes the speaker's
+/// window with inline scripts and styles.
 const POLICY: &str = "default-src 'self' data: blob: 'unsafe-inline'; \
                       frame-ancestors 'self'; base-uri 'none'";
 

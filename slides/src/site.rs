@@ -1,10 +1,10 @@
-//! Which file a URL means. A path below the site is a path in the repository,
-//! so that links work on GitHub, while one edits, and in a folder on a server.
+//! Finds the file of a URL. A path below the site is a path in the repository,
+//! so that links work on GitHub, during editing, and in a folder on a server.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// What the deck needs of what npm brings, and all of it that is handed out.
+/// The files of npm packages that the deck needs. No others are served.
 pub const FROM_NPM: [&str; 6] = [
     "slides/node_modules/reveal.js/dist/reveal.css",
     "slides/node_modules/reveal.js/dist/reveal.mjs",
@@ -14,7 +14,7 @@ pub const FROM_NPM: [&str; 6] = [
     "slides/node_modules/@highlightjs/cdn-assets/es/languages/rust.min.js",
 ];
 
-/// How the page looks, and what moves in it.
+/// The style sheets and scripts of the page.
 pub const LOOK: [&str; 7] = [
     "slides/look/both.css",
     "slides/look/page.css",
@@ -25,20 +25,20 @@ pub const LOOK: [&str; 7] = [
     "slides/look/page.js",
 ];
 
-/// Whether `npm ci` was here.
+/// Whether `npm ci` has fetched the packages.
 pub fn has_npm(root: &Path) -> bool {
     FROM_NPM.iter().all(|file| root.join(file).is_file())
 }
 
-/// The file that a path of a URL means, if it is one that we hand out.
+/// The file for a path of a URL, if it may be served.
 pub fn file(root: &Path, path: &str) -> Option<PathBuf> {
     let file = fs::canonicalize(root.join(path)).ok()?;
     let known = FROM_NPM.contains(&path) || LOOK.contains(&path);
     (file.is_file() && (known || is_shared(root, path, &file))).then_some(file)
 }
 
-/// Whether it lies in a folder that everybody may read, by its path and, since
-/// a link may lead anywhere, in truth.
+/// Whether the file is in a shared folder, by its path and, because a link may
+/// lead anywhere, by its real place.
 fn is_shared(root: &Path, path: &str, file: &Path) -> bool {
     let mut parts = Path::new(path).components();
     let first = parts.next().map(|it| it.as_os_str().to_os_string());
@@ -51,7 +51,7 @@ fn is_shared(root: &Path, path: &str, file: &Path) -> bool {
     parts.all(|it| is_plain(&it)) && truly.is_ok_and(|it| file.starts_with(it))
 }
 
-/// No `..`, nothing hidden, and of npm's files only those named above.
+/// Whether a part is a plain name: not `..`, not hidden, and not npm's folder.
 fn is_plain(part: &Component) -> bool {
     match part {
         Component::Normal(name) => {
@@ -62,7 +62,8 @@ fn is_plain(part: &Component) -> bool {
     }
 }
 
-/// What a browser is told that a file is. Sources are to be read, not run.
+/// The content type of a file. Sources are plain text: a browser shows them and
+/// does not run them.
 pub fn content_type(file: &Path) -> &'static str {
     match file.extension().and_then(|it| it.to_str()) {
         Some("css") => "text/css; charset=utf-8",

@@ -1,4 +1,4 @@
-//! Commands on slides against those that tests ran through a real Docker.
+//! Compares the commands on slides with those that tests ran in a real Docker.
 //!
 //! Each story leaves a transcript, `docker/checker/stories/*.console`: a line
 //! `$ COMMAND`, followed by what it printed.
@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::chapter::{Deck, Problem};
 use crate::fence::CodeKind;
 
-/// Where the transcripts are.
+/// The folder of the transcripts.
 pub const FOLDER: &str = "docker/checker/stories";
 
 /// A command, and what it printed.
@@ -18,7 +18,7 @@ struct Ran {
     printed: Vec<String>,
 }
 
-/// What the tests ran.
+/// All commands that the tests ran.
 pub struct Stories {
     ran: Vec<Ran>,
     /// `check-exercise-N` and the like, if there is a Makefile.
@@ -26,8 +26,8 @@ pub struct Stories {
 }
 
 impl Stories {
-    /// The transcripts and the Makefile of the repository in `root`; an error
-    /// says which of them is not there.
+    /// Reads the transcripts and the Makefile of the repository in `root`; an
+    /// error says which of them is missing.
     pub fn read(root: &Path) -> Result<Self, String> {
         let mut ran = Vec::new();
         for entry in fs::read_dir(root.join(FOLDER)).into_iter().flatten() {
@@ -46,7 +46,7 @@ impl Stories {
         Ok(Self { ran, targets: targets(&makefile) })
     }
 
-    /// Commands that nothing ran, and output that nothing printed.
+    /// Lists commands that no test ran, and output that no test saw.
     pub fn judge(&self, deck: &Deck) -> Vec<Problem> {
         let mut found = Vec::new();
         for (chapter, slide) in deck.slides() {
@@ -81,11 +81,12 @@ impl Stories {
             let chunks: Vec<_> = printed.split(|word| word == "...").collect();
             let mut same = self.ran.iter().filter(|it| it.command == command);
             (!same.any(|it| in_order(&it.printed, &chunks)))
-                .then(|| format!("no test saw this of `{command}`"))
+                .then(|| format!("no test saw this output of `{command}`"))
         })
     }
 
-    /// Whether it is `make TARGET`, of a target that `make help` lists.
+    /// Whether the command is `make TARGET` with a target that `make help`
+    /// lists.
     fn documented(&self, command: &str) -> bool {
         let mut words = command.split_whitespace();
         words.next() == Some("make")
@@ -95,7 +96,7 @@ impl Stories {
     }
 }
 
-/// Whether all chunks stand in there, one after the other.
+/// Whether `printed` holds all chunks, one after the other.
 fn in_order(printed: &[String], chunks: &[&[String]]) -> bool {
     let mut rest = printed;
     chunks.iter().filter(|it| !it.is_empty()).all(|chunk| {
@@ -106,7 +107,7 @@ fn in_order(printed: &[String], chunks: &[&[String]]) -> bool {
     })
 }
 
-/// Whether this target is the documented one, an `N` standing for a number.
+/// Whether the target is the documented one, in which `N` stands for a number.
 fn is_one_of(target: &str, documented: &str) -> bool {
     match documented.strip_suffix("-N") {
         None => target == documented,
@@ -133,15 +134,16 @@ fn transcript(text: &str) -> Vec<Ran> {
                 ran.push(Ran { command: command.into(), printed: vec![] });
             }
             (None, Some(last)) => last.printed.extend(masked(line)),
-            // What stands before the first command is a remark.
+            // Lines before the first command are a remark.
             (None, None) => {}
         }
     }
     ran
 }
 
-/// The words of a line, without what differs from one run to the next. The
-/// wall is narrower than a terminal, so blanks and ends of lines do not count.
+/// The words of a line, with a mask for each that differs from run to run.
+/// Blanks and line ends do not count, because the wall is narrower than a
+/// terminal.
 fn masked(line: &str) -> impl Iterator<Item = String> {
     line.split_whitespace().map(|word| {
         let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -153,7 +155,7 @@ fn masked(line: &str) -> impl Iterator<Item = String> {
 }
 
 fn mask(word: &str) -> Option<&'static str> {
-    // What the stories have masked themselves.
+    // The stories themselves have masked this one.
     if word == "LONG-ID" {
         return Some("ID");
     }

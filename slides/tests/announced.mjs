@@ -1,4 +1,4 @@
-/** The address that a program announces on its output, once it does. */
+/** Waits for the address that a program prints. */
 export function announced(child, program) {
   return new Promise((found, failed) => {
     let said = '';

@@ -1,7 +1,7 @@
-// The deck in a real browser: what a room sees, a phone shows and paper gets.
+// Tests the deck in a real browser: on the wall, on a phone and on paper.
 //
-// Run by `npm test`. Without npm's files or a browser it says so, and fails
-// only where REQUIRE has "browser".
+// Run by `npm test`. Without npm's files or a browser the tests are skipped with a
+// message; they fail then only if REQUIRE has "browser".
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -63,7 +63,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
   let browser;
   let slides;
   let folder;
-  // What was started, ended at last also where a test fails.
+  // Servers to stop at the end, even if a test fails.
   const started = [];
 
   before(async () => {
@@ -86,7 +86,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** A fresh page, with all that it asked for and what went wrong in it. */
+  /** Opens a new page, and records its requests and its errors. */
   async function open(path, options = {}) {
     const { base = slides.url, ...rest } = options;
     const context = await browser.newContext({ viewport: wall, ...rest });
@@ -95,7 +95,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     const note = (text) => seen.wrong.push(text);
     context.on('request', (it) => seen.asked.push(it.url()));
     context.on('requestfailed', (it) => {
-      // A window that goes elsewhere gives up what it was loading.
+      // A window that navigates aborts its running requests.
       const why = it.failure().errorText;
       if (why !== 'net::ERR_ABORTED') note(`${why}: ${it.url()}`);
     });
@@ -114,7 +114,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     return opened;
   }
 
-  /** Waits; not by waitForFunction, whose eval the page's policy forbids. */
+  /** Waits for a condition; waitForFunction needs eval, which the page's policy forbids. */
   async function until(page, what) {
     const deadline = Date.now() + 10_000;
     while (!await page.evaluate(what)) {
@@ -126,7 +126,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
   const count = (page) => page.evaluate('deck.getTotalSlides()');
   const now = (page) => page.evaluate('deck.getCurrentSlide().id');
 
-  /** Shows a slide with all of its points; gives its id. */
+  /** Shows a slide with all of its points; returns its id. */
   const show = (page, number) => page.evaluate((number) => {
     deck.slide(number, 0, 999);
     return deck.getCurrentSlide().id;
@@ -243,7 +243,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
       assert.ok(await page.evaluate('deck.getCurrentSlide().className')
         .then((it) => it.includes('opens')));
       assert.deepEqual(await page.evaluate(misfits), []);
-      // And the keys go on from there.
+      // The keys work from there.
       await page.keyboard.press('Home');
       await until(page, 'deck.isFirstSlide()');
     }
@@ -305,7 +305,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     await same();
     await page.keyboard.press('ArrowRight');
     await same();
-    // Both small decks are decks, however small their windows are.
+    // Both small windows show the deck and not the page.
     const frames = () => speaker.frames().filter((it) => it.url().includes('receiver'));
     await until(speaker, 'document.querySelectorAll("iframe").length === 2');
     for (const frame of frames()) {
@@ -406,7 +406,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     ]) {
       assert.ok(mark.test(pdf), what);
     }
-    // The outline names them, and the document is named as its first slide is.
+    // The outline has every title; the first one is also the document's title.
     const outline = [...pdf.matchAll(/\/Title\s*\(((?:\\.|[^\\)])*)\)/g)]
       .map((it) => it[1].replace(/\\(.)/g, '$1'));
     for (const title of titles) {
@@ -416,7 +416,7 @@ describe('the deck', { skip: missing, timeout: 300_000 }, () => {
     }
   });
 
-  /** Starts the program; gives its address, and how to end it. */
+  /** Starts the program; returns its address. `after` stops the program. */
   async function serve(...args) {
     const child = spawn(slidesProgram(), ['serve', '--port', '0', ...args], {
       cwd: root, stdio: ['ignore', 'pipe', 'inherit'],
@@ -437,7 +437,7 @@ function cargo(...args) {
   return run('cargo', [...args, '--quiet', '--package', 'slides'], { cwd: root });
 }
 
-/** In the browser: what of the slide on show does not fit the wall. */
+/** Runs in the browser: lists the parts of the present slide that do not fit the wall. */
 function misfits() {
   const found = [];
   const slide = document.querySelector('section.present');
@@ -457,7 +457,7 @@ function misfits() {
     .filter((it) => it.getClientRects().length > 0);
   for (const it of shown) {
     const { left, top, right, bottom } = box(it);
-    // The bottom 90 pixels stay free: heads are in front of them.
+    // The bottom 90 pixels stay free, because people's heads hide them.
     if (left < 0 || top < 0 || right > 1280 || bottom > 630) {
       found.push(`outside: ${name(it)} ${left},${top} ${right},${bottom}`);
     }
@@ -500,7 +500,7 @@ function misfits() {
   return found;
 }
 
-/** What axe finds, in a line each. */
+/** The findings of axe, one per line. */
 async function violations(page) {
   const found = await page.evaluate('axe.run()');
   return found.violations.flatMap((rule) => rule.nodes.map(

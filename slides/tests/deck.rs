@@ -1,5 +1,5 @@
-//! The chapters against the sources and the rules; and wrong chapters, each
-//! with what it is told.
+//! Checks the chapters against the sources and the rules, and wrong chapters
+//! for their messages.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn a_command_that_no_test_runs_says_why() {
 }
 
 #[test]
-fn what_lies_behind_the_deck_is_there() {
+fn each_style_sheet_and_script_exists() {
     for file in site::LOOK {
         assert!(root().join(file).is_file(), "{file}");
     }
@@ -88,22 +88,27 @@ Say good-bye.
 ";
 
 #[test]
-fn a_mistake_spoils_its_slide_and_names_its_line() {
+fn a_mistake_breaks_only_its_slide_and_names_its_line() {
     const CASES: [(&str, &str, usize, &str); 18] = [
-        ("step: 1", "stop: 1", 2, "no `step: N`"),
-        ("step: 1", "step: one", 2, "no `step: N`"),
+        ("step: 1", "stop: 1", 2, "neither `step: N` nor"),
+        ("step: 1", "step: one", 2, "neither `step: N` nor"),
         ("---\nstep: 1\nminutes: 3\n---\n", "", 1, "starts with ---"),
         ("minutes: 3\n", "", 1, "no `minutes: N`"),
         ("two\n```", "two", 17, "never closed"),
         ("two\n```", "two\n\n```sh\nmake 3\n```", 17, "never closed"),
-        ("```sh", "```shell", 17, "none of rust FILE"),
-        ("```sh", "```rust", 17, "which file"),
-        ("```sh", "```rust solutions/no.rs", 17, "no file solutions/no.rs"),
+        ("```sh", "```shell", 17, "not one of rust FILE"),
+        ("```sh", "```rust", 17, "name the file"),
+        (
+            "```sh",
+            "```rust solutions/no.rs",
+            17,
+            "no such file: solutions/no.rs",
+        ),
         (
             "```sh\nmake two",
             "```rust solutions/01-activate/src/main.rs\nmod server;\n// ...\nmod no;",
             20,
-            "not so in solutions/01-activate/src/main.rs: `mod no;`",
+            "solutions/01-activate/src/main.rs has no such line here: `mod no;`",
         ),
         (
             "```sh\nmake two",
@@ -112,11 +117,16 @@ fn a_mistake_spoils_its_slide_and_names_its_line() {
             "not understood",
         ),
         ("```sh", "```console", 17, "starts with `$ COMMAND`"),
-        ("```sh", "[x](../no.md)\n\n```sh", 17, "leads nowhere: ../no.md"),
-        ("```sh", "[x](../../etc/passwd)\n\n```sh", 17, "leads nowhere"),
-        ("```sh", "<b>x</b>\n\n```sh", 17, "no HTML"),
+        (
+            "```sh",
+            "[x](../no.md)\n\n```sh",
+            17,
+            "no file for the link ../no.md",
+        ),
+        ("```sh", "[x](../../etc/passwd)\n\n```sh", 17, "no file for the link"),
+        ("```sh", "<b>x</b>\n\n```sh", 17, "HTML is not allowed"),
         ("## Two shows some code\n", "", 16, "starts with its title"),
-        ("too.", "[too](../no.md)", 24, "leads nowhere: ../no.md"),
+        ("too.", "[too](../no.md)", 24, "no file for the link ../no.md"),
         ("Note:\nminutes: 1\n\nSay so, too.\n", "", 22, "no `Note:`"),
     ];
     for (right, wrong, line, expected) in CASES {
@@ -136,7 +146,7 @@ fn a_mistake_spoils_its_slide_and_names_its_line() {
 }
 
 #[test]
-fn a_chapter_without_a_mistake_is_told_nothing() {
+fn a_chapter_without_a_mistake_has_no_problem() {
     assert_eq!(read(GOOD).problems, []);
     // A rule in a fence cuts no slide.
     let fenced = GOOD.replace("make two", "make two\n\n---\n\nNote:\n\nmake 3");
@@ -144,7 +154,7 @@ fn a_chapter_without_a_mistake_is_told_nothing() {
 }
 
 #[test]
-fn a_rule_that_is_broken_is_named() {
+fn each_broken_rule_is_named() {
     const CASES: [(&str, &str, &str); 10] = [
         ("Two shows some code", "Two", "a sentence"),
         ("Two shows some code", "Two shows some code.", "full stop"),
@@ -171,19 +181,19 @@ fn a_rule_that_is_broken_is_named() {
         (
             "make two\n```",
             "make two\n```\n\n```sh\nx\n```",
-            "one block a slide",
+            "a slide has one block",
         ),
         (
             "```sh\nmake two\n```",
             "| a | b |\n|---|---|\n| c | This is not a cell, it is a sentence |",
-            "a sentence in a cell",
+            "a cell must not be a sentence",
         ),
         (
             "```sh\nmake two\n```",
             "| a | b | c | d |\n|---|---|---|---|\n| 1 | 2 | 3 | 4 |",
-            "a table of 1 by 4",
+            "1 rows and 4 columns",
         ),
-        ("minutes: 3", "minutes: 4", "3 minutes of slides, 4 announced"),
+        ("minutes: 3", "minutes: 4", "take 3 minutes, the chapter announces 4"),
     ];
     for (right, wrong, expected) in CASES {
         let deck = read(&GOOD.replacen(right, wrong, 1));
@@ -196,16 +206,16 @@ fn a_rule_that_is_broken_is_named() {
 #[test]
 fn a_chapter_of_a_step_has_a_guess_a_task_and_a_review() {
     let told = lines(&rules::broken(&read(GOOD)));
-    for missing in ["a predict", "a task", "a review", "a what-if"] {
-        assert!(told.contains(&format!("no slide is {missing}")), "{told}");
+    for missing in ["predict", "task", "review", "what-if"] {
+        assert!(told.contains(&format!("no {missing} slide")), "{told}");
     }
     let task = GOOD.replacen("Two shows some code", "Your turn: hole 1.1", 1);
     let told = lines(&rules::broken(&read(&task)));
-    assert!(told.contains("does not say its 1 minutes"), "{told}");
+    assert!(told.contains("does not say \"1 minutes\""), "{told}");
 }
 
 #[test]
-fn two_slides_of_one_title_are_told_apart_by_their_author() {
+fn two_slides_with_one_title_are_a_mistake() {
     let folder = Scratch::new().unwrap();
     let slides = folder.path().join("slides");
     fs::create_dir(&slides).unwrap();
@@ -214,13 +224,13 @@ fn two_slides_of_one_title_are_told_apart_by_their_author() {
     let deck = Deck::read(folder.path()).unwrap();
     let told = lines(&deck.problems);
     assert!(
-        told.contains("01-x.md:28: another slide is 01-two-shows"),
+        told.contains("01-x.md:28: another slide has the address 01-two-shows"),
         "{told}"
     );
 }
 
 #[test]
-fn a_built_folder_has_all_that_its_page_asks_for() {
+fn a_built_folder_has_every_file_that_its_page_links_to() {
     let folder = Scratch::new().unwrap();
     let to = folder.path().join("deck");
     build::build(root(), &to).unwrap();
@@ -232,7 +242,7 @@ fn a_built_folder_has_all_that_its_page_asks_for() {
         if path.starts_with(['#', 'd']) || path.starts_with("https:") {
             continue;
         }
-        assert!(to.join(path).is_file(), "{path} is asked for, and not there");
+        assert!(to.join(path).is_file(), "{path} is missing");
         asked += 1;
     }
     assert!(asked > 6, "links were found at all: {asked}");

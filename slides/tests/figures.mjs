@@ -1,6 +1,6 @@
-// Figures for `make bench`: this deck beside plain reveal.js, which shows the
-// same chapters with its own plugins for Markdown, colours and notes. In turns,
-// in one browser; prints JSON. Usage: node tests/figures.mjs BROWSER ROUNDS
+// Figures for `make bench`: compares this deck with plain reveal.js, which shows the
+// same chapters with its own plugins for Markdown, colours and notes. Both run in
+// turns in one browser; the output is JSON. Usage: node tests/figures.mjs BROWSER ROUNDS
 
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
@@ -23,7 +23,7 @@ const args = [
 ];
 const launch = () => chromium.launch({ executablePath, args });
 
-/** What reveal.js's own documentation says to write. */
+/** A page as in reveal.js's own documentation. */
 const chapters = (await readdir(slides)).filter((it) => /^\d\d-.*\.md$/.test(it));
 const plain = `<!doctype html><html lang="en"><head><meta charset="utf-8">
 <link rel="stylesheet" href="node_modules/reveal.js/dist/reveal.css">
@@ -57,7 +57,7 @@ async function servePlain() {
   };
 }
 
-/** As `make slides` does. */
+/** Serves the deck as `make slides` does. */
 async function serveOurs() {
   const child = spawn('sh', [join(slides, 'run.sh'), 'serve'], {
     env: { ...process.env, PORT: '0' }, stdio: ['ignore', 'pipe', 'inherit'],
@@ -67,7 +67,7 @@ async function serveOurs() {
   return { url, stop: () => { child.kill('SIGTERM'); return ended; } };
 }
 
-/** From nothing to the first slide, and what crossed the wire until then. */
+/** The time from the start to the first slide, and the traffic until then. */
 async function first(browser, serve) {
   const begun = performance.now();
   const server = await serve();

@@ -1,4 +1,4 @@
-//! The program, over HTTP: what it hands out, what it refuses, how it ends.
+//! The program over HTTP: the files that it serves or refuses, and its end.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -11,11 +11,11 @@ use std::{fs, thread};
 
 use slides::pdf::Scratch;
 
-/// `slides serve` on a port that is free; it ends with us.
+/// `slides serve` on a free port, killed on drop.
 struct Slides {
     child: Child,
     port: u16,
-    /// Held open: what it prints later has somewhere to go.
+    /// Kept open, so that later output does not fail.
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -57,7 +57,7 @@ impl Slides {
 
 impl Drop for Slides {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
+        // The program may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -75,7 +75,7 @@ fn run(args: &[&str]) -> (Option<i32>, String) {
     (status.code(), String::from_utf8(said).unwrap())
 }
 
-/// A repository with one chapter, to be broken at will.
+/// A repository with one chapter, which tests can break.
 fn repository() -> Scratch {
     let folder = Scratch::new().unwrap();
     for name in ["slides/look", "slides/node_modules", "solutions", "secret"] {
@@ -148,7 +148,7 @@ fn a_link_from_one_shared_folder_into_another_place_is_refused() {
 }
 
 #[test]
-fn an_author_sees_the_mistake_and_then_the_cure_without_a_restart() {
+fn an_author_sees_a_mistake_and_its_repair_without_a_restart() {
     let folder = repository();
     let slides = Slides::serve(folder.path().to_str().unwrap());
     assert!(!slides.get("/").contains("broken"));
@@ -162,10 +162,10 @@ fn an_author_sees_the_mistake_and_then_the_cure_without_a_restart() {
 }
 
 #[test]
-fn connections_that_stay_open_keep_nobody_waiting() {
+fn open_connections_do_not_delay_others() {
     let folder = repository();
     let root = folder.path().to_str().unwrap();
-    // What strands a connection is a race: fresh processes meet it often.
+    // A race strands connections, most often in a fresh process.
     for round in 0..10 {
         let slides = Slides::serve(root);
         let mut held: Vec<_> = (0..32).map(|_| slides.connect()).collect();
@@ -182,7 +182,7 @@ fn connections_that_stay_open_keep_nobody_waiting() {
 }
 
 #[test]
-fn a_port_in_use_is_named_and_how_to_choose_another() {
+fn a_port_in_use_is_named_with_the_option_for_another() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let (code, said) = run(&["serve", "--port", &port]);
@@ -192,12 +192,12 @@ fn a_port_in_use_is_named_and_how_to_choose_another() {
 }
 
 #[test]
-fn a_signal_ends_it_also_where_nothing_else_would() {
+fn a_signal_ends_the_program() {
     for signal in ["INT", "TERM"] {
         let folder = repository();
         let mut slides = Slides::serve(folder.path().to_str().unwrap());
         let pid = slides.child.id().to_string();
-        // The shell's own: a program of that name is not everywhere.
+        // The shell's builtin: not every machine has a program `kill`.
         let kill = ["-c", "kill -s $0 $1", signal, &pid];
         assert!(Command::new("sh").args(kill).status().unwrap().success());
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -205,7 +205,10 @@ fn a_signal_ends_it_also_where_nothing_else_would() {
             match slides.child.try_wait().unwrap() {
                 Some(status) => break status,
                 None => {
-                    assert!(Instant::now() < deadline, "{signal}: it stays")
+                    assert!(
+                        Instant::now() < deadline,
+                        "{signal}: the program still runs"
+                    )
                 }
             }
             thread::sleep(Duration::from_millis(5));
@@ -215,7 +218,7 @@ fn a_signal_ends_it_also_where_nothing_else_would() {
 }
 
 #[test]
-fn what_is_not_understood_is_answered_by_the_usage() {
+fn a_wrong_command_line_exits_with_2() {
     const CASES: [&[&str]; 7] = [
         &[],
         &["server"],
@@ -246,5 +249,5 @@ fn a_deck_with_a_mistake_is_not_built() {
     let (code, said) = run(&["build", to.to_str().unwrap(), "--root", root]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("slides/01-one.md:"), "{said}");
-    assert!(!to.exists(), "nothing of it is written");
+    assert!(!to.exists(), "nothing must be written");
 }

@@ -1,4 +1,4 @@
-//! Commands on slides are those that tests ran through a real Docker.
+//! The commands on slides are those that tests ran in a real Docker.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -21,12 +21,12 @@ fn every_command_is_one_that_a_story_ran() {
     assert!(lines.is_empty(), "\n{}", lines.join("\n"));
 }
 
-/// Says that a proof did not take place, or fails where `REQUIRE` wants it.
+/// Prints that a proof was skipped, or fails if `REQUIRE` names it.
 fn skip(needs: &str, why: &str) {
     let required = env::var("REQUIRE").unwrap_or_default();
     let required = required.split_whitespace().any(|it| it == needs);
     assert!(!required, "REQUIRE has {needs}, and {why}");
-    // Not by eprintln, which a test that passes keeps to itself.
+    // Not with eprintln, whose output a passing test hides.
     let line = format!("skipped: commands on slides, since {why}\n");
     io::stderr().write_all(line.as_bytes()).unwrap();
 }

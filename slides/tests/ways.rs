@@ -1,6 +1,6 @@
-//! `make slides` by what a machine has: slides/run.sh, with programs in the
-//! place of cargo, npm and docker, each of which says what it was asked.
-//! (`make test` builds the image; npm test has the deck in a browser.)
+//! `make slides` on machines with different tools: slides/run.sh, with
+//! stand-ins for cargo, npm and docker that print their arguments. (`make test`
+//! builds the image; npm test shows the deck in a browser.)
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -15,14 +15,14 @@ use slides::pdf::Scratch;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Runs what was built for this test, as if cargo had.
+/// Runs the program that was built for this test, in the place of cargo.
 const CARGO: &str = concat!(
     "while [ \"$1\" != -- ]; do shift; done; shift; exec '",
     env!("CARGO_BIN_EXE_slides"),
     "' \"$@\""
 );
 
-/// A checkout without `node_modules`, and a PATH with what a test puts there.
+/// A checkout without `node_modules`, and a PATH with the programs of a test.
 struct Machine {
     folder: Scratch,
 }
@@ -63,7 +63,7 @@ impl Machine {
         sh
     }
 
-    /// What it says until it ends by itself.
+    /// The exit status and the output of a run that ends by itself.
     fn says(&self, words: &[&str], port: u16) -> (Option<i32>, String) {
         let Output { status, stdout, stderr } =
             self.run(words, port).output().unwrap();
@@ -72,7 +72,7 @@ impl Machine {
     }
 }
 
-/// Ends with the test, also where that fails.
+/// A running server, killed on drop.
 struct Serving {
     child: Child,
     url: String,
@@ -100,10 +100,10 @@ impl Serving {
         reply
     }
 
-    /// Ctrl-C; what it had to say meanwhile.
+    /// Sends SIGINT; returns the exit status and stderr.
     fn interrupted(mut self) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
-        // The shell's own: a program of that name is not everywhere.
+        // The shell's builtin: not every machine has a program `kill`.
         let kill = ["-c", "kill -INT $0", &id];
         assert!(Command::new("sh").args(kill).status().unwrap().success());
         let status = self.child.wait().unwrap();
@@ -133,7 +133,10 @@ fn rust_alone_is_the_plain_page_and_says_so() {
         let page = serving.get("/");
         assert!(page.starts_with("HTTP/1.1 200 OK"), "{case}: {page}");
         assert!(page.contains("Two containers share one file"), "{case}");
-        assert!(!page.contains("data-deck"), "{case}: it is no deck");
+        assert!(
+            !page.contains("data-deck"),
+            "{case}: the page must not be a deck"
+        );
         let style = serving.get("/slides/look/page.css");
         assert!(style.starts_with("HTTP/1.1 200 OK"), "{case}: {style}");
         let (code, said) = serving.interrupted();
@@ -143,7 +146,7 @@ fn rust_alone_is_the_plain_page_and_says_so() {
 }
 
 #[test]
-fn a_port_in_use_is_named_and_so_is_the_way_to_another() {
+fn a_port_in_use_is_named_with_the_variable_for_another() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let machine = Machine::new(&[("cargo", CARGO)]);
@@ -154,7 +157,7 @@ fn a_port_in_use_is_named_and_so_is_the_way_to_another() {
 }
 
 #[test]
-fn a_port_that_is_none_is_refused_in_words() {
+fn a_port_that_is_not_a_number_is_refused() {
     let machine = Machine::new(&[("cargo", CARGO)]);
     for port in ["abc", "65536", "-1"] {
         let output =
@@ -181,7 +184,7 @@ fn docker_alone_builds_an_image_and_shows_it_to_this_machine() {
 }
 
 #[test]
-fn what_docker_lacks_is_said_by_it_and_the_way_out_by_us() {
+fn a_failed_build_shows_dockers_error_and_the_remedy() {
     let script = "echo \"no such thing: $1\" >&2; exit 1";
     let machine = Machine::new(&[("docker", script)]);
     let (code, said) = machine.says(&["serve"], 8123);
@@ -192,7 +195,7 @@ fn what_docker_lacks_is_said_by_it_and_the_way_out_by_us() {
 }
 
 #[test]
-fn without_any_of_them_it_says_what_it_takes() {
+fn without_rust_and_docker_the_message_names_both() {
     let docker = ("docker", "echo docker \"$@\" >&2");
     for (case, programs, words) in [
         ("nothing", vec![], vec!["serve"]),
@@ -218,7 +221,7 @@ fn the_address_to_clone_is_the_workspaces() {
     assert!(start.unwrap().contains(&expected), "{expected}");
 }
 
-/// The program of that name.
+/// The program of that name in PATH.
 fn found(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let files = std::env::split_paths(&path).map(|it| it.join(name));

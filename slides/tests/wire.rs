@@ -1,4 +1,5 @@
-//! The bytes on slides: what Docker sends, and what the solution answers.
+//! The exchanges on slides are those of Docker and the solutions, byte for
+//! byte.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -12,7 +13,7 @@ use stand_in::plugin::{Place, Plugin, Program};
 use stand_in::steps::Kind;
 
 #[test]
-fn every_exchange_is_what_the_solution_answers() {
+fn every_exchange_has_the_answer_of_the_solution() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let deck = Deck::read(root).unwrap();
     let mut played = 0;
@@ -29,7 +30,7 @@ fn every_exchange_is_what_the_solution_answers() {
 }
 
 #[test]
-fn an_exchange_that_does_not_take_place_is_found() {
+fn a_wrong_exchange_is_found() {
     const ASKED: &str = "POST /Plugin.Activate HTTP/1.1
 Host: plugin.moby.localhost
 User-Agent: Go-http-client/1.1
@@ -51,7 +52,7 @@ Accept: application/vnd.docker.plugins.v1.2+json";
     }
 }
 
-/// What dockerd 26.1 and 28.5 send before a body, but for its length.
+/// The headers that dockerd 26.1 and 28.5 send, without the length.
 const HEAD: [&str; 4] = [
     "Host: plugin.moby.localhost",
     "User-Agent: Go-http-client/1.1",
@@ -59,11 +60,12 @@ const HEAD: [&str; 4] = [
     "Accept: application/vnd.docker.plugins.v1.2+json",
 ];
 
-/// Sends the request of an exchange, and says what differs from it.
+/// Sends the request of an exchange, and returns the difference, if there is
+/// one.
 fn play(package: &str, exchange: &str) -> Option<String> {
     let (asked, answered) = exchange.split_once("\n\nHTTP/1.1 ")?;
     let (head, body) = asked.split_once("\n\n").unwrap_or((asked, ""));
-    // Docker ends each body by a newline, and counts it.
+    // Docker ends each body with a newline, and counts the newline.
     let body =
         if body.is_empty() { String::new() } else { format!("{body}\n") };
     let mut lines = head.lines();
@@ -85,8 +87,8 @@ fn play(package: &str, exchange: &str) -> Option<String> {
     (!same || got_body.trim_end() != body.trim_end()).then(|| got.clone())
 }
 
-/// What a solution replies to one request. The checker starts it, with a socket
-/// and a ROOT of its own: alone, it would use those that Docker knows.
+/// A solution's reply to one request. The solution gets a socket and a ROOT of
+/// its own, because without them it would use those that Docker knows.
 fn ask(package: &str, request: &str) -> String {
     let root = stand_in::steps::root().unwrap();
     let number = package.trim_start_matches("solution-");
@@ -98,7 +100,7 @@ fn ask(package: &str, request: &str) -> String {
     let mut stream = plugin.listens_on(&place.socket()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
-    // The plugin keeps the connection open: read what it promised.
+    // The plugin keeps the connection open, so read only the announced length.
     let mut got = Vec::new();
     let mut buffer = [0; 4096];
     while !whole(&String::from_utf8_lossy(&got)) {
