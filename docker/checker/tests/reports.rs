@@ -1278,7 +1278,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         check: "8.not-mounted",
         what: "containers see the folder that it mounts on",
         step: 8,
-        file: "src/volumes.rs",
+        file: "src/filesystem.rs",
         right: "pub const FILES: &str = \"fs/files\";",
         wrong: "pub const FILES: &str = \"fs\";",
         more: &[
@@ -1570,6 +1570,13 @@ fn every_check_has_a_wrong_plugin_and_a_recorded_report() {
     }
     for name in NEED_MOUNTS {
         assert!(reports.contains(*name), "{name} is no wrong plugin");
+    }
+}
+
+#[test]
+fn each_mistake_replaces_a_text_that_its_solution_has_once() {
+    for wrong in WRONG {
+        wrong.sources();
     }
 }
 
