@@ -1,4 +1,4 @@
-//! Building the plugins.
+//! Builds the plugins.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use stand_in::cleanup::Folder;
 use stand_in::steps::{Kind, Step};
 
-/// A plugin that cargo would not build, which is for its author to mend.
+/// Cargo could not build a plugin: its author has to mend the plugin.
 #[derive(Debug)]
 pub struct DoesNotBuild {
-    /// What to do about it.
+    /// The next step, in a sentence.
     next: String,
 }
 
@@ -23,37 +23,42 @@ impl fmt::Display for DoesNotBuild {
     }
 }
 
-/// Where cargo puts this workspace's programs: where it put this one.
+/// The target folder into which cargo has built this program.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When the system does not say where this program is, or it was moved.
 pub fn target() -> Result<PathBuf> {
     let program = env::current_exe().context("finding our own program")?;
-    let profile = program.ancestors().find(|it| {
-        it.file_name().is_some_and(|name| name == "debug" || name == "release")
+    let profile = program.ancestors().find(|folder| {
+        folder
+            .file_name()
+            .is_some_and(|name| name == "debug" || name == "release")
     });
     let target = profile.and_then(Path::parent);
-    Ok(target.context("the checker is not in cargo's folder")?.to_owned())
+    let target = target.with_context(|| {
+        format!("{} is not in cargo's target folder", program.display())
+    })?;
+    Ok(target.to_owned())
 }
 
-/// The program of ours that has this name, as it was built last. Not
-/// `current_exe`: a build since our start has replaced that one.
+/// The path of `checker` or `prover`, as built last. `current_exe` would name a
+/// deleted file if a build has replaced the program since our start.
 ///
 /// # Errors
-/// When the system does not tell where programs are.
+/// When the system does not say where this program is.
 pub fn program(name: &str) -> Result<PathBuf> {
     Ok(target()?.join("debug").join(name))
 }
 
-/// Builds one plugin, and returns the program. What cargo says about it goes to
-/// the learner as it is.
+/// Builds one plugin, and returns the path of the program. Cargo's messages go to
+/// the terminal unchanged.
 ///
 /// # Errors
-/// [`DoesNotBuild`] when it is the plugin's fault; not so where TMPDIR is no
-/// folder.
+/// [`DoesNotBuild`] when the plugin does not compile. Another error when TMPDIR is
+/// not a folder that we can write to.
 pub fn build(root: &Path, step: &Step, kind: Kind) -> Result<PathBuf> {
-    // Where no folder can be made, the compiler fails, and its words would
-    // blame the plugin.
+    // Without a temporary folder the compiler fails too, but with an error that
+    // blames the plugin.
     drop(Folder::new()?);
     let package = step.package(kind);
     let target = target()?;
@@ -62,8 +67,8 @@ pub fn build(root: &Path, step: &Step, kind: Kind) -> Result<PathBuf> {
     cargo.current_dir(root).args(["build", "--package", &package]);
     cargo.arg("--target-dir").arg(&target);
     if program.exists() {
-        // The first build takes seconds and shows that it works; later ones
-        // have nothing to say but what is wrong.
+        // The first build takes seconds, so it shows its progress. Later builds
+        // print only errors.
         cargo.arg("--quiet");
     }
     let status = cargo.status().map_err(explain)?;
@@ -76,7 +81,7 @@ pub fn build(root: &Path, step: &Step, kind: Kind) -> Result<PathBuf> {
 fn explain(err: io::Error) -> anyhow::Error {
     let hint = match err.kind() {
         io::ErrorKind::NotFound => {
-            " (is Rust installed? https://rustup.rs brings it)"
+            " (is Rust installed? https://rustup.rs installs it)"
         }
         _ => "",
     };
@@ -86,7 +91,7 @@ fn explain(err: io::Error) -> anyhow::Error {
 fn advice(root: &Path, step: &Step, kind: Kind, status: ExitStatus) -> String {
     let folder = step.folder(kind);
     let number = step.number;
-    // One broken manifest stops cargo for every member of the workspace.
+    // Because of one broken manifest, cargo builds no member of the workspace.
     if let Some(member) = broken_member(root) {
         let number = member.file_name().and_then(|name| {
             let digits = name.to_str()?.split('-').next()?;
@@ -102,14 +107,14 @@ fn advice(root: &Path, step: &Step, kind: Kind, status: ExitStatus) -> String {
         };
         let member = member.display();
         return format!(
-            "{member}/Cargo.toml stops cargo for the whole workspace: mend \
-             it{reset}"
+            "cargo cannot read {member}/Cargo.toml and builds nothing without \
+             it: mend the file{reset}"
         );
     }
     match kind {
         Kind::Exercise => format!(
             "{} does not compile ({status}): the compiler says why above; \
-             make diff-exercise-{number} shows what separates it from the \
+             make diff-exercise-{number} shows its differences from the \
              solution",
             folder.display()
         ),
@@ -119,7 +124,7 @@ fn advice(root: &Path, step: &Step, kind: Kind, status: ExitStatus) -> String {
     }
 }
 
-/// The crate whose manifest cargo cannot read, relative to the project.
+/// The folder whose manifest cargo cannot read, relative to the project.
 fn broken_member(root: &Path) -> Option<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
@@ -131,9 +136,9 @@ fn broken_member(root: &Path) -> Option<PathBuf> {
     member.strip_prefix(root).ok().map(Path::to_owned)
 }
 
-/// The folder that cargo's complaint names.
-fn member_in(complaint: &str) -> Option<PathBuf> {
-    let (_, rest) = complaint.split_once("workspace member `")?;
+/// The folder that cargo's error message names.
+fn member_in(message: &str) -> Option<PathBuf> {
+    let (_, rest) = message.split_once("workspace member `")?;
     let (member, _) = rest.split_once('`')?;
     Some(PathBuf::from(member))
 }

@@ -1,4 +1,4 @@
-//! The words of the command line, and what each of them does.
+//! The commands of the command line.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -21,31 +21,33 @@ use stand_in::plugin::Program;
 use stand_in::steps::{self, Kind, Step};
 
 const HELP: &str = "\
-checker: plays Docker's half of the plugin protocol, and grades the other
+checker: plays Docker's half of the plugin protocol and grades the plugin
 
   checker check exercise|solution N   run the checks of steps 1 to N
-  checker check PROGRAM N             the same for any program, which is
-                                      called as PROGRAM SOCKET ROOT
+  checker check PROGRAM N             run them on any program, which is started
+                                      as PROGRAM SOCKET ROOT
   checker run exercise|solution N     run a plugin in the foreground
   checker watch N                     check exercise N after every save
-  checker hint N                      the next hint for the first open hole
-  checker rescue                      remove what killed plugins left behind
-  checker diff N                      what separates exercise N from its solution
-  checker reset N                     put starter N back, keep what was there
-  checker doctor                      what this machine has and lacks
+  checker hint N                      print the next hint for the first open hole
+  checker rescue                      remove the leftovers of killed plugins
+  checker diff N                      compare exercise N with its solution
+  checker reset N                     restore starter N, keep your version
+  checker doctor                      say what this machine has and lacks
 
-What proves the workshop itself: sh docker/prover/run.sh --help
+The maintainers' commands: sh docker/prover/run.sh --help
 
-Of the environment, and so of make's command line (make check-exercise-1 SEED=7):
+Variables, in the environment or after make (make check-exercise-1 SEED=7):
   SEED=NUMBER     replay a run with the same names
-  ENGINE=VERSION  play an older dockerd (20.10, 26.1 or 28.5, the default),
-                  or podman, which speaks the same protocol in another way
-  AGAINST=docker  check: play the step's story through a real dockerd instead,
-                  in the sandbox, or with DOCKERD=private (a dockerd of our
-                  own, as root on Linux) or DOCKERD=host (the machine's own)
-  AGAINST=podman  the same for steps 4 and 8, through a real podman (as root
-                  on Linux, in namespaces of its own)
-  DOCKERD=host    run: where this machine's own dockerd looks (Linux, as root)
+  ENGINE=VERSION  play another dockerd (20.10, 26.1 or 28.5, the default), or
+                  podman, which uses the same protocol in its own way
+  AGAINST=docker  check: play the step's story through a real dockerd instead.
+                  It runs in the sandbox; DOCKERD=private starts one in
+                  namespaces of its own (as root on Linux), and DOCKERD=host
+                  uses the machine's own
+  AGAINST=podman  check: play the story of step 4 or 8 through a real podman,
+                  in namespaces of its own (as root on Linux)
+  DOCKERD=host    run: listen where this machine's dockerd looks (as root on
+                  Linux)
   NAME=OTHER      Docker's name for the plugin, instead of workshop
 ";
 
@@ -54,7 +56,7 @@ fn name() -> String {
     setting("NAME").unwrap_or_else(|| places::NAME.to_owned())
 }
 
-/// Does what the command line says.
+/// Runs the command that the command line names.
 pub fn main() -> Result<ExitCode> {
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_env();
@@ -65,7 +67,10 @@ pub fn main() -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             Value(word) => words.push(word.string()?),
-            other => bail!("{}; checker --help tells", other.unexpected()),
+            other => bail!(
+                "{}; checker --help lists all options",
+                other.unexpected()
+            ),
         }
     }
     let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -87,17 +92,21 @@ pub fn main() -> Result<ExitCode> {
         ["diff", step] => diff(&root, step),
         ["reset", step] => reset(&root, step),
         ["doctor"] => doctor(&root),
-        [] => bail!("what to do? checker --help tells"),
+        [] => bail!("a command is missing; checker --help lists them"),
         [word @ ("test" | "lint" | "bench" | "prove" | "record"), ..] => bail!(
-            "`{word}` is the maintainers': sh docker/prover/run.sh {}",
+            "`{word}` is a maintainers' command: sh docker/prover/run.sh {}",
             words.join(" ")
         ),
-        _ => bail!("no command `{}`; checker --help tells", words.join(" ")),
+        _ => {
+            bail!("no command `{}`; checker --help lists them", words.join(" "))
+        }
     }
 }
 
 fn kind(word: &str) -> Option<Kind> {
-    [Kind::Exercise, Kind::Solution].into_iter().find(|it| it.word() == word)
+    [Kind::Exercise, Kind::Solution]
+        .into_iter()
+        .find(|kind| kind.word() == word)
 }
 
 fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
@@ -108,7 +117,7 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
         Some("docker") => return story(root, what, &step),
         Some(podman::PODMAN) => return podmans_story(root, what, &step),
         Some(other) => bail!(
-            "no AGAINST={other}; there are AGAINST=docker and AGAINST=podman"
+            "unknown AGAINST={other}: write AGAINST=docker or AGAINST=podman"
         ),
     }
     let mut plan = Plan::new(step.number);
@@ -119,7 +128,7 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
             .find(|dialect| dialect.name() == wanted)
             .with_context(|| {
                 let all = Dialect::ALL.map(Dialect::name).join(", ");
-                format!("no ENGINE={wanted} to play; there are {all}")
+                format!("unknown ENGINE={wanted}: there are {all}")
             })?;
     }
     cleanup::on_signals()?;
@@ -154,7 +163,7 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-/// The program that `what` names, built if it is one of ours.
+/// The program that `what` names. An exercise or a solution is built first.
 fn program(root: &Path, what: &str, step: &Step) -> Result<Program> {
     let path = match kind(what) {
         Some(kind) => cargo::build(root, step, kind)?,
@@ -167,14 +176,16 @@ fn program(root: &Path, what: &str, step: &Step) -> Result<Program> {
 fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     if let Some(played) = setting("ENGINE") {
         bail!(
-            "ENGINE={played} is for the stand-in daemon, and AGAINST=docker plays \
-             a real one: DOCKERD=private or DOCKERD=host says which"
+            "ENGINE={played} is for the stand-in daemon, and AGAINST=docker uses \
+             a real one: leave ENGINE out, or write DOCKERD=private or \
+             DOCKERD=host"
         );
     }
     cleanup::on_signals()?;
     let private = dockerd::Private::start()?;
     if private.is_none() {
-        // In there, no process id tells whether its owner still lives.
+        // Inside the namespaces, a process id does not say whether the owner of a
+        // folder still runs.
         cleanup::sweep();
     }
     match setting("DOCKERD").as_deref() {
@@ -187,7 +198,7 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
             return exit_like(dockerd::in_sandbox_run(root, &words)?);
         }
         Some("private") => {
-            // Built out here, where the network is.
+            // Built here, because the namespaces have no network.
             program(root, what, step)?;
             let step = step.number.to_string();
             return exit_like(dockerd::in_private(
@@ -196,16 +207,19 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
             )?);
         }
         Some(other) => bail!(
-            "no DOCKERD={other}; there are host and private, and the sandbox \
-             without one"
+            "unknown DOCKERD={other}: write DOCKERD=host or DOCKERD=private, or \
+             leave it out for the sandbox"
         ),
     }
     let program = program(root, what, step)?;
     let version = dockerd::version()?;
     if !rustix::process::geteuid().is_root() {
-        bail!("a plugin that Docker shall find needs root (sudo make …)");
+        bail!(
+            "a plugin needs root to listen where Docker looks: sudo env \
+             \"PATH=$PATH\" make …"
+        );
     }
-    println!("The story of step {}, by dockerd {version}:", step.number);
+    println!("The story of step {}, with dockerd {version}:", step.number);
     let name = name();
     let is_private = private.is_some();
     let (report, transcript) =
@@ -220,31 +234,34 @@ fn story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     }
     if !is_private && !dockerd::in_sandbox() {
         println!(
-            "\ndockerd remembers {name} until it restarts: while nothing \
-             answers for it, each `docker volume ls` takes 15 s."
+            "\ndockerd remembers {name} until it restarts. While the plugin does \
+             not run, each `docker volume ls` takes 15 s."
         );
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Plays through a real Podman what it plays of the story of one step.
+/// Plays the story of one step through a real Podman.
 fn podmans_story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     cleanup::on_signals()?;
     let number = step.number;
     if stories::podman_scenes(number).is_empty() {
-        bail!("Podman has no story of step {number}; it has those of 4 and 8");
+        bail!(
+            "there is no Podman story for step {number}: there are stories for \
+             steps 4 and 8"
+        );
     }
     let name = name();
     let Some(podman) = Podman::start()? else {
         cleanup::sweep();
-        // Built out here, where the network is.
+        // Built here, because the namespaces have no network.
         program(root, what, step)?;
         let words = ["check", what, &number.to_string()];
         return exit_like(podman::in_private(&words, &name)?);
     };
     let program = program(root, what, step)?;
     let version = podman::version()?;
-    println!("The story of step {number}, by podman {version}:");
+    println!("The story of step {number}, with podman {version}:");
     let (report, transcript) =
         stories::play_by_podman(number, program, &name, podman, |report| {
             if let Some(lines) = report.last() {
@@ -269,7 +286,7 @@ fn say_next(root: &Path, step: &Step) {
     }
 }
 
-/// Which holes are left, and where help is.
+/// Prints which holes are left and which commands help.
 fn say_holes(root: &Path, step: &Step) -> Result<()> {
     let number = step.number;
     let sources = starters::read(root, step, Kind::Exercise)?;
@@ -287,8 +304,9 @@ fn say_holes(root: &Path, step: &Step) -> Result<()> {
 
 fn run(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let step = steps::find(root, step)?;
-    let kind = kind(what)
-        .with_context(|| format!("{what} is neither exercise nor solution"))?;
+    let kind = kind(what).with_context(|| {
+        format!("{what} is neither `exercise` nor `solution`: write one")
+    })?;
     let dockerd = setting("DOCKERD");
     run::run(root, &step, kind, dockerd.as_deref(), &name())?;
     Ok(ExitCode::SUCCESS)
@@ -310,7 +328,7 @@ fn diff(root: &Path, step: &str) -> Result<ExitCode> {
     let step = steps::find(root, step)?;
     let exercise = starters::read(root, &step, Kind::Exercise)?;
     let mut solution = starters::read(root, &step, Kind::Solution)?;
-    // The manifests differ by their names, which is no part of the lesson.
+    // The manifests differ in the package's name, which no lesson is about.
     let manifest = Path::new("Cargo.toml");
     if let Some(mine) = exercise.get(manifest) {
         solution.insert(manifest.to_owned(), mine.clone());
@@ -331,10 +349,10 @@ fn reset(root: &Path, step: &str) -> Result<ExitCode> {
     let folder = step.folder(Kind::Exercise).display().to_string();
     match starters::reset(root, &step)? {
         Some(kept) => println!(
-            "{folder} is the starter again; what was there is now in {}",
+            "{folder} is the starter again; your version is now in {}",
             kept.strip_prefix(root).unwrap_or(&kept).display()
         ),
-        None => println!("{folder} is the starter; nothing had to be kept"),
+        None => println!("{folder} is the starter; there was nothing to keep"),
     }
     Ok(ExitCode::SUCCESS)
 }

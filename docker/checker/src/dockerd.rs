@@ -278,7 +278,8 @@ pub(crate) fn in_namespaces(
     let temp = folder.path().join("tmp");
     fs::create_dir(&temp)?;
     let program = cargo::program(program)?;
-    let hidden = |path: &Path| WRITTEN.iter().any(|it| path.starts_with(it));
+    let hidden =
+        |path: &Path| WRITTEN.iter().any(|folder| path.starts_with(folder));
     for (name, path) in
         [("TMPDIR", folder.path()), ("CARGO_TARGET_DIR", &program)]
     {

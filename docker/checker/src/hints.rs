@@ -1,4 +1,4 @@
-//! `make hint-N`: the folded hints of a step's README, one at a time.
+//! `make hint-N`: prints the folded hints of a step's README, one at a time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub struct Hint {
     pub text: String,
 }
 
-/// The hints of a README, in its order.
+/// Reads the hints of a README, in their order.
 pub fn read(readme: &str) -> Vec<Hint> {
     readme
         .split("<details><summary>")
@@ -37,11 +37,11 @@ pub fn read(readme: &str) -> Vec<Hint> {
         .collect()
 }
 
-/// The next hint for the first hole that is still open. How many were given is
-/// kept beside the build, so that a clean checkout starts afresh.
+/// The next hint for the first hole that is still open. A file in cargo's target
+/// folder counts the hints given, so a clean checkout starts again.
 ///
 /// # Errors
-/// When there is no hole left, or no hint for it.
+/// When no hole is open, or the README has no hint for the hole.
 pub fn next(root: &Path, step: &Step) -> Result<String> {
     let number = step.number;
     let folder = root.join(step.folder(Kind::Exercise));
@@ -52,27 +52,35 @@ pub fn next(root: &Path, step: &Step) -> Result<String> {
     let holes = starters::holes(&sources);
     let Some(hole) = holes.first() else {
         bail!(
-            "no TODO({number}.…) is left in {}; make check-exercise-{number} \
-             says what is",
+            "no TODO({number}.…) is left in {}; run make \
+             check-exercise-{number} to see what is missing",
             step.folder(Kind::Exercise).display()
         );
     };
     let hints: Vec<_> =
-        read(&text).into_iter().filter(|it| it.hole == hole.id).collect();
+        read(&text).into_iter().filter(|hint| hint.hole == hole.id).collect();
     let given = Given::of(&hole.id)?;
     let count = given.count().min(hints.len().saturating_sub(1));
     let hint = hints.get(count).with_context(|| {
-        format!("{} has no hint for {}", readme.display(), hole.id)
+        format!(
+            "{} has no hint for {}; make diff-exercise-{number} shows the \
+             solution",
+            readme.display(),
+            hole.id
+        )
     })?;
     given.set(count + 1)?;
     let more = match hints.len() - count - 1 {
-        0 => "That was the last one.".to_owned(),
-        more => format!("make hint-{number} has {more} more."),
+        0 => "That was the last hint for this hole.".to_owned(),
+        1 => format!("make hint-{number} has 1 more hint for this hole."),
+        more => {
+            format!("make hint-{number} has {more} more hints for this hole.")
+        }
     };
     Ok(format!("Hole {}, {}:\n\n{}\n\n{more}", hole.id, hint.kind, hint.text))
 }
 
-/// How many hints for one hole were given.
+/// The file that counts the hints given for one hole.
 struct Given(PathBuf);
 
 impl Given {
@@ -86,7 +94,7 @@ impl Given {
     }
 
     fn set(&self, count: usize) -> Result<()> {
-        let folder = self.0.parent().context("the folder of hints")?;
+        let folder = self.0.parent().context("finding the folder of hints")?;
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&self.0, format!("{count}\n")))
             .with_context(|| format!("writing {}", self.0.display()))
@@ -103,8 +111,10 @@ mod tests {
             </details>\n<details><summary>1.1, an answer</summary>\n\n42\n\
             </details>\n";
         let hints = read(readme);
-        let words: Vec<_> =
-            hints.iter().map(|it| (&*it.hole, &*it.kind, &*it.text)).collect();
+        let words: Vec<_> = hints
+            .iter()
+            .map(|hint| (&*hint.hole, &*hint.kind, &*hint.text))
+            .collect();
         assert_eq!(
             words,
             [("1.1", "a nudge", "think"), ("1.1", "an answer", "42")]

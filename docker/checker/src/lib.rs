@@ -1,14 +1,14 @@
-//! What a learner calls: the checks of the stand-in daemon, and what helps to
+//! The learners' commands: they run the checks of the stand-in daemon and help to
 //! pass them.
 //!
 //! A tour, in reading order:
-//! - [`cargo`] and [`run`]: building plugins, and one in the foreground.
-//! - [`starters`]: a starter is its solution with holes, and back.
+//! - [`cargo`] and [`run`]: build plugins, and run one in the foreground.
+//! - [`starters`]: makes a starter from its solution and a patch, and back.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
-//! - [`stories`] and [`dockerd`]: the steps played by a real dockerd;
-//!   [`podman`]: some of them by a real Podman.
-//! - [`doctor`]: what this machine has, and what that allows.
-//! - [`places`]: names and places that Docker and the workshop agree on.
+//! - [`stories`] and [`dockerd`]: play the steps through a real dockerd;
+//!   [`podman`] plays two of them through a real Podman.
+//! - [`doctor`]: says what this machine has and which steps that allows.
+//! - [`places`]: names and paths on which Docker and the workshop agree.
 
 pub mod cargo;
 pub mod dockerd;
@@ -28,11 +28,12 @@ use std::{env, panic};
 use anyhow::{Context, Result, bail};
 use stand_in::supervisor;
 
-/// The frame of a program of ours: plugins are supervised, a reader of the output
-/// that goes away is no drama, and an error is one line.
+/// The `main` of `checker` and `prover`. With `supervised`, plugins run below a
+/// supervisor. An error is printed as one line, and a closed pipe ends the program
+/// without a panic message.
 ///
-/// Exit status: 0 for passed or done, 1 for a plugin that is wrong, 2 when the
-/// program itself could not work.
+/// Exit status: 0 for passed or done, 1 for a wrong plugin, 2 if the program itself
+/// could not work.
 pub fn run_program(
     name: &str,
     supervised: bool,
@@ -45,7 +46,7 @@ pub fn run_program(
     if supervised {
         supervisor::enable();
     }
-    // `make … | head` closes our output, and println! would make a drama of it.
+    // `make … | head` closes our output, and println! panics then.
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         if panic.to_string().contains("Broken pipe") {
@@ -63,31 +64,35 @@ pub fn run_program(
     }
 }
 
-/// One setting; make passes its own variables on in the environment.
+/// A variable of the environment, unless it is empty. make passes the variables of
+/// its command line on in the environment.
 pub fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The seed that replays a run, from `SEED`.
+/// The value of `SEED`, which replays a run.
 ///
 /// # Errors
-/// When it is no number.
+/// When the value is not a number.
 pub fn seed() -> Result<Option<u64>> {
     let parse = |seed: String| {
         seed.parse().with_context(|| {
-            format!("SEED={seed} is no number from 0 to {}", u64::MAX)
+            format!("SEED={seed} is not a number from 0 to {}", u64::MAX)
         })
     };
     setting("SEED").map(parse).transpose()
 }
 
-/// Ends as a program did that was run in our place.
+/// The exit code of a program that did this command's work elsewhere (in a sandbox
+/// or in other namespaces).
 ///
 /// # Errors
-/// When a signal has ended it.
+/// When a signal has ended the program.
 pub fn exit_like(status: ExitStatus) -> Result<ExitCode> {
-    match status.code().and_then(|it| u8::try_from(it).ok()) {
+    match status.code().and_then(|code| u8::try_from(code).ok()) {
         Some(code) => Ok(ExitCode::from(code)),
-        None => bail!("what ran in our place ended ({status})"),
+        None => {
+            bail!("the command in the sandbox or namespace ended ({status})")
+        }
     }
 }

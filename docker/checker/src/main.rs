@@ -1,4 +1,4 @@
-//! `checker`: what the Makefile's targets for learners call.
+//! `checker`: the program behind the Makefile's targets for learners.
 
 mod cli;
 

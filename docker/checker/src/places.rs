@@ -1,4 +1,4 @@
-//! Names and places that Docker and the workshop agree on.
+//! Names and paths on which Docker and the workshop agree.
 
 use std::env;
 use std::path::PathBuf;
@@ -6,26 +6,28 @@ use std::path::PathBuf;
 /// Docker's name for the plugin, in every step.
 pub const NAME: &str = "workshop";
 
-/// Where dockerd looks first.
+/// The folder in which dockerd looks for plugins first.
 pub const PLUGINS: &str = "/run/docker/plugins";
 
-/// Another place for [`roots`]: what a test starts must not use the machine's.
+/// A variable that names another folder for [`roots`], because tests must not use
+/// the machine's.
 pub const ROOTS: &str = "WORKSHOP_ROOTS";
 
-/// Where plugins that Docker finds keep their volumes, in a folder each.
+/// The folder in which each plugin that Docker finds has a ROOT for its volumes.
 pub fn roots() -> PathBuf {
     let other = env::var_os(ROOTS).map(PathBuf::from);
     other.unwrap_or_else(|| "/var/lib/workshop".into())
 }
 
-/// Where dockerd looks for a file that names a plugin's address.
+/// The folder in which dockerd looks for files that name a plugin's address.
 pub const SPECS: &str = "/etc/docker/plugins";
 
-/// Tells every plugin which process it was started by, for `make rescue`.
+/// A variable of every plugin that names the process which started the plugin.
+/// `make rescue` reads it.
 pub const RUNNER: &str = "WORKSHOP_RUNNER";
 
-/// The command that lists the containers of stories. They are called after the
-/// plugin, as a sandbox and other people's containers may be, too.
+/// The command that lists the containers of stories. Their names begin with the
+/// plugin's name, and so do those of sandboxes and of other people's containers.
 pub fn containers(name: &str) -> String {
     format!("docker ps -aq -f 'name=^/?{name}-one$'")
 }

@@ -1,5 +1,5 @@
-//! `make rescue`: removes what a plugin, a checker or a sandbox that was killed
-//! has left. Nothing that is not the workshop's.
+//! `make rescue`: removes the leftovers of killed plugins, checkers and sandboxes,
+//! and nothing that is not the workshop's.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -23,14 +23,15 @@ use crate::cargo;
 use crate::dockerd::{self, Played};
 use crate::places::{self, PLUGINS, RUNNER, SPECS};
 
-/// Time for one command, a second driver that is gone for good included: each
-/// costs dockerd 15 seconds.
+/// How long one docker command may take. dockerd waits 15 seconds for each driver
+/// that does not answer, and there may be other drivers than ours.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Removes, and says what. `name` is Docker's name for the plugin.
+/// Removes the leftovers and prints each of them. `name` is Docker's name for the
+/// plugin.
 ///
 /// # Errors
-/// When something of ours is there and cannot be removed.
+/// When a leftover cannot be removed.
 pub fn run(root: &Path, name: &str) -> Result<()> {
     let mut found = false;
     cleanup::sweep();
@@ -43,9 +44,9 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
     found |= remove_dead_specs(Path::new(SPECS), name)?;
     match dockerd::version() {
         Ok(_) => found |= docker(name)?,
-        Err(err) => println!("Docker was not asked: {err:#}"),
+        Err(err) => println!("no leftovers in Docker were removed: {err:#}"),
     }
-    // Containers of stories are gone by now.
+    // By now, no container of a story uses a mount.
     for volumes in roots(root)? {
         found |= free(&volumes);
     }
@@ -55,13 +56,13 @@ pub fn run(root: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ends plugins whose `make run-…` was killed: no terminal reaches them now.
+/// Ends the plugins whose `make run-…` was killed: no terminal can stop them.
 fn end_orphans() -> bool {
     let space = |folder: &Path| fs::read_link(folder.join("ns/pid"));
     let ours = space(Path::new("/proc/self")).ok();
     let mut found = false;
     for (id, folder) in processes::all() {
-        // Numbers of a sandbox mean other processes out here.
+        // In a sandbox, the same number stands for another process.
         if space(&folder).ok() != ours {
             continue;
         }
@@ -78,13 +79,13 @@ fn end_orphans() -> bool {
             let _ = kill_process(id, Signal::KILL);
             let _ = wait_until(Duration::from_secs(2), gone);
         }
-        println!("ended the plugin {id}, whose make run-… was killed");
+        println!("ended plugin {id}, whose make run-… was killed");
         found = true;
     }
     found
 }
 
-/// Where `make run-…` puts sockets that only the checker finds.
+/// The sockets of `make run-…` where Docker does not look.
 fn own_sockets(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
     let run = cargo::target()?.join("run");
     let file = format!("{name}.sock");
@@ -97,7 +98,7 @@ fn own_sockets(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
     Ok(sockets)
 }
 
-/// Where `make run-…` lets plugins keep their volumes.
+/// The ROOTs that `make run-…` gives to plugins.
 fn roots(root: &Path) -> Result<Vec<PathBuf>> {
     let run = cargo::target()?.join("run");
     let mut roots = Vec::new();
@@ -111,39 +112,41 @@ fn roots(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// Unmounts what a killed plugin has left in its ROOT, and frees its loop
-/// devices. Where a container runs on, they stay: they count it.
+/// Unmounts the filesystems that a killed plugin has left in its ROOT and detaches
+/// their loop devices. If a container still uses one, all stay: the next plugin
+/// still counts that use.
 fn free(root: &Path) -> bool {
     let Ok(root) = root.canonicalize() else { return false };
     let mut left = mounts::below(&root);
-    left.retain(|it| is_ours(&root, &it.path));
+    left.retain(|mount| is_ours(&root, &mount.path));
     if left.is_empty() && mounts::loops(&root).is_empty() {
         return false;
     }
     let path = root.display();
-    // A plugin of step 6 or later holds this for as long as it lives.
+    // A plugin of step 6 or later holds this lock as long as it runs.
     let Ok(lock) = fs::File::open(&root) else { return false };
     if lock.try_lock().is_err() {
-        println!("{path}: its plugin runs, so its mounts stay");
+        println!("{path}: the plugin is running, so the mounts stay");
         return false;
     }
-    if let Some(who) = in_a_container(&root, &left) {
-        println!("{path}: {who} uses it, so its mounts stay");
+    if let Some(process) = in_a_container(&root, &left) {
+        println!("{path}: {process} uses a volume, so the mounts stay");
         return false;
     }
     let mut found = false;
-    for told in mounts::free(&root, |it| is_ours(&root, it)) {
-        found |= told.is_ok();
-        println!("{}", told.unwrap_or_else(|why| why));
+    for result in mounts::free(&root, |path| is_ours(&root, path)) {
+        found |= result.is_ok();
+        println!("{}", result.unwrap_or_else(|why| why));
     }
     found
 }
 
-/// Whether a plugin of ours mounts something in this place: the filesystem of a
-/// volume. What an administrator has mounted stays.
+/// Whether one of our plugins mounts the filesystem of a volume on `path`. Mounts
+/// of an administrator have other paths, and they stay.
 fn is_ours(root: &Path, path: &Path) -> bool {
     let within = path.strip_prefix(root).unwrap_or(path);
-    let names: Vec<_> = within.iter().filter_map(|it| it.to_str()).collect();
+    let names: Vec<_> =
+        within.iter().filter_map(|name| name.to_str()).collect();
     match names[..] {
         [_, "fs"] => true,
         [dotted, _, "fs"] | [dotted, _, _, "fs"] => dotted.starts_with('.'),
@@ -151,14 +154,14 @@ fn is_ours(root: &Path, path: &Path) -> bool {
     }
 }
 
-/// A process that sees one of these filesystems in another place, as those of a
-/// container do.
+/// The name and id of a process for which one of these filesystems is mounted
+/// outside of ROOT, as it is in a container.
 fn in_a_container(root: &Path, left: &[Mount]) -> Option<String> {
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let id = entry.file_name().to_string_lossy().into_owned();
-        let uses = mounts::of(&id).into_iter().any(|it| {
-            !it.path.starts_with(root)
-                && left.iter().any(|ours| ours.device == it.device)
+        let uses = mounts::of(&id).into_iter().any(|mount| {
+            !mount.path.starts_with(root)
+                && left.iter().any(|ours| ours.device == mount.device)
         });
         if uses {
             let name = fs::read_to_string(entry.path().join("comm"));
@@ -169,23 +172,25 @@ fn in_a_container(root: &Path, left: &[Mount]) -> Option<String> {
     None
 }
 
-/// Removes a socket on which nobody listens.
+/// Removes a socket on which no program listens.
 fn remove_dead(socket: &Path) -> Result<bool> {
     let path = socket.display();
-    let is_socket =
-        fs::symlink_metadata(socket).is_ok_and(|it| it.file_type().is_socket());
+    let is_socket = fs::symlink_metadata(socket)
+        .is_ok_and(|metadata| metadata.file_type().is_socket());
     if !is_socket {
         return Ok(false);
     }
-    // Who was killed this very moment may still take a connection.
-    let dying = |it: &io::Result<UnixStream>| it.as_ref().is_ok_and(hangs_up);
+    // A plugin that was killed a moment ago may still take a connection.
+    let dying = |connected: &io::Result<UnixStream>| {
+        connected.as_ref().is_ok_and(hangs_up)
+    };
     let settled = wait_until(Duration::from_secs(2), || {
         let connected = UnixStream::connect(socket);
         (!dying(&connected)).then_some(connected)
     });
     match settled.unwrap_or_else(|| UnixStream::connect(socket)) {
         Ok(_) => {
-            println!("{path}: a plugin answers there, so it stays");
+            println!("{path}: a plugin answers there, so the socket stays");
             Ok(false)
         }
         Err(err) if err.kind() == ErrorKind::ConnectionRefused => {
@@ -194,32 +199,34 @@ fn remove_dead(socket: &Path) -> Result<bool> {
             println!("removed {path}, which a killed plugin left behind");
             Ok(true)
         }
-        Err(err) => Err(err).with_context(|| format!("asking who has {path}")),
+        Err(err) => Err(err).with_context(|| format!("connecting to {path}")),
     }
 }
 
-/// Removes the files that step 7 writes for `name`, or for `name-…`, and that
-/// lead to a port of this machine on which nobody listens.
+/// Removes the files that step 7 writes for `name` or `name-…`, if they name a port
+/// of this machine on which no program listens.
 fn remove_dead_specs(folder: &Path, name: &str) -> Result<bool> {
     let mut found = false;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
         let stem = file.strip_suffix(".spec").or(file.strip_suffix(".json"));
-        let rest = stem.and_then(|it| it.strip_prefix(name));
-        if !rest.is_some_and(|it| it.is_empty() || it.starts_with('-')) {
+        let rest = stem.and_then(|stem| stem.strip_prefix(name));
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) {
             continue;
         }
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
         let address = text.split_once("://").and_then(|(_, rest)| {
             rest.trim().trim_end_matches("\"}").parse::<SocketAddr>().ok()
         });
-        let Some(address) = address.filter(|it| it.ip().is_loopback()) else {
+        let Some(address) =
+            address.filter(|address| address.ip().is_loopback())
+        else {
             continue;
         };
         let path = entry.path();
         let path = path.display();
         match TcpStream::connect(address) {
-            Ok(_) => println!("{path}: {address} answers, so it stays"),
+            Ok(_) => println!("{path}: {address} answers, so the file stays"),
             Err(_) => {
                 fs::remove_file(entry.path())
                     .with_context(|| format!("removing {path}"))?;
@@ -231,7 +238,7 @@ fn remove_dead_specs(folder: &Path, name: &str) -> Result<bool> {
     Ok(found)
 }
 
-/// Whether a plugin ends a connection instead of answering.
+/// Whether a plugin closes the connection without an answer.
 fn hangs_up(mut plugin: &UnixStream) -> bool {
     let ask = b"POST /Plugin.Activate HTTP/1.1\r\nHost: rescue\r\n\
                 Content-Length: 0\r\n\r\n";
@@ -239,31 +246,34 @@ fn hangs_up(mut plugin: &UnixStream) -> bool {
     let asked = plugin.write_all(ask);
     match asked.and_then(|()| plugin.read(&mut [0])) {
         Ok(count) => count == 0,
-        // One that is slow is alive.
+        // A slow plugin is alive.
         Err(err) => err.kind() != ErrorKind::WouldBlock,
     }
 }
 
-/// What the daemon still has of us.
+/// Removes the containers of stories from Docker and, if no plugin answers, the
+/// volumes too.
 fn docker(name: &str) -> Result<bool> {
     let mut found = false;
     let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
-    // First of all: while nothing answers, each of these takes 15 seconds.
+    // Start the stub first: without an answer, each docker command below takes 15
+    // seconds.
     let stub = Stub::start(&socket)?;
     let containers = dockerd::play(&places::containers(name), PATIENCE)?;
     for id in listed(&containers) {
         let removed = dockerd::play(&format!("docker rm -f {id}"), PATIENCE)?;
         found |= say(
             &removed,
-            &format!("removed the container {id} of a story"),
-            &format!("the container {id} of a story stays"),
+            &format!("removed container {id} of a story"),
+            &format!("container {id} of a story stays"),
         );
     }
     if stub.is_none() {
-        // A plugin answers: its volumes are its own matter.
+        // A plugin answers, so its volumes are in use.
         return Ok(found);
     }
-    // The stub fails List, so Docker shows the names that it remembers.
+    // The stub answers List with an error, so Docker lists the names that it
+    // remembers.
     let list = format!("docker volume ls -q -f driver={name}");
     let volumes = dockerd::play(&list, PATIENCE)?;
     for volume in listed(&volumes) {
@@ -271,33 +281,35 @@ fn docker(name: &str) -> Result<bool> {
         found |= say(
             &removed,
             &format!(
-                "Docker has forgotten the volume {volume}; its files, if any, \
-                 are where its plugin kept them"
+                "Docker has forgotten volume {volume}; its files, if any, are \
+                 still in the plugin's folder"
             ),
-            &format!("Docker keeps the volume {volume}"),
+            &format!("Docker keeps volume {volume}"),
         );
     }
     if found {
         println!(
-            "dockerd remembers the driver {name} until it restarts: while \
-             nothing answers for it, each `docker volume ls` takes 15 s"
+            "dockerd remembers the driver {name} until it restarts. While the \
+             plugin does not run, each `docker volume ls` takes 15 s."
         );
     }
     Ok(found)
 }
 
-/// The lines of a list, or none with the reason told.
+/// The lines of a list. If the command failed, prints the reason and returns no
+/// line.
 fn listed(played: &Played) -> impl Iterator<Item = &str> {
-    let good = played.status.is_some_and(|it| it.success());
+    let good = played.status.is_some_and(|status| status.success());
     if !good {
-        println!("Docker does not tell: {}", why(played));
+        println!("`{}` failed: {}", played.command, why(played));
     }
     played.output.lines().filter(move |_| good)
 }
 
-/// Tells which of both came of it, and whether the good one did.
+/// Prints `good` if the command succeeded, otherwise `bad` with the reason. Returns
+/// whether the command succeeded.
 fn say(played: &Played, good: &str, bad: &str) -> bool {
-    let done = played.status.is_some_and(|it| it.success());
+    let done = played.status.is_some_and(|status| status.success());
     match done {
         true => println!("{good}"),
         false => println!("{bad}: {}", why(played)),
@@ -308,32 +320,34 @@ fn say(played: &Played, good: &str, bad: &str) -> bool {
 fn why(played: &Played) -> String {
     match played.status {
         Some(_) => played.output.trim().to_owned(),
-        None => format!("it still waits after {} s", PATIENCE.as_secs()),
+        None => format!("no answer after {} s", PATIENCE.as_secs()),
     }
 }
 
-/// No shell: a name may hold anything, as dockerd checks none of a plugin's.
+/// Makes Docker forget a volume. No shell is used, because dockerd does not check
+/// the names of a plugin's volumes: they may hold any character.
 fn forget(volume: &str) -> Result<Played> {
     let mut docker = Command::new("docker");
     docker.args(["volume", "rm", "-f", "--", volume]);
     dockerd::watched(docker, PATIENCE)
 }
 
-/// A plugin that knows no volume. With it, Docker can forget those of a plugin
-/// that is gone; without it, each try would take 15 seconds and fail.
+/// A plugin without volumes. While it answers, Docker can forget the volumes of a
+/// dead plugin; otherwise each try would take 15 seconds and fail.
 struct Stub {
     _socket: Guard,
 }
 
 impl Stub {
-    /// Answers on `socket`, unless somebody else does or nobody may.
+    /// Binds `socket`, unless it is in use or we may not write to its folder.
     fn start(socket: &Path) -> Result<Option<Self>> {
         let listener = match UnixListener::bind(socket) {
             Ok(listener) => listener,
             Err(err) if err.kind() == ErrorKind::AddrInUse => return Ok(None),
             Err(err) => {
                 println!(
-                    "volumes were not looked at: {}: {err} (sudo make rescue)",
+                    "no volumes were removed from Docker: {}: {err} (sudo env \
+                     \"PATH=$PATH\" make rescue)",
                     socket.display()
                 );
                 return Ok(None);
@@ -349,7 +363,8 @@ impl Stub {
     }
 }
 
-/// Answers dockerd's calls, each of which fits one read, until it hangs up.
+/// Answers dockerd's calls until it closes the connection. Each call is short
+/// enough for one read.
 fn answer(mut connection: UnixStream) {
     let mut some = [0; 16 * 1024];
     while let Ok(count @ 1..) = connection.read(&mut some) {
@@ -401,10 +416,10 @@ mod tests {
         drop(listener);
         let left = fs::read_dir(folder.path()).unwrap();
         let mut left: Vec<_> = left
-            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, stay.map(|it| it.0));
+        assert_eq!(left, stay.map(|file| file.0));
     }
 
     #[test]

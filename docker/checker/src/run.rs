@@ -1,4 +1,4 @@
-//! `make run-exercise-N`: a plugin in the foreground, where it can be found.
+//! `make run-exercise-N`: runs a plugin in the foreground and says where it listens.
 
 use std::env;
 use std::fs;
@@ -21,19 +21,19 @@ use stand_in::wait::wait_until;
 use crate::places::{PLUGINS, RUNNER, roots};
 use crate::{cargo, dockerd};
 
-/// Longer paths do not fit a socket's address on every system, in bytes.
+/// The longest socket path, in bytes, that every system accepts.
 const LONGEST_SOCKET: usize = 100;
 
-/// Who can find the plugin.
+/// Which programs can find the plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finder {
-    /// The machine's own dockerd, because `DOCKERD=host` asks for it.
+    /// The machine's own dockerd, because of `DOCKERD=host`.
     Docker,
-    /// Only who is told the path.
+    /// Only programs that get the socket's path.
     Nobody,
 }
 
-/// Where a plugin listens, and where it keeps its volumes.
+/// The socket and the ROOT of a plugin.
 #[derive(Debug)]
 pub struct Where {
     socket: PathBuf,
@@ -42,10 +42,11 @@ pub struct Where {
 }
 
 impl Where {
-    /// The place for `step`, by `DOCKERD` and by what can be written to.
+    /// Chooses the place for `step`: Docker's own with `DOCKERD=host`, otherwise a
+    /// folder that takes sockets.
     ///
     /// # Errors
-    /// When `DOCKERD=host` is asked for and cannot be had.
+    /// When `DOCKERD` has an unknown value, or `DOCKERD=host` is set without root.
     pub fn choose(
         root: &Path,
         step: &Step,
@@ -64,8 +65,9 @@ impl Where {
                 let plugins = Path::new(PLUGINS);
                 if !rustix::process::geteuid().is_root() {
                     bail!(
-                        "DOCKERD=host puts a socket into {PLUGINS}, which only \
-                         root may: sudo make …, or leave DOCKERD out"
+                        "DOCKERD=host puts a socket into {PLUGINS}, where only \
+                         root may write: sudo env \"PATH=$PATH\" make …, or \
+                         leave DOCKERD out"
                     );
                 }
                 Ok(Self {
@@ -74,7 +76,9 @@ impl Where {
                     finder: Finder::Docker,
                 })
             }
-            Some(other) => bail!("no DOCKERD={other}; for a plugin: host"),
+            Some(other) => bail!(
+                "unknown DOCKERD={other}: write DOCKERD=host, or leave it out"
+            ),
         }
     }
 
@@ -85,7 +89,7 @@ impl Where {
         let folder = if fits && takes_sockets(&near) {
             near
         } else {
-            // One per checkout and package, so that a second run finds it.
+            // The same folder for each run of this package in this checkout.
             let checkout =
                 root.to_string_lossy().bytes().fold(7_u32, |a, b| {
                     a.wrapping_mul(31).wrapping_add(u32::from(b))
@@ -104,11 +108,12 @@ impl Where {
         println!("{} will listen on {socket}", step.package(kind));
         match self.finder {
             Finder::Docker => println!(
-                "try, in a second terminal: docker volume create -d {name} demo"
+                "Try, in a second terminal: docker volume create -d {name} demo"
             ),
             Finder::Nobody => println!(
-                "No Docker looks there. For a real one: make sandbox, and this \
-                 command in it.\ntry, in a second terminal: \
+                "Docker does not look there. To use a real Docker, run this \
+                 command in the sandbox (make sandbox).\n\
+                 Try, in a second terminal: \
                  make check-{kind}-{}\nor: curl --unix-socket '{socket}' \
                  -X POST http://localhost/Plugin.Activate",
                 step.number
@@ -118,7 +123,7 @@ impl Where {
     }
 }
 
-/// Whether a socket can be bound in `folder`; not so on /mnt/c of WSL.
+/// Whether a socket can be bound in `folder`. On /mnt/c of WSL it cannot.
 fn takes_sockets(folder: &Path) -> bool {
     let probe = folder.join(format!("{}.probe", std::process::id()));
     let bound = fs::create_dir_all(folder).is_ok()
@@ -127,10 +132,10 @@ fn takes_sockets(folder: &Path) -> bool {
     bound
 }
 
-/// Runs the plugin until it ends or somebody ends it.
+/// Runs the plugin until it ends or a signal ends it, then removes its socket.
 ///
 /// # Errors
-/// When it cannot be built or started, or ends with an error of its own.
+/// When the plugin cannot be built or started, or ends with an error of its own.
 pub fn run(
     root: &Path,
     step: &Step,
@@ -138,7 +143,7 @@ pub fn run(
     dockerd: Option<&str>,
     name: &str,
 ) -> Result<()> {
-    // The terminal sends Ctrl-C to the plugin, too. We stay to tidy up.
+    // The terminal sends Ctrl-C to the plugin as well. We keep running to clean up.
     let signal = Arc::new(AtomicUsize::new(0));
     for number in [SIGINT, SIGTERM, SIGHUP] {
         let value = usize::try_from(number).expect("signals count from 1");
@@ -160,15 +165,16 @@ pub fn run(
         .spawn()
         .with_context(|| format!("starting {}", program.display()))?;
     let id = Pid::from_child(&child);
-    let mut told = false;
+    let mut is_stopping = false;
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if signal.load(Ordering::Relaxed) != 0 && !told {
-            // Ctrl-C has reached it already; `kill` of us alone has not.
+        if signal.load(Ordering::Relaxed) != 0 && !is_stopping {
+            // Ctrl-C has reached the plugin already. A `kill` of this process
+            // alone has not.
             let _ = kill_process(id, Signal::TERM);
-            told = true;
+            is_stopping = true;
             if wait_until(Duration::from_secs(12), || child.try_wait().ok()?)
                 .is_none()
             {
@@ -178,32 +184,33 @@ pub fn run(
         thread::sleep(Duration::from_millis(30));
     };
     if signal.load(Ordering::Relaxed) == 0 {
-        // Whatever ended it, its socket stays, as it would without us.
+        // The plugin ended by itself. Its socket stays, as without this command.
         if status.success() {
             return Ok(());
         }
         bail!("{package} ended ({status})");
     }
     let is_socket = fs::symlink_metadata(&place.socket)
-        .is_ok_and(|it| it.file_type().is_socket());
+        .is_ok_and(|metadata| metadata.file_type().is_socket());
     if is_socket && fs::remove_file(&place.socket).is_ok() {
-        println!("\n{package} has ended, and its socket is removed");
+        println!("\n{package} has ended; its socket is removed");
     }
     if let Some(folder) = place.socket.parent()
         && place.finder == Finder::Nobody
     {
-        // Ours, and gone if nothing is in it: volumes would stay.
+        // These folders are ours. They are removed only if they are empty, so
+        // volumes stay.
         let _ = fs::remove_dir(folder);
         let _ = folder.parent().map(fs::remove_dir);
     }
     if place.finder == Finder::Docker {
         let restart = match dockerd::in_sandbox() {
-            true => " (make sandbox-restart, outside)",
+            true => " (make sandbox-restart, outside of the sandbox)",
             false => "",
         };
         println!(
-            "dockerd remembers {name} until it restarts{restart}: while nothing \
-             answers for it, each `docker volume ls` takes 15 s"
+            "dockerd remembers {name} until it restarts{restart}. While the \
+             plugin does not run, each `docker volume ls` takes 15 s."
         );
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! A starter is its solution with holes. `docker/checker/starters/NN.patch`
-//! turns one into the other, so that a starter can be put back, and tested,
-//! whatever a learner has made of it.
+//! A starter is its solution with holes. `docker/checker/starters/NN.patch` turns
+//! the solution into the starter. So a starter can be restored and tested after a
+//! learner has changed it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,10 +15,10 @@ use stand_in::steps::{Kind, Step};
 /// A crate's files by their path in it: `Cargo.toml` and all of `src/`.
 pub type Sources = BTreeMap<PathBuf, String>;
 
-/// What stands in one of a step's crates.
+/// Reads the sources of one of a step's crates.
 ///
 /// # Errors
-/// Names the file that cannot be read.
+/// When a file cannot be read: the error names it.
 pub fn read(root: &Path, step: &Step, kind: Kind) -> Result<Sources> {
     let folder = root.join(step.folder(kind));
     let mut sources = Sources::new();
@@ -43,7 +43,7 @@ fn patch_file(root: &Path, step: &Step) -> PathBuf {
     root.join("docker/checker/starters").join(name)
 }
 
-/// The starter as a learner first gets it, whatever stands in `exercises/`.
+/// The starter as a learner first gets it. `exercises/` is not read.
 ///
 /// # Errors
 /// When the patch does not fit the solution.
@@ -56,7 +56,11 @@ pub fn pristine(root: &Path, step: &Step) -> Result<Sources> {
         let patch = patch.with_context(|| file.display().to_string())?;
         let operation = patch.operation().strip_prefix(1);
         let FileOperation::Modify { original, .. } = operation else {
-            bail!("{}: a starter has its solution's files", file.display());
+            bail!(
+                "{}: a patch may neither add nor remove files, because a starter \
+                 has the same files as its solution",
+                file.display()
+            );
         };
         let source = sources
             .get_mut(Path::new(&*original))
@@ -69,15 +73,19 @@ pub fn pristine(root: &Path, step: &Step) -> Result<Sources> {
     Ok(sources)
 }
 
-/// Writes the patch from what stands in `exercises/`. For authors.
+/// Writes the patch that leads from the solution to the exercise. For maintainers.
 ///
 /// # Errors
-/// When the exercise has other files than the solution.
+/// When exercise and solution do not have the same files.
 pub fn record(root: &Path, step: &Step) -> Result<()> {
     let solution = read(root, step, Kind::Solution)?;
     let starter = read(root, step, Kind::Exercise)?;
     if !solution.keys().eq(starter.keys()) {
-        bail!("{}: other files than in the solution", step.name);
+        bail!(
+            "{} and {} do not have the same files: add or remove them first",
+            step.folder(Kind::Exercise).display(),
+            step.folder(Kind::Solution).display()
+        );
     }
     let text = Differences::between(&solution, &starter, "solution", "starter");
     let file = patch_file(root, step);
@@ -85,14 +93,15 @@ pub fn record(root: &Path, step: &Step) -> Result<()> {
         .with_context(|| format!("writing {}", file.display()))
 }
 
-/// What has to change for one crate to become another, file by file.
+/// The differences between two crates, file by file.
 #[derive(Debug)]
 pub struct Differences {
     files: Vec<(String, String, String, String)>,
 }
 
 impl Differences {
-    /// From `before` to `after`; the words name the sides in the headers.
+    /// Compares `before` with `after`. The words stand for the sides in the headers
+    /// of the patch.
     pub fn between(
         before: &Sources,
         after: &Sources,
@@ -120,7 +129,7 @@ impl Differences {
         Self { files }
     }
 
-    /// Whether there is nothing to change.
+    /// Whether both sides are the same.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -128,7 +137,7 @@ impl Differences {
 
 impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        // Colours are dropped on the way out where nobody can see them.
+        // anstream removes the colours if the output is not a terminal.
         let formatter = diffy::PatchFormatter::new();
         let formatter =
             if f.alternate() { formatter.with_color() } else { formatter };
@@ -143,16 +152,16 @@ impl fmt::Display for Differences {
     }
 }
 
-/// A place where a learner's code is missing.
+/// A place that a learner has to fill with code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hole {
     /// `1.2`
     pub id: String,
-    /// In which file of the crate.
+    /// The hole's file, relative to the crate.
     pub file: PathBuf,
 }
 
-/// The holes that are still to fill, as their `TODO(N.M)` comments tell.
+/// Finds the open holes by their `TODO(N.M)` comments, sorted by id.
 pub fn holes(sources: &Sources) -> Vec<Hole> {
     let mut holes: Vec<Hole> = Vec::new();
     for (file, text) in sources {
@@ -166,18 +175,18 @@ pub fn holes(sources: &Sources) -> Vec<Hole> {
     holes
 }
 
-/// The id of the hole that a line opens.
+/// The id of the hole that begins on a line.
 pub fn hole_in(line: &str) -> Option<&str> {
     let rest = line.trim_start().strip_prefix("// TODO(")?;
     let (id, _) = rest.split_once(')')?;
     id.contains('.').then_some(id)
 }
 
-/// Puts the starter back. Returns where the learner's version is kept; none if
-/// there was nothing to keep.
+/// Restores the starter. Returns the folder that keeps the learner's version;
+/// `None` if there was nothing to keep.
 ///
 /// # Errors
-/// Before anything is lost.
+/// When a file cannot be read, moved or written. No text of the learner's is lost.
 pub fn reset(root: &Path, step: &Step) -> Result<Option<PathBuf>> {
     let starter = pristine(root, step)?;
     let folder = root.join(step.folder(Kind::Exercise));
@@ -196,15 +205,16 @@ pub fn reset(root: &Path, step: &Step) -> Result<Option<PathBuf>> {
     Ok(kept)
 }
 
-/// Moves what a reset replaces into `.kept/`, under a new number each time.
+/// Moves the files that a reset replaces into `.kept/`, under a new number each
+/// time.
 ///
-/// A copy beside the exercises would be one more member of the workspace, and
-/// stop all of it.
+/// In `exercises/`, cargo would take the copy for a member of the workspace and
+/// refuse to build because two packages have the same name.
 fn keep(root: &Path, step: &Step, folder: &Path) -> Result<Option<PathBuf>> {
     let shelf = root.join(".kept");
     let kept = (1..)
         .map(|count| shelf.join(format!("{}.{count}", step.name)))
-        .find(|it| !it.exists())
+        .find(|folder| !folder.exists())
         .expect("some number is free");
     let mine: Vec<_> = ["src", "Cargo.toml"]
         .into_iter()

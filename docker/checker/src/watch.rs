@@ -1,4 +1,4 @@
-//! `make watch-exercise-N`: the verdict after every save.
+//! `make watch-exercise-N`: checks the exercise after every save.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use std::time::{Duration, SystemTime};
 
 use stand_in::steps::{Kind, Step};
 
-/// How often the files are looked at. Events of the system would be quicker,
-/// and get lost in WSL and in containers.
+/// How often the files are compared. The system's events about files would be
+/// faster, but they get lost in WSL and in containers.
 const PAUSE: Duration = Duration::from_millis(200);
 
 type Times = BTreeMap<PathBuf, (SystemTime, u64, u64)>;
 
-/// Calls `verdict` now, and again after each change of the exercise, until it
-/// has seen enough.
+/// Calls `verdict` now and after each change of the exercise, until `verdict`
+/// returns `Break`.
 pub fn run(
     root: &Path,
     step: &Step,
@@ -25,30 +25,30 @@ pub fn run(
 ) {
     let folder = root.join(step.folder(Kind::Exercise));
     loop {
-        // Taken first: what is saved during the check is checked next.
-        let seen = times(&folder);
+        // Read before the check, so that a save during the check starts another.
+        let before = times(&folder);
         if verdict().is_break() {
             return;
         }
         println!("\nwaiting for a change of {}…", step.name);
-        while times(&folder) == seen {
+        while times(&folder) == before {
             thread::sleep(PAUSE);
         }
         println!("{}", "─".repeat(60));
     }
 }
 
-/// When each file was changed, how long it is, and which one it is: editors
-/// that replace a file may keep its time.
+/// The time of change, length and inode number of each file. An editor that
+/// replaces a file may keep its time and its length, but not its inode.
 fn times(folder: &Path) -> Times {
     let mut times = Times::new();
     let mut open = vec![folder.join("src"), folder.join("Cargo.toml")];
     while let Some(path) = open.pop() {
-        // An editor may be replacing it at this very moment.
+        // A file may be missing while an editor replaces it.
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_dir() {
             let entries = fs::read_dir(&path).into_iter().flatten();
-            open.extend(entries.flatten().map(|it| it.path()));
+            open.extend(entries.flatten().map(|entry| entry.path()));
         } else if let Ok(time) = metadata.modified() {
             times.insert(path, (time, metadata.len(), metadata.ino()));
         }
@@ -63,8 +63,7 @@ mod tests {
 
     type Change = fn(&Path);
 
-    /// Each must lead to a verdict of its own, as all are seen as one step of
-    /// the same exercise.
+    /// Changes to one exercise, in order. Each must lead to one more verdict.
     const CHANGES: [(&str, Change); 6] = [
         ("a longer text", |folder| {
             fs::write(folder.join("src/main.rs"), "fn main() {}").unwrap();
@@ -88,7 +87,7 @@ mod tests {
         ("the manifest", |folder| {
             fs::write(folder.join("Cargo.toml"), "[package]").unwrap();
         }),
-        // Renamed and not removed, so that it is one change.
+        // A rename is one change; removing the files one by one would be several.
         ("no folder any more", |folder| {
             fs::rename(folder, folder.with_extension("kept")).unwrap();
         }),

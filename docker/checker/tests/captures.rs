@@ -74,7 +74,13 @@ fn requests_are_those_of_each_engine() {
                 .as_array()
                 .unwrap()
                 .iter()
-                .map(|it| format!("{}: {}\r\n", text_at(it, 0), text_at(it, 1)))
+                .map(|header| {
+                    format!(
+                        "{}: {}\r\n",
+                        text_at(header, 0),
+                        text_at(header, 1)
+                    )
+                })
                 .collect();
             let wanted = format!("POST {path} HTTP/1.1\r\n{headers}\r\n{body}");
             let sent = call_like(path, body).request(dialect);
@@ -130,7 +136,7 @@ fn a_first_create_has_the_calls_of_each_engine_in_its_order() {
 
         let mut harness = Harness::new(Program::new(&program).unwrap());
         harness.dialect = dialect;
-        let check = checks::all().find(|it| it.id == "2.create").unwrap();
+        let check = checks::all().find(|check| check.id == "2.create").unwrap();
         (check.run)(&mut harness).unwrap();
         // The plugin logs each call: `… POST /VolumeDriver.Create -> 200`.
         let log = harness.log().last_lines(100);
@@ -173,7 +179,7 @@ fn replies_are_judged_as_each_engine_judged_them() {
             for line in lines {
                 let step = &line["step"];
                 let case = format!("{} {name} {step}", dialect.name());
-                let seen = seen.iter().find(|it| it["step"] == *step);
+                let seen = seen.iter().find(|line| line["step"] == *step);
                 let seen = seen.unwrap_or_else(|| panic!("{case}: unseen"));
                 judged_as_seen(dialect, &case, &line, seen);
             }

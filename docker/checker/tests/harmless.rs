@@ -85,7 +85,7 @@ fn look(folder: &Path) -> BTreeMap<PathBuf, String> {
         };
         if is.is_dir() {
             let entries = fs::read_dir(&path).unwrap();
-            open.extend(entries.map(|it| it.unwrap().path()));
+            open.extend(entries.map(|entry| entry.unwrap().path()));
         }
         let words = format!(
             "{:o} {}:{} {} bytes, {}.{} {text:?}",
@@ -140,7 +140,7 @@ fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
         // Step 8 takes its time, and those before it are tried with others.
         let from = if *step == 8 { 8 } else { 4 };
         let steps = from..=*step;
-        for check in checks::all().filter(|it| steps.contains(&it.step)) {
+        for check in checks::all().filter(|check| steps.contains(&check.step)) {
             harness.prepare_for(check.id);
             let outcome = (check.run)(&mut harness);
             outside.assert_untouched(&format!("{case}: {}", check.id));

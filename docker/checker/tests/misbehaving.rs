@@ -109,18 +109,20 @@ fn checker_in(temp: &Path) -> Command {
 /// Files in `temp`, and processes whose environment names it.
 fn left_in(temp: &Path) -> Vec<String> {
     let files = fs::read_dir(temp).unwrap();
-    let files = files.map(|it| it.unwrap().path().display().to_string());
+    let files = files.map(|entry| entry.unwrap().path().display().to_string());
     let mark = format!("WORKSHOP_FOLDER={}/", temp.display());
     // Elsewhere than on Linux, only the files tell.
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let processes = processes.filter(|it| {
-        let environment = fs::read(it.path().join("environ"));
-        environment.is_ok_and(|it| String::from_utf8_lossy(&it).contains(&mark))
+    let processes = processes.filter(|process| {
+        let environment = fs::read(process.path().join("environ"));
+        environment.is_ok_and(|environment| {
+            String::from_utf8_lossy(&environment).contains(&mark)
+        })
     });
-    let command = |it: fs::DirEntry| {
-        let line = fs::read(it.path().join("cmdline")).unwrap_or_default();
+    let command = |process: fs::DirEntry| {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        format!("process {}: {line}", it.file_name().display())
+        format!("process {}: {line}", process.file_name().display())
     };
     files.chain(processes.map(command)).collect()
 }
@@ -260,7 +262,7 @@ fn a_misbehaving_program_gets_a_report_and_leaves_nothing() {
         let trouble = String::from_utf8_lossy(&output.stderr);
         scene.assert_nothing_is_left(case);
         let right = output.status.code() == Some(*status)
-            && words.iter().all(|it| report.contains(it))
+            && words.iter().all(|word| report.contains(word))
             && trouble.is_empty()
             && took < PATIENCE / 2;
         (!right).then(|| {
@@ -321,13 +323,13 @@ fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
             "SEED is a word",
             "check PROGRAM 1",
             ("SEED", "spring"),
-            "SEED=spring is no number",
+            "SEED=spring is not a number",
         ),
         (
             "SEED is negative",
             "check PROGRAM 1",
             ("SEED", "-1"),
-            "SEED=-1 is no number",
+            "SEED=-1 is not a number",
         ),
         (
             "ENGINE is unknown",
@@ -349,7 +351,7 @@ fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
             "no step one; there are 1, 2",
         ),
         ("no step", "check PROGRAM", ("", ""), "no command `check"),
-        ("nothing", "", ("", ""), "what to do?"),
+        ("nothing", "", ("", ""), "a command is missing"),
         (
             "an unknown command",
             "chekc PROGRAM 1",
@@ -361,7 +363,7 @@ fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
             "an unknown kind",
             "run quickly 1",
             ("", ""),
-            "neither exercise nor solution",
+            "neither `exercise` nor `solution`",
         ),
     ];
     for (case, words, (setting, value), said) in CASES {
@@ -492,7 +494,8 @@ fn the_next_run_sweeps_what_a_killed_checker_left() {
     fs::remove_file(scene.folder.path().join("started")).unwrap();
     let mut running = in_the_middle_of_a_check(&scene);
     let swept = left_in(&scene.temp());
-    let still: Vec<_> = left.iter().filter(|it| swept.contains(it)).collect();
+    let still: Vec<_> =
+        left.iter().filter(|file| swept.contains(file)).collect();
     scene.write("exit 1");
     let output = scene.checker().output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");

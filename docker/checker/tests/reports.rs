@@ -1278,7 +1278,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         check: "8.not-mounted",
         what: "containers see the folder that it mounts on",
         step: 8,
-        file: "src/filesystem.rs",
+        file: "src/volumes.rs",
         right: "pub const FILES: &str = \"fs/files\";",
         wrong: "pub const FILES: &str = \"fs\";",
         more: &[
@@ -1465,8 +1465,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
 impl Wrong {
     /// The check's id, and a number for the second plugin that fails it.
     fn name(&self) -> String {
-        let same = WRONG.iter().filter(|it| it.check == self.check);
-        match same.take_while(|it| !std::ptr::eq(*it, self)).count() {
+        let same = WRONG.iter().filter(|other| other.check == self.check);
+        match same.take_while(|other| !std::ptr::eq(*other, self)).count() {
             0 => self.check.to_owned(),
             before => format!("{}.{}", self.check, before + 1),
         }
@@ -1526,13 +1526,13 @@ fn right(step: u32) -> PathBuf {
 
 /// The step that teaches a check.
 fn step_of(check: &str) -> u32 {
-    checks::all().find(|it| it.id == check).unwrap().step
+    checks::all().find(|row| row.id == check).unwrap().step
 }
 
 /// What this machine cannot try with any plugin, and why.
 static NOT_TRIED: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
     let steps: BTreeSet<_> =
-        chosen().into_iter().map(|it| step_of(it.check)).collect();
+        chosen().into_iter().map(|wrong| step_of(wrong.check)).collect();
     let own = side_by_side(&Vec::from_iter(steps), |&step| {
         let plan = Plan { from: step, stop: Stop::Never, ..Plan::new(step) };
         outcome(&right(step), plan).not_tried
@@ -1544,16 +1544,16 @@ static NOT_TRIED: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     let packages: Vec<_> = chosen()
         .into_iter()
-        .map(|it| (it, it.sources()))
-        .filter(|(it, _)| !NOT_TRIED.contains_key(it.check))
-        .map(|(it, sources)| (it.package(), sources))
+        .map(|wrong| (wrong, wrong.sources()))
+        .filter(|(wrong, _)| !NOT_TRIED.contains_key(wrong.check))
+        .map(|(wrong, sources)| (wrong.package(), sources))
         .collect();
     Workspace::write("wrong", &packages).build().0
 });
 
 #[test]
 fn every_check_has_a_wrong_plugin_and_a_recorded_report() {
-    let wrong: BTreeSet<_> = WRONG.iter().map(|it| it.check).collect();
+    let wrong: BTreeSet<_> = WRONG.iter().map(|wrong| wrong.check).collect();
     let checks: BTreeSet<_> = checks::all().map(|check| check.id).collect();
     assert_eq!(wrong, checks, "left: wrong plugins, right: checks");
 
@@ -1565,18 +1565,11 @@ fn every_check_has_a_wrong_plugin_and_a_recorded_report() {
         let known = reports.contains(name)
             || ["starter-", "out-of-root-"]
                 .iter()
-                .any(|it| name.starts_with(it));
+                .any(|prefix| name.starts_with(prefix));
         assert!(known, "tests/reports/{file} is the report of no check");
     }
     for name in NEED_MOUNTS {
         assert!(reports.contains(*name), "{name} is no wrong plugin");
-    }
-}
-
-#[test]
-fn each_mistake_replaces_a_text_that_its_solution_has_once() {
-    for wrong in WRONG {
-        wrong.sources();
     }
 }
 
@@ -1605,10 +1598,10 @@ fn each_check_is_unique_and_says_where_to_mend_what() {
             let starter = starters::pristine(&root, &step).unwrap();
             let holes = starters::holes(&starter);
             for place in check.place.split(", ") {
-                let hole = place.strip_prefix("TODO ");
-                let found = holes.iter().any(|it| {
-                    Some(it.id.as_str()) == hole
-                        && it.file == Path::new(check.file)
+                let id_there = place.strip_prefix("TODO ");
+                let found = holes.iter().any(|hole| {
+                    Some(hole.id.as_str()) == id_there
+                        && hole.file == Path::new(check.file)
                 });
                 assert!(found, "{id}: no {place} in {}", check.file);
             }
@@ -1654,18 +1647,20 @@ fn complaint(wrong: &Wrong, full: bool) -> Option<String> {
         skipped(why);
         return None;
     }
-    let by_chance =
-        |id| BY_CHANCE.iter().any(|it| it.0 == wrong.check && it.1 == id);
+    let by_chance = |id| {
+        BY_CHANCE.iter().any(|chance| chance.0 == wrong.check && chance.1 == id)
+    };
     // A path that leads out of ROOT is used by no check.
     let is_unused =
-        |it: &str| wrong.check == "4.in-root" && it.contains(BELOW_ROOT);
-    let is_other = |it: &Failed| !by_chance(it.id) && !is_unused(&it.lines);
+        |lines: &str| wrong.check == "4.in-root" && lines.contains(BELOW_ROOT);
+    let is_other =
+        |failed: &Failed| !by_chance(failed.id) && !is_unused(&failed.lines);
     let (failed, others): (Vec<_>, Vec<_>) =
-        failed.into_iter().partition(|it| it.id == wrong.check);
-    let lines: String = failed.iter().map(|it| &*it.lines).collect();
+        failed.into_iter().partition(|failed| failed.id == wrong.check);
+    let lines: String = failed.iter().map(|failed| &*failed.lines).collect();
     if failed.is_empty() || others.iter().any(is_other) {
-        let ids: Vec<_> = others.iter().map(|it| it.id).collect();
-        let more: String = others.iter().map(|it| &*it.lines).collect();
+        let ids: Vec<_> = others.iter().map(|failed| failed.id).collect();
+        let more: String = others.iter().map(|failed| &*failed.lines).collect();
         return Some(format!("{case}: others {ids:?}\n{lines}{more}"));
     }
     let name = wrong.name();
@@ -1699,14 +1694,15 @@ fn each_solution_passes_whichever_engine_is_played() {
     let newest = Dialect::default();
     let runs: Vec<_> = steps
         .iter()
-        .flat_map(|it| Dialect::ALL.map(|dialect| (it.number, dialect)))
+        .flat_map(|step| Dialect::ALL.map(|dialect| (step.number, dialect)))
         .filter(|(_, dialect)| *dialect != newest)
         .collect();
     let complaints = side_by_side(&runs, |&(step, dialect)| {
         let from = if step == last { 1 } else { step };
         let plan = Plan { dialect, from, stop: Stop::Never, ..Plan::new(step) };
         let failed = failures(&right(step), plan);
-        let lines: String = failed.iter().map(|it| &*it.lines).collect();
+        let lines: String =
+            failed.iter().map(|failed| &*failed.lines).collect();
         let case = format!("step {step} for {}", dialect.name());
         (!failed.is_empty()).then(|| format!("{case}:\n{lines}"))
     });

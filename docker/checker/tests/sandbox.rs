@@ -7,10 +7,11 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use stand_in::cleanup::Folder;
+use stand_in::search_path::find;
 
 /// A Docker, and what comes of a command there.
 struct Case {
@@ -212,11 +213,11 @@ impl Session {
         for tool in
             ["sh", "cat", "cksum", "cut", "sed", "tail", "mkdir", "dirname"]
         {
-            symlink(on_path(tool), bin.join(tool)).unwrap();
+            symlink(find(tool).unwrap(), bin.join(tool)).unwrap();
         }
-        symlink(on_path("touch"), bin.join("touch")).unwrap();
+        symlink(find("touch").unwrap(), bin.join("touch")).unwrap();
         // Who waits here does so in vain: nothing changes with time.
-        symlink(on_path("true"), bin.join("sleep")).unwrap();
+        symlink(find("true").unwrap(), bin.join("sleep")).unwrap();
         let mut session =
             Self { folder, name: String::new(), image: String::new() };
         session.docker("");
@@ -273,12 +274,6 @@ impl Session {
     }
 }
 
-fn on_path(tool: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap();
-    let found = std::env::split_paths(&path).map(|it| it.join(tool));
-    found.into_iter().find(|it| it.is_file()).unwrap()
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -301,7 +296,10 @@ fn without_settings(call: String) -> String {
 fn assert_calls(case: &Case, session: &Session) {
     let calls = session.calls();
     let same = calls.len() == case.calls.len()
-        && calls.iter().zip(case.calls).all(|(it, head)| it.starts_with(head));
+        && calls
+            .iter()
+            .zip(case.calls)
+            .all(|(call, head)| call.starts_with(head));
     let Case { name, calls: expected, .. } = case;
     assert!(same, "{name}: expected {expected:#?}, got {calls:#?}");
 }

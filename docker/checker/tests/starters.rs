@@ -55,11 +55,11 @@ fn each_exercise_is_its_starter_unless_a_learner_has_begun() {
         let folder = folder.display();
         let pristine = starter(&step);
         let exercise = starters::read(&root(), &step, Kind::Exercise);
-        if exercise.as_ref().is_ok_and(|it| *it == pristine) {
+        if exercise.as_ref().is_ok_and(|sources| *sources == pristine) {
             continue;
         }
         let all = starters::holes(&pristine).len();
-        let left = exercise.map(|it| starters::holes(&it).len());
+        let left = exercise.map(|sources| starters::holes(&sources).len());
         let filled = all.saturating_sub(left.unwrap_or(all));
         println!("{folder} is yours: {filled} of {all} holes filled");
         assert!(
@@ -82,15 +82,15 @@ fn each_starter_fails_at_its_own_first_hole_and_reads_as_recorded() {
             outcome(&programs.join(&name), plan);
         let first = failed.first();
         let first = first.unwrap_or_else(|| panic!("{name} has no hole"));
-        let check = checks::all().find(|it| it.id == first.id).unwrap();
+        let check = checks::all().find(|check| check.id == first.id).unwrap();
         let lines = &first.lines;
         assert_eq!(check.step, step.number, "{name} fails too early:\n{lines}");
         let hole = format!("TODO {}.1", step.number);
         let is_there =
             |check: &Check| check.place.split(", ").any(|place| place == hole);
         let skipped = checks::all()
-            .filter(|it| is_there(it))
-            .find_map(|it| not_tried.get(it.id));
+            .filter(|check| is_there(check))
+            .find_map(|check| not_tried.get(check.id));
         if let Some(why) = skipped {
             println!("skipped: that {name} fails at {hole}: {why}");
             continue;
@@ -105,7 +105,7 @@ fn each_starter_fails_at_its_own_first_hole_and_reads_as_recorded() {
 #[test]
 fn each_starter_compiles_without_a_warning() {
     let clippy = cargo().args(["clippy", "--version"]).output();
-    let has_clippy = clippy.is_ok_and(|it| it.status.success());
+    let has_clippy = clippy.is_ok_and(|output| output.status.success());
     if !has_clippy {
         assert!(!in_ci(), "cargo clippy is missing");
         println!(
@@ -137,13 +137,13 @@ fn cut(text: &str) -> Cut {
     let mut lines = text.split_inclusive('\n').peekable();
     while let Some(line) = lines.next() {
         let between = if let Some(id) = starters::hole_in(line) {
-            let comment = |it: &&str| it.trim_start().starts_with("//");
+            let comment = |line: &&str| line.trim_start().starts_with("//");
             while lines.next_if(comment).is_some() {}
             let todo = format!("todo!(\"{id}\")");
-            if lines.next_if(|it| it.contains(&todo)).is_none() {
-                // Standing: the old behaviour, to the end of its block.
-                let inside = |it: &&str| {
-                    !it.trim().is_empty() && indent(it) >= indent(line)
+            if lines.next_if(|line| line.contains(&todo)).is_none() {
+                // The old behaviour stands here, up to the end of its block.
+                let inside = |next: &&str| {
+                    !next.trim().is_empty() && indent(next) >= indent(line)
                 };
                 while lines.next_if(inside).is_some() {}
             }
@@ -160,7 +160,7 @@ fn cut(text: &str) -> Cut {
                 continue;
             }
             // And the blank line that keeps it apart.
-            lines.next_if(|it| it.trim().is_empty());
+            lines.next_if(|line| line.trim().is_empty());
             None
         } else {
             kept += line;
@@ -217,7 +217,7 @@ fn fillings(
 }
 
 fn filled_lines(text: &str) -> usize {
-    text.lines().filter(|it| !it.trim().is_empty()).count()
+    text.lines().filter(|line| !line.trim().is_empty()).count()
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
             .iter()
             .map(|(id, text)| (id.as_str(), filled_lines(text)))
             .collect();
-        let sum: usize = lines.iter().map(|it| it.1).sum();
+        let sum: usize = lines.iter().map(|hole| hole.1).sum();
         let given = given(&step, &starter);
         println!("{name}: {given} lines given, holes {lines:?}, {sum} in all");
         assert!((15..=60).contains(&sum), "{name}: {sum} lines in {lines:?}");
@@ -327,18 +327,19 @@ const UNREAD: &[(u32, &str)] = &[
 /// tests and `UNREAD` do not count: nobody has to read them to write a hole.
 fn given(step: &Step, starter: &Sources) -> usize {
     let before =
-        all_steps().into_iter().find(|it| it.number + 1 == step.number);
-    let before = before.map(|it| solution(&it)).unwrap_or_default();
+        all_steps().into_iter().find(|other| other.number + 1 == step.number);
+    let before = before.map(|other| solution(&other)).unwrap_or_default();
     let code = |line: &str| {
         let line = line.trim();
         let besides = ["//", "use ", "pub use "];
-        !line.is_empty() && !besides.iter().any(|it| line.starts_with(it))
+        !line.is_empty()
+            && !besides.iter().any(|prefix| line.starts_with(prefix))
     };
     let new_lines = |(file, text): (&PathBuf, &String)| {
         let kept = cut(text).kept.concat();
         let old = before.get(file).map_or("", String::as_str);
         let patch = diffy::create_patch(before_tests(old), before_tests(&kept));
-        let lines = patch.hunks().iter().flat_map(|it| it.lines());
+        let lines = patch.hunks().iter().flat_map(|hunk| hunk.lines());
         let new = |line: &&diffy::Line<str>| match line {
             diffy::Line::Insert(text) => code(text),
             _ => false,
@@ -347,11 +348,11 @@ fn given(step: &Step, starter: &Sources) -> usize {
     };
     let is_read = |file: &Path| {
         file.starts_with("src")
-            && !UNREAD
-                .iter()
-                .any(|it| (step.number, file) == (it.0, Path::new(it.1)))
+            && !UNREAD.iter().any(|unread| {
+                (step.number, file) == (unread.0, Path::new(unread.1))
+            })
     };
-    let sources = starter.iter().filter(|it| is_read(it.0));
+    let sources = starter.iter().filter(|source| is_read(source.0));
     sources.map(new_lines).sum()
 }
 
@@ -494,7 +495,7 @@ impl Copy {
         let mut kept: Vec<_> = shelf
             .into_iter()
             .flatten()
-            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         kept.sort();
         kept
@@ -506,7 +507,7 @@ fn reset_keeps_what_the_learner_wrote() {
     let copy = Copy::new();
     let name = all_steps()[0].name.clone();
     let exercise = Path::new("exercises").join(&name);
-    assert!(copy.reset().contains("nothing had to be kept"));
+    assert!(copy.reset().contains("there was nothing to keep"));
     assert_eq!(copy.kept(), [""; 0], "an untouched exercise is not kept");
 
     copy.write(&exercise.join("src/main.rs"), "// my first try\n");

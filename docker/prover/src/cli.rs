@@ -49,7 +49,7 @@ pub fn main() -> Result<ExitCode> {
             }
             Value(word) => words.push(word.string()?),
             Long(name @ ("list" | "json"))
-                if words.first().is_some_and(|it| it == "bench") =>
+                if words.first().is_some_and(|word| word == "bench") =>
             {
                 words.push(format!("--{name}"));
             }
@@ -161,7 +161,7 @@ fn prove(
 
 fn bench(root: &Path, options: &[&str]) -> Result<ExitCode> {
     let only = setting("ONLY").unwrap_or_default();
-    let is_figure = |it: &&str| !it.starts_with("--");
+    let is_figure = |word: &&str| !word.starts_with("--");
     let words = options.iter().copied().filter(is_figure);
     let names: Vec<_> = words.chain(only.split_whitespace()).collect();
     if options.contains(&"--list") {

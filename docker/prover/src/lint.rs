@@ -72,7 +72,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry.path();
         if !entry.file_type()?.is_dir() {
             files.push(path);
-        } else if !FOREIGN.iter().any(|it| path.ends_with(it)) {
+        } else if !FOREIGN.iter().any(|folder| path.ends_with(folder)) {
             walk(&path, files)?;
         }
     }
@@ -82,7 +82,8 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 /// Every relative link of a Markdown file leads to something.
 fn links(root: &Path, files: &[PathBuf]) -> Result<bool> {
     let mut clean = true;
-    for file in files.iter().filter(|it| it.extension() == Some("md".as_ref()))
+    for file in
+        files.iter().filter(|file| file.extension() == Some("md".as_ref()))
     {
         let text = fs::read_to_string(file)?;
         let folder = file.parent().unwrap_or(root);
@@ -132,8 +133,8 @@ fn shell(root: &Path, files: &[PathBuf]) -> Result<bool> {
 }
 
 fn scripts(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
-    files.iter().filter(|it| {
-        it.ends_with(".ci/run") || it.extension() == Some("sh".as_ref())
+    files.iter().filter(|file| {
+        file.ends_with(".ci/run") || file.extension() == Some("sh".as_ref())
     })
 }
 
@@ -155,11 +156,11 @@ fn goes_astray(text: &str) -> bool {
     let is_cd = |line: &str| {
         let line = line.split(" #").next().unwrap_or_default();
         let mut commands = line.split(['(', ';', '&', '|']);
-        commands.any(|it| it.trim_start().starts_with("cd "))
+        commands.any(|command| command.trim_start().starts_with("cd "))
     };
-    let mut above = text.lines().take_while(|it| !is_cd(it));
+    let mut above = text.lines().take_while(|line| !is_cd(line));
     let has_cd = text.lines().any(is_cd);
-    has_cd && !above.any(|it| it.trim() == "unset CDPATH")
+    has_cd && !above.any(|line| line.trim() == "unset CDPATH")
 }
 
 fn make(root: &Path) -> Result<bool> {

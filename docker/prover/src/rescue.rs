@@ -1,4 +1,4 @@
-//! What was killed, and what `make rescue` then does and leaves alone.
+//! Tests of `make rescue`: what it removes after a kill, and what it leaves alone.
 
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -33,42 +33,42 @@ const fn scene(
     }
 }
 
-/// One after the other, with the solution of step 4.
+/// The scenes, played one after the other with the solution of step 4.
 pub const SCENES: &[Scene] = &[
     scene(
         "rescue.live",
         "a plugin that answers keeps its socket and its volumes",
-        "somebody works with it",
+        "it is in use",
         live,
     ),
     scene(
         "rescue.killed",
-        "after kill -9, socket, volumes and a story's container go",
-        "while they are there, each look at a volume takes 15 seconds",
+        "after kill -9, socket, volumes and a story's container are removed",
+        "while they exist, each docker command about a volume takes 15 seconds",
         killed,
     ),
     scene(
         "rescue.twice",
         "a second rescue finds nothing",
-        "what it says it has removed is gone",
+        "everything that the first rescue reported as removed must be gone",
         twice,
     ),
     scene(
         "rescue.others",
-        "what is not the workshop's stays",
-        "a rescue that one has to fear is none",
+        "sockets, volumes and containers of others stay",
+        "people must be able to run make rescue on any machine",
         others,
     ),
     scene(
         "rescue.run",
         "a plugin whose `make run-…` was killed is ended",
-        "no terminal reaches it any more",
+        "no terminal can stop it",
         run,
     ),
     scene(
         "rescue.check",
-        "a story whose checker was killed is tidied up",
-        "its plugin runs on, its container and its volumes stay",
+        "the leftovers of a story whose checker was killed are removed",
+        "a killed checker leaves a plugin, a container and volumes",
         check,
     ),
 ];
@@ -100,9 +100,9 @@ fn live(stage: &mut Stage) -> Outcome {
              sleep 1000",
         )?
         .works(&[])?;
-    rescue(stage)?.works(&["a plugin answers there, so it stays"])?;
+    rescue(stage)?.works(&["a plugin answers there, so the socket stays"])?;
     stage.types(LIST)?.works(&["demo", "de mo", "de'mo"])?;
-    // A live plugin does not keep a killed story's container.
+    // The container of a killed story is removed although a plugin answers.
     stage.types("docker ps -aq")?.works_without(&["workshop-one"])?;
     stage
         .types(
@@ -117,15 +117,16 @@ fn killed(stage: &mut Stage) -> Outcome {
     rescue(stage)?.works(&[
         "removed /run/docker/plugins/workshop.sock",
         "of a story",
-        "forgotten the volume de mo;",
-        "forgotten the volume de'mo;",
+        "forgotten volume de mo;",
+        "forgotten volume de'mo;",
         "dockerd remembers the driver workshop until it restarts",
     ])?;
     stage
         .types("docker ps -a --format '{{.Names}}'")?
         .works_without(&["one"])?;
     gone("workshop")?;
-    // That of the container went with it. The plugin's own memory is empty.
+    // The container's volume was removed with it, and the plugin remembers nothing
+    // after a new start.
     stage.start()?;
     stage.types(LIST)?.works_without(&["mo"])?;
     stage.kill();
@@ -137,7 +138,7 @@ fn twice(stage: &mut Stage) -> Outcome {
 }
 
 fn others(stage: &mut Stage) -> Outcome {
-    // Dropped: nobody listens, and the file stays.
+    // After the drop no program listens on the socket, and its file stays.
     let dead = socket("other");
     drop(UnixListener::bind(&dead)?);
     let _dead = Guard::file(&dead);
@@ -152,7 +153,8 @@ fn others(stage: &mut Stage) -> Outcome {
     let stay = dead.exists() && plain.exists();
     fs::remove_file(&plain)?;
     if !stay {
-        return Err(wrong(RESCUE, "files of others stay", "they are gone"));
+        let expected = "other programs' files stay";
+        return Err(wrong(RESCUE, expected, "they are gone"));
     }
     stage.types("docker volume inspect local-one")?.works(&[])?;
     stage.types("docker ps -a --format '{{.Names}}'")?.works(&[
@@ -169,8 +171,7 @@ fn run(stage: &mut Stage) -> Outcome {
     wait_until(Duration::from_secs(20), up).context("awaiting the plugin")?;
     stage.types("docker volume create -d workshop demo")?.works(&[])?;
     kill(&mut checker)?;
-    rescue(stage)?
-        .works(&["ended the plugin", "forgotten the volume demo;"])?;
+    rescue(stage)?.works(&["ended plugin", "forgotten volume demo;"])?;
     gone("workshop")?;
     twice(stage)
 }
@@ -186,13 +187,14 @@ fn check(stage: &mut Stage) -> Outcome {
     };
     wait_until(Duration::from_secs(30), up).context("awaiting the story")?;
     kill(&mut checker)?;
-    // The plugin of the story would answer, had it not been ended.
+    // The rescue has to end the story's plugin first: while it answers, the socket
+    // stays.
     rescue(stage)?.works(&["removed /run/docker/plugins/", "of a story"])?;
     gone("workshop")?;
     twice(stage)
 }
 
-/// This checker, as it runs beside a machine's own dockerd.
+/// Starts this checker as a person does who uses the machine's own dockerd.
 fn started(
     words: &[&str],
     settings: &[(&str, &str)],
@@ -211,7 +213,7 @@ fn started(
     Guard::group(|| command.spawn()).context("starting a checker")
 }
 
-/// `kill -9` of that process alone: what it has started lives on.
+/// Kills that process alone as `kill -9` does: its children keep running.
 fn kill(child: &mut Child) -> Result<()> {
     child.kill().context("killing a checker")?;
     child.wait().context("awaiting its end")?;
@@ -221,6 +223,6 @@ fn kill(child: &mut Child) -> Result<()> {
 fn gone(name: &str) -> Outcome {
     match socket(name).exists() {
         false => Ok(()),
-        true => Err(wrong(RESCUE, "no socket any more", "it is there")),
+        true => Err(wrong(RESCUE, "the socket is removed", "it exists")),
     }
 }

@@ -26,7 +26,7 @@ pub fn missing(root: &Path) -> Option<String> {
         return Some(format!("{err:#}"));
     }
     let required = env::var("REQUIRE").unwrap_or_default();
-    if required.split_whitespace().any(|it| it == "docker") {
+    if required.split_whitespace().any(|word| word == "docker") {
         return None;
     }
     let name = format!("sh '{}/docker/sandbox.sh' name", root.display());
@@ -36,7 +36,7 @@ pub fn missing(root: &Path) -> Option<String> {
         PATIENCE,
     )
     .ok()?;
-    match known.status.is_some_and(|it| it.success()) {
+    match known.status.is_some_and(|status| status.success()) {
         true => None,
         false => Some("its image is not built yet (make sandbox)".to_owned()),
     }
@@ -59,7 +59,7 @@ pub fn image(root: &Path) -> Result<Counts> {
         return Ok(counts);
     }
     let steps = steps::all(root)?;
-    let step = steps.iter().find(|it| it.number == 4);
+    let step = steps.iter().find(|step| step.number == 4);
     let Some(step) = step else { return Ok(counts) };
     let root = root.display();
     let base = match env::var("BASE") {
@@ -110,7 +110,7 @@ pub fn image(root: &Path) -> Result<Counts> {
     ];
     for (line, patience, words) in &lines {
         let played = play(line, *patience)?;
-        let good = played.status.is_some_and(|it| it.success());
+        let good = played.status.is_some_and(|status| status.success());
         if good && played.output.contains(words) {
             counts.passed += 1;
             continue;

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use checker::dockerd::{self, PATIENCE, play};
 use rustix::process::{Pid, Signal, kill_process};
 use stand_in::cleanup::{Folder, Guard};
+use stand_in::search_path;
 use stand_in::wait::wait_until;
 
 use crate::counts::Counts;
@@ -84,7 +85,7 @@ fn missing(root: &Path) -> Result<Option<String>> {
         return Ok(Some(format!("{err:#}")));
     }
     let required = env::var("REQUIRE").unwrap_or_default();
-    if required.split_whitespace().any(|it| it == "docker") {
+    if required.split_whitespace().any(|word| word == "docker") {
         return Ok(None);
     }
     let file = root.join("docker/slides.Dockerfile");
@@ -92,11 +93,11 @@ fn missing(root: &Path) -> Result<Option<String>> {
         .with_context(|| format!("reading {}", file.display()))?;
     for (argument, name) in IMAGES {
         let line = format!("ARG {argument}=");
-        let usual = text.lines().find_map(|it| it.strip_prefix(&line));
+        let usual = text.lines().find_map(|text| text.strip_prefix(&line));
         let usual = usual.with_context(|| format!("{line} is not there"))?;
         let image = env::var(name).unwrap_or_else(|_| usual.to_owned());
         let known = play(&format!("docker image inspect '{image}'"), PATIENCE)?;
-        if !known.status.is_some_and(|it| it.success()) {
+        if !known.status.is_some_and(|status| status.success()) {
             return Ok(Some(format!(
                 "{image} is not here (docker pull it, or {name}=IMAGE)"
             )));
@@ -153,11 +154,8 @@ fn free_port() -> Result<u16> {
 fn no_cargo(folder: &Path) -> Result<PathBuf> {
     let bin = folder.join("bin");
     fs::create_dir(&bin)?;
-    let path = env::var_os("PATH").unwrap_or_default();
     for name in ["docker", "sh", "dirname"] {
-        let file = env::split_paths(&path)
-            .map(|it| it.join(name))
-            .find(|it| it.is_file())
+        let file = search_path::find(name)
             .with_context(|| format!("no {name} on PATH"))?;
         symlink(file, bin.join(name))?;
     }

@@ -51,8 +51,8 @@ pub fn run(root: &Path) -> Result<bool> {
 /// `docker` requires everything but what needs a browser, or Podman.
 fn is_required(require: &str, skipped: &str) -> bool {
     let mut apart = ["browser", "podman"].into_iter();
-    let word = apart.find(|it| skipped.starts_with(it)).unwrap_or("docker");
-    require.split_whitespace().any(|it| it == word)
+    let word = apart.find(|word| skipped.starts_with(word)).unwrap_or("docker");
+    require.split_whitespace().any(|required| required == word)
 }
 
 /// The tests that cargo knows: rules, reports, starters, solutions.
@@ -125,7 +125,7 @@ fn read_line(line: &str) -> Counts {
     };
     let count = |word: &str| {
         let mut parts = result.split([';', '.']);
-        let found = parts.find_map(|it| it.trim().strip_suffix(word))?;
+        let found = parts.find_map(|part| part.trim().strip_suffix(word))?;
         found.trim().parse().ok()
     };
     Counts {
@@ -211,11 +211,9 @@ pub(crate) fn browser_here() -> Result<PathBuf, &'static str> {
     if let Some(named) = env::var_os("CHROMIUM") {
         return Ok(named.into());
     }
-    let path = env::var_os("PATH").unwrap_or_default();
     ["chromium", "chromium-browser", "google-chrome"]
-        .iter()
-        .flat_map(|name| env::split_paths(&path).map(move |it| it.join(name)))
-        .find(|it| it.is_file())
+        .into_iter()
+        .find_map(search_path::find)
         .ok_or("no chromium here (apt-get install chromium)")
 }
 

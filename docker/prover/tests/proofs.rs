@@ -203,20 +203,11 @@ fn tried(proof: &Proof, package: &str) -> Result<String, String> {
 }
 
 #[test]
-fn each_mistake_replaces_a_text_that_its_solution_has_once() {
-    let step = steps::find(&root(), "6").unwrap();
-    let solution = starters::read(&root(), &step, Kind::Solution).unwrap();
-    for wrong in WRONG {
-        wrong.made_of(&solution);
-    }
-}
-
-#[test]
 fn each_wrong_driver_fails_its_proof() {
     for wrong in WRONG {
         let (name, what) = wrong.proof;
         let proofs = proofs::choose(Some(name)).unwrap();
-        let proof = proofs.iter().find(|it| it.what == what).unwrap();
+        let proof = proofs.iter().find(|proof| proof.what == what).unwrap();
         if let Ok(result) = tried(proof, wrong.package) {
             println!("{} ({}): {result}", wrong.package, wrong.what);
             assert!(result.starts_with("wrong: "), "{}", wrong.package);
@@ -228,8 +219,9 @@ fn each_wrong_driver_fails_its_proof() {
 fn the_starter_of_step_6_writes_in_place_and_a_crash_tells() {
     let proofs = proofs::choose(Some("syscalls")).unwrap();
     let writes = ["Create", "Remove"];
-    let writes = |it: &&Proof| writes.iter().any(|word| it.what.contains(word));
-    for proof in proofs.iter().filter(|it| it.from == 6).filter(writes) {
+    let writes =
+        |proof: &&Proof| writes.iter().any(|word| proof.what.contains(word));
+    for proof in proofs.iter().filter(|proof| proof.from == 6).filter(writes) {
         if let Ok(result) = tried(proof, "proof-starter-06") {
             println!("{}: {result}", proof.what);
             assert!(result.starts_with("wrong: "), "{}", proof.what);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::search_path::on_path;
+use crate::search_path::find_with_sbin;
 use crate::wait::wait_until;
 
 /// One line of a mount table.
@@ -221,10 +221,7 @@ pub fn missing() -> Option<String> {
         ("losetup", "mount"),
         ("unshare", "util-linux"),
     ] {
-        let there = on_path(program)
-            || Path::new("/usr/sbin").join(program).is_file()
-            || Path::new("/sbin").join(program).is_file();
-        if !there {
+        if find_with_sbin(program).is_none() {
             return Some(format!("no {program} here (apt install {package})"));
         }
     }

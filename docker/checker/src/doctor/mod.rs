@@ -1,8 +1,7 @@
-//! `make doctor`: what this machine has, and what that allows.
+//! `make doctor`: says what this machine has and which steps that allows.
 //!
-//! [`Machine`] holds facts and [`look`] gathers them. What follows from them is
-//! worked out here, without a look at any machine, so that tests can play
-//! machines that nobody has at hand.
+//! [`Machine`] holds facts and [`look`] gathers them. The conclusions are drawn
+//! here from the facts alone, so that tests can describe any machine.
 
 mod probe;
 #[cfg(test)]
@@ -13,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 use stand_in::report::{BAD, GOOD};
 
-/// The oldest Rust that builds the workshop, as its manifests say.
+/// The oldest Rust that builds the workshop, from the manifests.
 const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// The last step that asks for no filesystem of its own.
+/// The last step whose volumes need no filesystem of their own.
 const WITHOUT_FILESYSTEMS: u32 = 7;
 
-/// A build of everything takes about this much, in MiB.
+/// How much disk a build of everything takes, in MiB.
 const ROOM: u64 = 2048;
 
 const RUSTUP: &str =
@@ -34,28 +33,28 @@ pub struct Machine {
     root: bool,
     wsl: Wsl,
     rustup: bool,
-    /// Versions, as the programs say them.
+    /// Versions, as the programs print them.
     rustc: Option<String>,
     cargo: Option<String>,
     make: Option<String>,
     node: Option<String>,
     npm: Option<String>,
     docker: Docker,
-    /// Whether a file can be made where dockerd looks for plugins.
+    /// Whether we may make a file where dockerd looks for plugins.
     plugins: bool,
     dockerd: Option<PathBuf>,
-    /// What keeps us from starting a dockerd of our own.
+    /// Why this machine cannot start a private dockerd.
     no_private: Option<String>,
     podman: Option<String>,
-    /// What keeps us from a Podman with storage of its own.
+    /// Why this machine cannot run a private Podman.
     no_podman: Option<String>,
     loops: bool,
     mkfs: Option<PathBuf>,
     strace: Option<PathBuf>,
     browser: Option<String>,
-    /// The type of what holds /var/lib/workshop.
+    /// The type of the filesystem that holds /var/lib/workshop.
     filesystem: Option<String>,
-    /// Where cargo builds, in MiB.
+    /// Free space where cargo builds, in MiB.
     free: Option<u64>,
     temp: Temp,
     course: Course,
@@ -72,13 +71,13 @@ enum System {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wsl {
     No,
-    /// The files are Linux's own.
+    /// The checkout is on Linux's own disk.
     Home,
-    /// The files are those of Windows, which are slow and take no sockets.
+    /// The checkout is on a disk of Windows, which is slow and takes no sockets.
     Windows,
 }
 
-/// What installs programs here.
+/// The program that installs packages here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Installer {
     Apt,
@@ -89,26 +88,27 @@ enum Installer {
     Brew,
 }
 
-/// How far one gets with the Docker of this machine.
+/// The state of this machine's Docker.
 #[derive(Clone, Debug)]
 enum Docker {
     NoClient,
-    /// Something else answers to its name.
+    /// The command `docker` is another program.
     Foreign,
-    /// The client did not come back.
+    /// The client did not end in time.
     Silent,
-    /// In the client's words.
+    /// No daemon answers; `why` has the client's words.
     NoDaemon {
         client: String,
         why: String,
     },
-    /// There may be a daemon behind a socket that we may not open.
+    /// We may not open the daemon's socket.
     Locked {
         client: String,
         socket: String,
         group: Option<String>,
     },
-    /// Their API ranges do not meet, in the daemon's words.
+    /// Client and daemon have no API version in common; `why` has the daemon's
+    /// words.
     Apart {
         client: String,
         why: String,
@@ -116,21 +116,21 @@ enum Docker {
     Answers {
         client: String,
         server: String,
-        /// The API version that they agreed on.
+        /// The API version on which client and daemon agreed.
         api: String,
-        engine: DaemonLocation,
+        location: DaemonLocation,
     },
 }
 
-/// Whose files the daemon sees, and so where it looks for plugins.
+/// The host whose files the daemon sees, where it also looks for plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum DaemonLocation {
     Here,
-    /// A user's own, in namespaces of its own.
+    /// Run by a user who is not root, in namespaces of its own.
     Rootless,
-    /// In a machine of its own, called Docker Desktop or something else.
+    /// In a virtual machine with this name, such as Docker Desktop.
     Virtual(String),
-    /// On a host of this name.
+    /// On another host with this name.
     Elsewhere(String),
 }
 
@@ -141,17 +141,17 @@ struct Temp {
     trouble: Option<String>,
 }
 
-/// What of the workshop is in the folders.
+/// The steps in this checkout.
 #[derive(Clone, Debug)]
 struct Course {
     last: u32,
-    /// The first exercise that still has a hole.
+    /// The first exercise with an open hole.
     next: Option<u32>,
-    /// Whether the Makefile has a sandbox to offer.
+    /// Whether the Makefile has a target for the sandbox.
     sandbox: bool,
 }
 
-/// Looks at the machine we are on; takes a few seconds at most.
+/// Gathers the facts about this machine, within a few seconds.
 pub fn look(root: &Path) -> Machine {
     probe::machine(root)
 }
@@ -166,9 +166,9 @@ enum State {
     Has(String),
     Lacks {
         what: String,
-        /// What one could do with it.
+        /// What it would make possible.
         adds: &'static str,
-        /// How to get it.
+        /// The command that provides it.
         how: String,
     },
 }
@@ -188,10 +188,12 @@ fn lacks(
 }
 
 impl Machine {
-    /// Whether there is a Rust that builds the workshop.
+    /// Whether this machine's Rust can build the workshop.
     pub fn builds(&self) -> bool {
-        let new = |it: &Option<String>| {
-            it.as_deref().is_some_and(|it| number(it) >= number(RUST))
+        let new = |version: &Option<String>| {
+            version
+                .as_deref()
+                .is_some_and(|version| number(version) >= number(RUST))
         };
         new(&self.rustc) && new(&self.cargo)
     }
@@ -267,9 +269,9 @@ impl Machine {
             )],
             Docker::Silent => vec![lacks(
                 "docker",
-                "`docker version` does not come back",
+                "`docker version` does not end",
                 ADDS,
-                "look at `docker context ls` and DOCKER_HOST; restart Docker",
+                "look at `docker context ls` and DOCKER_HOST, or restart Docker",
             )],
             Docker::NoDaemon { client: version, why } => {
                 vec![client(version), daemon(why, self.start_docker())]
@@ -278,22 +280,26 @@ impl Machine {
                 let group = group.as_deref().unwrap_or("docker");
                 let what = format!("you may not open {socket}");
                 let how = format!(
-                    "sudo usermod -aG {group} $USER, then log in again (it \
-                     makes you as good as root), or sudo for each command"
+                    "sudo usermod -aG {group} $USER, then log in again (the \
+                     group has the rights of root), or sudo for each command"
                 );
                 vec![client(version), daemon(&what, how)]
             }
             Docker::Apart { client: version, why } => {
-                let how = "the same generation for both; till then the \
-                           stand-in daemon is what checks";
+                let how = "update the older of the two; the stand-in daemon \
+                           works without them";
                 vec![client(version), daemon(why, how.to_owned())]
             }
-            Docker::Answers { client: version, server, api, engine } => {
+            Docker::Answers { client: version, server, api, location } => {
                 let text = format!(
-                    "{}{server} answers; the API ranges meet (at {api})",
-                    engine.called()
+                    "{}{server} answers, with API version {api}",
+                    location.before_version()
                 );
-                vec![client(version), has("daemon", text), self.plugins(engine)]
+                vec![
+                    client(version),
+                    has("daemon", text),
+                    self.plugins(location),
+                ]
             }
         }
     }
@@ -313,20 +319,21 @@ impl Machine {
         }
     }
 
-    /// Where the daemon that answers looks for a plugin.
-    fn plugins(&self, engine: &DaemonLocation) -> Item {
+    /// Where the daemon that answers looks for plugins.
+    fn plugins(&self, location: &DaemonLocation) -> Item {
         const ADDS: &str = "your plugin in a real Docker";
         let sandbox = || match self.course.sandbox {
             true => "make sandbox".to_owned(),
             false => "a Linux machine with a Docker of its own".to_owned(),
         };
-        match engine {
-            DaemonLocation::Here if self.plugins => {
-                has("plugins", "looked up in /run/docker/plugins, yours to use")
-            }
+        match location {
+            DaemonLocation::Here if self.plugins => has(
+                "plugins",
+                "Docker looks in /run/docker/plugins, and you may write there",
+            ),
             DaemonLocation::Here => lacks(
                 "plugins",
-                "looked up in /run/docker/plugins, where only root may write",
+                "Docker looks in /run/docker/plugins, where only root may write",
                 ADDS,
                 match self.course.sandbox {
                     true => "make sandbox".to_owned(),
@@ -337,33 +344,33 @@ impl Machine {
             ),
             DaemonLocation::Rootless => lacks(
                 "plugins",
-                "looked up in /run/docker/plugins of the daemon's own \
-                 namespace, and as .spec files in ~/.local/lib/docker/plugins",
+                "Docker looks in /run/docker/plugins of its own namespace, and \
+                 for .spec files in ~/.local/lib/docker/plugins",
                 ADDS,
                 sandbox(),
             ),
             DaemonLocation::Virtual(name) => lacks(
                 "plugins",
-                format!("looked up inside {name}'s machine, not on this one"),
+                format!("Docker looks inside the machine of {name}, not here"),
                 ADDS,
                 sandbox(),
             ),
             DaemonLocation::Elsewhere(host) => lacks(
                 "plugins",
-                format!("looked up on {host}, not on this machine"),
+                format!("Docker looks on {host}, not here"),
                 ADDS,
                 sandbox(),
             ),
         }
     }
 
-    /// The program, for a daemon that nobody else uses.
+    /// The program for a private dockerd.
     fn dockerd(&self) -> Item {
         const ADDS: &str = "each step in a private Docker (AGAINST=docker)";
         match (&self.dockerd, &self.no_private) {
             (Some(path), None) => {
                 let path = path.display();
-                has("dockerd", format!("{path}, for private ones"))
+                has("dockerd", format!("{path}, for a private Docker"))
             }
             (Some(_), Some(why)) if !self.root => {
                 lacks("dockerd", why, ADDS, "sudo env \"PATH=$PATH\" make …")
@@ -378,11 +385,11 @@ impl Machine {
     }
 
     fn podman(&self) -> Item {
-        const ADDS: &str = "steps 4 and 8 in a real Podman (AGAINST=podman)";
+        const ADDS: &str = "steps 4 and 8 in a private Podman (AGAINST=podman)";
         match (&self.podman, &self.no_podman) {
             (Some(version), None) => has(
                 "podman",
-                format!("{version}, with storage of its own (AGAINST=podman)"),
+                format!("{version}, for a private Podman (AGAINST=podman)"),
             ),
             (Some(_), Some(why)) if !self.root => {
                 lacks("podman", why, ADDS, "sudo env \"PATH=$PATH\" make …")
@@ -418,7 +425,8 @@ impl Machine {
             None => lacks(
                 "strace",
                 "none",
-                "step 6: whether a plugin syncs; proofs that kill one at its system calls",
+                "the check in step 6 that a plugin syncs, and proofs that kill \
+                 a plugin at its system calls",
                 self.get("strace"),
             ),
         }
@@ -444,7 +452,7 @@ impl Machine {
             (node, _) => lacks(
                 "node",
                 if node.is_some() { "no npm" } else { "none" },
-                "the deck (without it, the slides are one plain page)",
+                "the slides as a deck (otherwise they are one plain page)",
                 self.get("node"),
             ),
         }
@@ -461,7 +469,7 @@ impl Machine {
                 "disk",
                 text,
                 "a build of all steps (about 2 GiB)",
-                "make room, or CARGO_TARGET_DIR=/some/folder make …",
+                "free some space, or CARGO_TARGET_DIR=/some/folder make …",
             )
         })
     }
@@ -469,11 +477,11 @@ impl Machine {
     fn temp(&self) -> Item {
         let path = self.temp.path.display();
         match &self.temp.trouble {
-            None => has("sockets", format!("{path} takes them")),
+            None => has("sockets", format!("{path} takes sockets")),
             Some(why) => lacks(
                 "sockets",
                 format!("{path}: {why}"),
-                "checks: each plugin listens in a folder there",
+                "the checks, in which each plugin listens in a folder there",
                 "TMPDIR=/some/folder make …",
             ),
         }
@@ -485,9 +493,10 @@ impl Machine {
             Wsl::Home => Some(has("WSL", "the files are on Linux's own disk")),
             Wsl::Windows => Some(lacks(
                 "WSL",
-                "these files are on a Windows disk: slow, and no sockets",
+                "these files are on a Windows disk, which is slow and takes no \
+                 sockets",
                 "builds that are many times faster",
-                "put the project into your Linux home folder",
+                "move the project to your Linux home folder",
             )),
         }
     }
@@ -500,7 +509,7 @@ impl Machine {
         }
     }
 
-    /// How to install one of the things that we look for.
+    /// The command that installs `thing`.
     fn get(&self, thing: &str) -> String {
         let package = package(self.installer, thing);
         match self.installer {
@@ -509,27 +518,27 @@ impl Machine {
                 let words = installer.words();
                 self.sudo(&format!("{words} {package}")).into_owned()
             }
-            None => format!("install {package} as this system does it"),
+            None => format!("install {package} with your system's tools"),
         }
     }
 
-    /// Whether plugins can be tried in this machine's own Docker, and would be
+    /// Whether this machine's own Docker can use our plugins, and whether it could
     /// if we were root.
     fn own_docker(&self) -> (bool, bool) {
         let here = matches!(
             self.docker,
-            Docker::Answers { engine: DaemonLocation::Here, .. }
+            Docker::Answers { location: DaemonLocation::Here, .. }
         ) && self.system == System::Linux;
         (here && self.plugins, here && !self.root)
     }
 
-    /// The sum of it all, in one line.
+    /// The conclusion, in one line.
     fn verdict(&self) -> String {
         if !self.builds() {
-            return format!("no step yet, for want of Rust {RUST} or newer");
+            return format!("no step yet, because Rust {RUST} is missing");
         }
         if self.temp.trouble.is_some() {
-            return "no step yet, for want of a folder that takes sockets"
+            return "no step yet, because a folder that takes sockets is missing"
                 .to_owned();
         }
         let answers = matches!(self.docker, Docker::Answers { .. });
@@ -543,27 +552,27 @@ impl Machine {
             false => self.course.last.min(WITHOUT_FILESYSTEMS),
         };
         let steps = match last {
-            0 => return "no step is in the folders".to_owned(),
+            0 => return "no step, because solutions/ is empty".to_owned(),
             1 => "step 1".to_owned(),
             _ => format!("steps 1-{last}"),
         };
         let mut line = format!("{steps}, checked by the stand-in daemon");
         let (now, as_root) = self.own_docker();
         line.push_str(if now {
-            " and by the machine's own Docker"
+            " and by this machine's own Docker"
         } else if sandbox {
-            " and by a Docker of their own (make sandbox)"
+            " and by the Docker of the sandbox (make sandbox)"
         } else if self.no_private.is_none() {
             " and by a private Docker (AGAINST=docker)"
         } else if as_root {
-            "; as root, also by the machine's own Docker"
+            "; as root, also by this machine's own Docker"
         } else {
             ""
         });
         line
     }
 
-    /// What to type now.
+    /// The next command to type.
     fn next(&self) -> String {
         if !self.builds() {
             let command = match self.rustc {
@@ -606,8 +615,8 @@ impl Display for Machine {
 }
 
 impl DaemonLocation {
-    /// Before its version.
-    fn called(&self) -> String {
+    /// The words in front of the daemon's version.
+    fn before_version(&self) -> String {
         match self {
             Self::Here => String::new(),
             Self::Rootless => "rootless ".to_owned(),
@@ -618,8 +627,8 @@ impl DaemonLocation {
 }
 
 impl Installer {
-    /// The words before a package. The first is the program whose presence
-    /// tells.
+    /// The words before a package's name. If the first one is a program of this
+    /// machine, this is the machine's installer.
     fn words(self) -> &'static str {
         match self {
             Self::Apt => "apt-get install",
@@ -636,7 +645,7 @@ impl Installer {
     }
 }
 
-/// What a thing that we look for is called where it is installed from.
+/// The name of the package that provides `thing`.
 fn package(installer: Option<Installer>, thing: &str) -> &str {
     match (installer, thing) {
         (Some(Installer::Apt), "docker") => "docker.io",
@@ -653,8 +662,9 @@ fn package(installer: Option<Installer>, thing: &str) -> &str {
     }
 }
 
-/// `1.89.0` as numbers that compare; what is no number is 0.
+/// Major and minor version of `1.89.0`, to be compared. A part that is not a number
+/// counts as 0.
 fn number(version: &str) -> (u32, u32) {
-    let mut parts = version.split('.').map(|it| it.parse().unwrap_or(0));
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }

@@ -1,12 +1,12 @@
-//! Gathers the facts. Every other program is given a few seconds, and nothing
-//! is written but a probe that is removed.
+//! Gathers the facts about a machine. Each program that is asked gets a few seconds.
+//! Nothing is written except probes, which are removed.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{self, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::{env, io, thread};
 use serde_json::Value;
 use stand_in::cleanup::{self, Guard};
 use stand_in::mounts;
+use stand_in::search_path::find_with_sbin as find;
 use stand_in::steps::{self, Kind};
 use stand_in::wait::wait_until;
 
@@ -23,8 +24,8 @@ use super::{
 };
 use crate::{cargo, dockerd, places, podman, starters};
 
-/// How long another program may take. A client whose daemon is on a host that
-/// does not answer would wait for minutes.
+/// How long another program may take. A docker client waits for minutes if the
+/// daemon's host does not answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 const INSTALLERS: [Installer; 6] = [
@@ -42,7 +43,8 @@ pub(super) fn machine(root: &Path) -> Machine {
         "macos" => System::MacOs,
         _ => System::Other,
     };
-    // What may hang is asked at once, so that the whole takes one patience.
+    // All programs run at the same time, so that the sum takes no longer than one
+    // PATIENCE.
     thread::scope(|scope| {
         let docker = scope.spawn(|| docker(system));
         let rustc = scope.spawn(|| version("rustc"));
@@ -52,14 +54,14 @@ pub(super) fn machine(root: &Path) -> Machine {
         let npm = scope.spawn(|| version("npm"));
         let podman = scope.spawn(|| version("podman"));
         let free = scope.spawn(|| free(root));
-        let known = |it: thread::ScopedJoinHandle<Option<String>>| {
-            it.join().unwrap_or_default()
+        let joined = |thread: thread::ScopedJoinHandle<Option<String>>| {
+            thread.join().unwrap_or_default()
         };
         Machine {
             system,
             installer: INSTALLERS
                 .into_iter()
-                .find(|it| find(it.program()).is_some()),
+                .find(|installer| find(installer.program()).is_some()),
             systemd: Path::new("/run/systemd/system").is_dir(),
             root: rustix::process::geteuid().is_root(),
             wsl: wsl(root),
@@ -67,7 +69,7 @@ pub(super) fn machine(root: &Path) -> Machine {
             plugins: system == System::Linux && plugins_writable(),
             dockerd: find("dockerd"),
             no_private: dockerd::no_private(),
-            podman: known(podman),
+            podman: joined(podman),
             no_podman: podman::missing(),
             loops: loops(),
             mkfs: find("mkfs.ext4"),
@@ -76,54 +78,55 @@ pub(super) fn machine(root: &Path) -> Machine {
             filesystem: mounts::filesystem_of(Path::new("/var/lib/workshop")),
             temp: temp(),
             course: course(root),
-            rustc: known(rustc),
-            cargo: known(cargo),
-            make: known(make),
-            node: known(node),
-            npm: known(npm),
+            rustc: joined(rustc),
+            cargo: joined(cargo),
+            make: joined(make),
+            node: joined(node),
+            npm: joined(npm),
             free: free.join().unwrap_or_default(),
             docker: docker.join().unwrap_or(Docker::Silent),
         }
     })
 }
 
-/// What a program said before it ended.
-struct Said {
+/// The output of a program that has ended.
+struct Output {
     out: String,
     err: String,
 }
 
-/// None when it did not end in time.
-fn ask(program: &str, args: &[&str]) -> io::Result<Option<Said>> {
+/// Runs a program. `None` if it did not end in time.
+fn ask(program: &str, args: &[&str]) -> io::Result<Option<Output>> {
     let mut command = Command::new(program);
     command
         .args(args)
-        // rustup would fetch a whole toolchain rather than say it has none.
+        // Without this, rustup would download a toolchain if it has none.
         .env("RUSTUP_AUTO_INSTALL", "0")
         .env("LC_ALL", "C")
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // What it starts, as docker does ssh, ends with it.
+    // Children such as the docker client's ssh end with the program.
     let (mut child, group) = Guard::group(|| command.spawn())?;
-    let out = follow(child.stdout.take());
-    let err = follow(child.stderr.take());
+    let out = read_to_end(child.stdout.take());
+    let err = read_to_end(child.stderr.take());
     if wait_until(PATIENCE, || child.try_wait().ok().flatten()).is_none() {
         drop(group);
         let _ = child.wait();
         return Ok(None);
     }
     group.release();
-    // A child of its own may keep the pipes open.
-    let text = |it: Receiver<String>| {
-        it.recv_timeout(Duration::from_millis(500)).unwrap_or_default()
+    // A child of the program may keep the pipes open.
+    let text = |pipe: Receiver<String>| {
+        pipe.recv_timeout(Duration::from_millis(500)).unwrap_or_default()
     };
-    Ok(Some(Said { out: text(out), err: text(err) }))
+    Ok(Some(Output { out: text(out), err: text(err) }))
 }
 
-/// Both pipes are read at once: a full one would stop the program.
-fn follow(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+/// Reads a pipe in a thread of its own. Both pipes must be read at the same time,
+/// because a program stops while one of them is full.
+fn read_to_end(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -135,58 +138,44 @@ fn follow(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     receive
 }
 
-/// The first word with a number that `PROGRAM --version` says.
+/// The first word with a digit that `PROGRAM --version` prints.
 fn version(program: &str) -> Option<String> {
-    let said = ask(program, &["--version"]).ok()??;
-    let mut words = said.out.lines().next()?.split_whitespace();
-    let word = words.find(|it| it.contains(|c: char| c.is_ascii_digit()))?;
+    let output = ask(program, &["--version"]).ok()??;
+    let mut words = output.out.lines().next()?.split_whitespace();
+    let word =
+        words.find(|word| word.contains(|c: char| c.is_ascii_digit()))?;
     Some(word.trim_start_matches('v').to_owned())
 }
 
-/// Where a program is; administrators' ones are on few people's PATH.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(more)
-        .map(|folder| folder.join(program))
-        .find(|it| it.is_file())
-}
-
 fn docker(system: System) -> Docker {
-    let said = match ask("docker", &["version", "--format", "{{json .}}"]) {
-        Ok(Some(said)) => said,
+    let version = match ask("docker", &["version", "--format", "{{json .}}"]) {
+        Ok(Some(output)) => output,
         Ok(None) => return Docker::Silent,
         Err(_) => return Docker::NoClient,
     };
-    let asked = |key: &str| {
-        ask("docker", &["info", "--format", key])
-            .ok()
-            .flatten()
-            .map(|it| it.out)
-    };
-    understand(&said.out, &said.err, || {
-        let info = asked("{{json .}}").unwrap_or_default();
-        place(&info, system, host().as_deref())
+    state(&version.out, &version.err, || {
+        let info = ask("docker", &["info", "--format", "{{json .}}"]);
+        let info = info.ok().flatten().map(|output| output.out);
+        location(&info.unwrap_or_default(), system, host().as_deref())
     })
 }
 
-/// What `docker version` says, on both of its channels.
-pub(super) fn understand(
+/// The state of Docker that the output of `docker version` and its errors mean.
+pub(super) fn state(
     out: &str,
     err: &str,
-    engine: impl FnOnce() -> DaemonLocation,
+    location: impl FnOnce() -> DaemonLocation,
 ) -> Docker {
-    let said: Value = serde_json::from_str(out.trim()).unwrap_or_default();
+    let version: Value = serde_json::from_str(out.trim()).unwrap_or_default();
     let word =
         |value: &Value, key: &str| value[key].as_str().map(str::to_owned);
-    // Podman's client has an APIVersion instead.
-    let Some(api) = word(&said["Client"], "ApiVersion") else {
+    // Podman's client writes APIVersion.
+    let Some(api) = word(&version["Client"], "ApiVersion") else {
         return Docker::Foreign;
     };
-    let client = word(&said["Client"], "Version").unwrap_or_default();
-    if let Some(server) = word(&said["Server"], "Version") {
-        return Docker::Answers { client, server, api, engine: engine() };
+    let client = word(&version["Client"], "Version").unwrap_or_default();
+    if let Some(server) = word(&version["Server"], "Version") {
+        return Docker::Answers { client, server, api, location: location() };
     }
     let why = err.trim().lines().last().unwrap_or("no daemon answers");
     let why = why.trim_start_matches("Error response from daemon: ");
@@ -204,25 +193,25 @@ pub(super) fn understand(
     Docker::NoDaemon { client, why }
 }
 
-/// The path in the client's complaint.
+/// The socket's path in the client's error message.
 fn socket_in(text: &str) -> String {
-    let path = text.split_once("unix://").map(|it| it.1);
-    let path = path.and_then(|it| it.split([':', ' ', '"']).next());
+    let path = text.split_once("unix://").map(|parts| parts.1);
+    let path = path.and_then(|path| path.split([':', ' ', '"']).next());
     path.unwrap_or("/var/run/docker.sock").to_owned()
 }
 
 fn group_of(path: &Path) -> Option<String> {
     let wanted = fs::metadata(path).ok()?.gid().to_string();
     let groups = fs::read_to_string("/etc/group").ok()?;
-    let mut lines = groups.lines().map(|it| it.split(':'));
+    let mut lines = groups.lines().map(|line| line.split(':'));
     lines.find_map(|mut fields| {
         let name = fields.next()?;
         (fields.nth(1)? == wanted).then(|| name.to_owned())
     })
 }
 
-/// What `docker info` tells about the place of the daemon.
-pub(super) fn place(
+/// Where the daemon runs, from the output of `docker info` and our host's name.
+pub(super) fn location(
     info: &str,
     system: System,
     host: Option<&str>,
@@ -231,19 +220,19 @@ pub(super) fn place(
     let name = info["Name"].as_str().unwrap_or("another host");
     let rootless = info["SecurityOptions"].as_array().is_some_and(|all| {
         let mut words = all.iter().filter_map(Value::as_str);
-        words.any(|it| it.starts_with("name=rootless"))
+        words.any(|option| option.starts_with("name=rootless"))
     });
     match info["OperatingSystem"].as_str() {
         Some(desktop) if desktop.contains("Docker Desktop") => {
             DaemonLocation::Virtual("Docker Desktop".to_owned())
         }
-        // Docker needs Linux: on a Mac it is in a machine inside, as in
-        // Colima's or OrbStack's, or it is far away.
+        // dockerd needs Linux. On a Mac it runs in a virtual machine, such as
+        // Colima's or OrbStack's, or on another host.
         _ if system != System::Linux => {
             DaemonLocation::Virtual(name.to_owned())
         }
         _ if rootless => DaemonLocation::Rootless,
-        // One in a container, or behind a context or DOCKER_HOST.
+        // We are in a container, or a context or DOCKER_HOST leads elsewhere.
         _ if host.is_some_and(|host| host != name) => {
             DaemonLocation::Elsewhere(name.to_owned())
         }
@@ -251,14 +240,14 @@ pub(super) fn place(
     }
 }
 
-/// Our host's name, as dockerd on the same host would say it. Linux tells.
+/// Our host's name, as dockerd on the same host would report it. Only on Linux.
 fn host() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())
 }
 
-/// dockerd looks at names that end in .sock, .spec or .json, and so not at
-/// this one.
+/// Whether a file can be made in the folder of plugins. dockerd reads only names
+/// that end in .sock, .spec or .json, so it ignores the probe.
 fn plugins_writable() -> bool {
     let plugins = Path::new(places::PLUGINS);
     if !plugins.is_dir() {
@@ -271,7 +260,7 @@ fn plugins_writable() -> bool {
 
 fn loops() -> bool {
     fs::metadata("/dev/loop-control")
-        .is_ok_and(|it| it.file_type().is_char_device())
+        .is_ok_and(|metadata| metadata.file_type().is_char_device())
 }
 
 fn browser() -> Option<String> {
@@ -282,29 +271,33 @@ fn browser() -> Option<String> {
         "google-chrome-stable",
         "firefox",
     ];
-    // macOS keeps them off PATH. Safari is always there, and prints no PDF
-    // from a command line.
+    // On macOS, applications are not on PATH. Safari comes last: every Mac has it,
+    // but it cannot print a PDF from a command line.
     const APPS: [&str; 4] = ["Google Chrome", "Chromium", "Firefox", "Safari"];
-    let program = PROGRAMS.iter().find(|it| find(it).is_some());
+    let program = PROGRAMS.iter().find(|program| find(program).is_some());
     let app = || {
-        let is = |it: &&&str| {
-            Path::new("/Applications").join(format!("{it}.app")).is_dir()
+        let is = |app: &&&str| {
+            Path::new("/Applications").join(format!("{app}.app")).is_dir()
         };
         APPS.iter().find(is)
     };
-    program.or_else(app).map(|it| (*it).to_owned())
+    program.or_else(app).map(|name| (*name).to_owned())
 }
 
-/// What is left where cargo builds, in MiB.
+/// The free space where cargo builds, in MiB.
 fn free(root: &Path) -> Option<u64> {
     let target = cargo::target().unwrap_or_else(|_| root.to_owned());
-    let said = ask("df", &["-Pk", target.to_str()?]).ok()??;
-    let words = said.out.lines().nth(1)?.split_whitespace();
-    // A device's name may hold blanks; the columns from the end are sure
-    // enough: …, available, capacity, place.
+    let output = ask("df", &["-Pk", target.to_str()?]).ok()??;
+    let words = output.out.lines().nth(1)?.split_whitespace();
+    // The first column may hold blanks, so count from the last one with a %:
+    // …, available, capacity, mount point.
     let words: Vec<_> = words.collect();
-    let capacity = words.iter().rposition(|it| it.ends_with('%'))?;
-    words.get(capacity.checked_sub(1)?)?.parse::<u64>().ok().map(|it| it / 1024)
+    let capacity = words.iter().rposition(|word| word.ends_with('%'))?;
+    words
+        .get(capacity.checked_sub(1)?)?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib / 1024)
 }
 
 fn temp() -> Temp {
@@ -325,10 +318,11 @@ fn temp() -> Temp {
 
 fn wsl(root: &Path) -> Wsl {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
-    if !kernel.is_ok_and(|it| it.to_lowercase().contains("microsoft")) {
+    if !kernel.is_ok_and(|text| text.to_lowercase().contains("microsoft")) {
         return Wsl::No;
     }
-    // 9p in WSL 2, drvfs in WSL 1, wherever it is mounted.
+    // Disks of Windows are 9p in WSL 2 and drvfs in WSL 1, wherever they are
+    // mounted.
     match mounts::filesystem_of(root).as_deref() {
         Some("9p" | "drvfs" | "v9fs") => Wsl::Windows,
         _ if root.starts_with("/mnt/c") => Wsl::Windows,
@@ -344,8 +338,8 @@ fn course(root: &Path) -> Course {
     });
     let makefile = fs::read_to_string(root.join("Makefile"));
     Course {
-        last: steps.last().map_or(0, |it| it.number),
-        next: open.map(|it| it.number),
+        last: steps.last().map_or(0, |step| step.number),
+        next: open.map(|step| step.number),
         sandbox: makefile.is_ok_and(|text| {
             text.lines().any(|line| line.starts_with("sandbox:"))
         }),

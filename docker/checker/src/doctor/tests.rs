@@ -1,11 +1,11 @@
-//! Machines that nobody has at hand. What doctor says about each of them is in
-//! tests/doctor; `RECORD=1 cargo test -p checker` writes those texts anew.
+//! Descriptions of many kinds of machines. The folder tests/doctor has the report
+//! on each of them; `RECORD=1 cargo test -p checker --lib` writes the reports anew.
 
 use std::{env, fs};
 
 use super::*;
 
-/// A Linux machine with everything, and root at its keyboard.
+/// A Linux machine with everything, used by root.
 fn everything() -> Machine {
     Machine {
         system: System::Linux,
@@ -36,7 +36,7 @@ fn everything() -> Machine {
     }
 }
 
-/// The same for somebody who may do nothing to the machine.
+/// The same machine, used by somebody without root.
 fn user() -> Machine {
     Machine {
         root: false,
@@ -47,7 +47,7 @@ fn user() -> Machine {
     }
 }
 
-/// Rust, and nothing else.
+/// A machine that has only Rust.
 fn bare() -> Machine {
     Machine {
         installer: None,
@@ -86,12 +86,12 @@ fn mac() -> Machine {
     }
 }
 
-fn answers(engine: DaemonLocation) -> Docker {
+fn answers(location: DaemonLocation) -> Docker {
     Docker::Answers {
         client: "28.5.2".into(),
         server: "28.5.2".into(),
         api: "1.51".into(),
-        engine,
+        location,
     }
 }
 
@@ -247,7 +247,7 @@ fn every_report_ends_with_one_verdict_and_one_command() {
     for (name, machine) in machines() {
         let text = machine.to_string();
         let verdicts =
-            text.lines().filter(|it| it.starts_with("this machine:"));
+            text.lines().filter(|line| line.starts_with("this machine:"));
         assert_eq!(verdicts.count(), 1, "{name}");
         assert!(text.lines().last().unwrap().starts_with("Next: "), "{name}");
     }
@@ -262,10 +262,10 @@ fn only_a_missing_or_old_rust_is_a_failure() {
 }
 
 #[test]
-fn the_words_of_the_docker_client_are_understood() {
+fn each_answer_of_the_docker_client_is_recognised() {
     const CLIENT: &str = r#"{"Client":{"Version":"28.2.2","ApiVersion":"1.50"},
         "Server":null}"#;
-    // What the client said, on both channels, and what is made of it.
+    // The client's output, its errors, and the state that they mean.
     let cases = [
         (
             CLIENT,
@@ -310,14 +310,14 @@ fn the_words_of_the_docker_client_are_understood() {
                 "Server":{"Version":"20.10.24","ApiVersion":"1.41"}}"#,
             "",
             "Answers { client: \"28.2.2\", server: \"20.10.24\", api: \
-             \"1.41\", engine: Here }",
+             \"1.41\", location: Here }",
         ),
         (r#"{"Client":{"APIVersion":"4.3.1"}}"#, "", "Foreign"),
         ("", "Emulate Docker CLI using podman.", "Foreign"),
         ("{]", "", "Foreign"),
     ];
     for (out, err, expected) in cases {
-        let seen = probe::understand(out, err, || DaemonLocation::Here);
+        let seen = probe::state(out, err, || DaemonLocation::Here);
         assert_eq!(format!("{seen:?}"), expected, "{out} {err}");
     }
 }
@@ -348,7 +348,7 @@ fn the_place_of_the_daemon_is_recognised() {
         ),
     ];
     for (case, info, system, host, expected) in cases {
-        assert_eq!(probe::place(info, system, host), expected, "{case}");
+        assert_eq!(probe::location(info, system, host), expected, "{case}");
     }
 }
 

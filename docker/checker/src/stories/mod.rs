@@ -1,8 +1,8 @@
 //! The story of each step, played through the docker client and a real
 //! dockerd.
 //!
-//! What a story prints is recorded in `docker/checker/stories/`, and the slides
-//! may show nothing else.
+//! The output of each story is recorded in `docker/checker/stories/`. The slides
+//! may show no other output.
 
 mod podman;
 mod step_01;
@@ -37,10 +37,10 @@ use crate::dockerd::{self, PATIENCE, Played, Private};
 use crate::places::{NAME, PLUGINS, SPECS, containers};
 use crate::podman::Podman;
 
-/// A scene of a story: one thing that a person sees.
+/// A scene of a story: some commands, and what their user must see.
 pub type Scene = Check<Stage>;
 
-/// The scenes of one step, in order; each goes on where the last one ended.
+/// The scenes of one step, in order. Each continues where the last one ended.
 pub fn scenes(step: u32) -> &'static [Scene] {
     match step {
         1 => step_01::SCENES,
@@ -55,7 +55,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
     }
 }
 
-/// The scenes of one step that a Podman plays, in order.
+/// The scenes of one step with Podman, in order.
 pub fn podman_scenes(step: u32) -> &'static [Scene] {
     match step {
         4 => podman::STEP_4,
@@ -64,7 +64,8 @@ pub fn podman_scenes(step: u32) -> &'static [Scene] {
     }
 }
 
-/// A plugin where dockerd finds it, and somebody who types.
+/// What a scene works with: a plugin where Docker or Podman finds it, and a shell
+/// for commands.
 #[derive(Debug)]
 pub struct Stage {
     program: Program,
@@ -75,22 +76,22 @@ pub struct Stage {
     log: Log,
     transcript: String,
     brought_image: bool,
-    /// The dockerd, if it is our own.
+    /// The dockerd, if it is a private one.
     private: Option<Private>,
-    /// The Podman that is there instead of a dockerd.
+    /// The private Podman, if the story has no dockerd.
     podman: Option<Podman>,
     second: Option<Second>,
 }
 
-/// A second name for a plugin, by a file that names a TCP port.
+/// A second name for a plugin: a file that names a TCP port.
 #[derive(Debug)]
 struct Second {
     file: PathBuf,
-    /// The same at each start, since dockerd remembers where a name led.
+    /// The same at each start, because dockerd remembers the address of a name.
     address: SocketAddr,
-    /// None once it is dropped.
+    /// `None` once `self` is being dropped.
     file_guard: Option<Guard>,
-    /// The file's folder was there before us.
+    /// Whether the file's folder existed before.
     has_folder: bool,
 }
 
@@ -98,9 +99,9 @@ impl Second {
     fn new(name: &str) -> Result<Self> {
         let file = Path::new(SPECS).join(format!("{name}-two.spec"));
         if file.symlink_metadata().is_ok() {
-            bail!("{} is there already: remove it first", file.display());
+            bail!("{} exists already: remove it first", file.display());
         }
-        // Free a moment ago, which is as much as anybody can know.
+        // The port is free now. Another program may still take it before the plugin.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let file_guard = Some(Guard::file(&file));
         let has_folder = Path::new(SPECS).exists();
@@ -118,7 +119,7 @@ impl Drop for Second {
     fn drop(&mut self) {
         self.file_guard = None;
         if !self.has_folder {
-            // The plugin has made it.
+            // The plugin has made the folder.
             let _ = fs::remove_dir(SPECS);
         }
     }
@@ -132,25 +133,25 @@ impl Stage {
         podman: Option<Podman>,
     ) -> Result<Self> {
         let socket = Path::new(PLUGINS).join(format!("{name}.sock"));
-        let is = socket.symlink_metadata();
-        if is.is_ok_and(|it| !it.file_type().is_socket()) {
-            bail!("{} is no socket: remove it first", socket.display());
+        let metadata = socket.symlink_metadata();
+        if metadata.is_ok_and(|metadata| !metadata.file_type().is_socket()) {
+            bail!("{} is not a socket: remove it first", socket.display());
         }
-        // A Podman of our own has none yet, and there is no dockerd to ask.
-        let there = match podman {
+        // A private Podman has no containers yet.
+        let found = match podman {
             Some(_) => String::new(),
             None => dockerd::play(&containers(name), PATIENCE)?.output,
         };
-        if !there.trim().is_empty() {
+        if !found.trim().is_empty() {
             bail!(
-                "there is a container {name}-one, which the end of a story \
-                 removes: remove it first (make rescue does), or take another \
-                 name (NAME=other)"
+                "the container {name}-one exists, and the end of the story \
+                 would remove it: run make rescue first, or use another name \
+                 (NAME=other)"
             );
         }
         if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
             bail!(
-                "a plugin answers on {}: stop it first, or take another name \
+                "a plugin answers on {}: stop it first, or use another name \
                  (NAME=other)",
                 socket.display()
             );
@@ -169,10 +170,10 @@ impl Stage {
         })
     }
 
-    /// Starts the plugin and awaits that it listens.
+    /// Starts the plugin and waits until it listens.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not.
+    /// The plugin is wrong if it does not listen in time.
     pub fn start(&mut self) -> Outcome {
         let place = self.place.as_ref().context("the place of the plugin")?;
         let program = match &self.second {
@@ -189,12 +190,12 @@ impl Stage {
         no_path_leads_out(place)
     }
 
-    /// What a shell does before each start of the plugin.
-    pub fn put_before(&mut self, this: &str) {
-        self.program = self.program.after(this);
+    /// From now on, a shell runs `command` before each start of the plugin.
+    pub fn run_before_plugin(&mut self, command: &str) {
+        self.program = self.program.after(command);
     }
 
-    /// Where the plugin keeps its volumes.
+    /// The plugin's ROOT.
     ///
     /// # Errors
     /// When the story has ended.
@@ -202,17 +203,17 @@ impl Stage {
         Ok(self.place.as_ref().context("the place of the plugin")?.volumes())
     }
 
-    /// Makes sure that containers can be run.
+    /// Makes sure that dockerd has an image to run containers from.
     ///
     /// # Errors
-    /// When the image is not to be had.
+    /// When the image can be neither made nor downloaded.
     pub fn bring_image(&mut self) -> Outcome {
         self.brought_image |= dockerd::bring_image()?;
         Ok(())
     }
 
-    /// From the next start on, `workshop-two` names the plugin as well: it
-    /// listens on TCP, too, and writes the file that says so.
+    /// Gives the plugin the second name `workshop-two`. From the next start on, the
+    /// plugin listens on TCP as well and writes the file that names its port.
     ///
     /// # Errors
     /// When no port is free.
@@ -221,10 +222,10 @@ impl Stage {
         Ok(())
     }
 
-    /// SIGTERM: it ends by itself, with 0.
+    /// Sends SIGTERM. The plugin must end with status 0.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not.
+    /// The plugin is wrong if it does not end, or ends with another status.
     pub fn stop(&mut self) -> Outcome {
         let mut plugin = self.plugin.take().context("a plugin that runs")?;
         plugin.signal(Signal::TERM);
@@ -236,39 +237,40 @@ impl Stage {
                 format!("it ended ({status})"),
             )),
             None => {
-                Err(wrong("SIGTERM", "it ends with status 0", "it runs on"))
+                Err(wrong("SIGTERM", "it ends with status 0", "it still runs"))
             }
         }
     }
 
-    /// `kill -9`: the socket stays.
+    /// Kills the plugin as `kill -9` does: its socket stays.
     pub fn kill(&mut self) {
         self.plugin = None;
     }
 
-    /// Restarts dockerd, which then answers.
+    /// Restarts dockerd and waits until it answers.
     ///
     /// # Errors
-    /// [`Fault::NotTried`] for a machine's own: others may work with it.
+    /// [`Fault::NotTried`] for the machine's own dockerd, because other people may
+    /// use it.
     pub fn restart_docker(&mut self) -> Outcome {
         match dockerd::restart(self.private.as_mut())? {
             true => Ok(()),
             false => Err(Fault::NotTried(
-                "nobody restarts a machine's own dockerd here; the sandbox's \
-                 is, and that of DOCKERD=private"
+                "this scene never restarts the machine's own dockerd; it plays \
+                 in the sandbox and with DOCKERD=private"
                     .to_owned(),
             )),
         }
     }
 
-    /// Types a docker command, in which `workshop` is the plugin's name.
+    /// Types a docker or podman command, in which `workshop` is the plugin's name.
     ///
     /// # Errors
-    /// When there is no shell.
+    /// When no shell can be started.
     pub fn types(&mut self, command: &str) -> Result<CommandResult, Fault> {
-        // Containers write to wherever the plugin says.
-        let runs = |it: &str| command.contains(it);
-        let is_run = runs("docker run ") || runs("podman run ");
+        // Containers write to any path that the plugin names.
+        let mut runs = ["docker run ", "podman run "].into_iter();
+        let is_run = runs.any(|run| command.contains(run));
         if self.plugin.is_some() && is_run {
             let place = self.place.as_ref();
             no_path_leads_out(place.context("the place of the plugin")?)?;
@@ -279,22 +281,22 @@ impl Stage {
             None => PATIENCE,
         };
         let mut played = dockerd::play(&typed, patience)?;
-        // The plugin's folder has another name in each run.
+        // The path of the plugin's folder differs in each run.
         played.output = self.log.shorten(&played.output);
         let output = &played.output;
         self.transcript.push_str(&format!("$ {command}\n{output}"));
         Ok(CommandResult { played })
     }
 
-    /// The same for what takes a moment: awaits that it prints all of `words`.
+    /// Repeats a command until it prints all of `words`.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not in time.
+    /// The plugin is wrong if the command does not print them in time.
     pub fn awaits(&mut self, command: &str, words: &[&str]) -> Outcome {
         let typed = self.typed(command);
         wait_until(PATIENCE, || {
             let output = dockerd::play(&typed, PATIENCE).ok()?.output;
-            words.iter().all(|it| output.contains(it)).then_some(())
+            words.iter().all(|word| output.contains(word)).then_some(())
         });
         self.types(command)?.works(words)
     }
@@ -306,7 +308,8 @@ impl Stage {
         }
     }
 
-    /// Tidies up behind the story, without a word about what is not there.
+    /// Removes the containers, volumes and the image of the story. Missing ones are
+    /// no error.
     fn strike(&mut self) {
         if let Some(podman) = self.podman.take() {
             podman.strike();
@@ -321,7 +324,8 @@ impl Stage {
             "docker volume ls -q -f driver={0} -f driver={0}-two",
             self.name
         );
-        let volumes = dockerd::play(&volumes, PATIENCE).map(|it| it.output);
+        let volumes =
+            dockerd::play(&volumes, PATIENCE).map(|played| played.output);
         for volume in volumes.unwrap_or_default().lines() {
             let _ = dockerd::play(
                 &format!("docker volume rm -f '{volume}'"),
@@ -344,26 +348,27 @@ impl Drop for Stage {
     }
 }
 
-/// Every volume that there is, and a new one, are in ROOT. Asked before
-/// containers write into them: Docker would bind any folder.
+/// Mounts each volume and a new one, and tests that their paths are in ROOT. This
+/// happens before containers write into volumes, because Docker binds any folder
+/// that a plugin names.
 ///
 /// # Errors
-/// The plugin is wrong if it names a path that leads elsewhere.
+/// The plugin is wrong if it names a path outside of ROOT.
 pub fn no_path_leads_out(place: &Place) -> Outcome {
     const NEW: &str = "checker-looks";
     let mut docker = Daemon::new(&place.socket(), Dialect::default());
     let mut ask = |method, fields: &[(&str, Value)]| {
         let call = Call::new(method, fields);
         let reply = docker.call(&call).ok();
-        (call.to_string(), reply.and_then(|it| it.judge().ok()))
+        (call.to_string(), reply.and_then(|reply| reply.judge().ok()))
     };
-    let name = |it: &str| ("Name", Value::from(it));
+    let name = |name: &str| ("Name", Value::from(name));
     let listed = ask("VolumeDriver.List", &[]).1.unwrap_or_default();
     let listed = field(&listed, "Volumes").and_then(Value::as_array);
     let mut volumes: Vec<_> = listed
         .into_iter()
         .flatten()
-        .filter_map(|it| Some(field(it, "Name")?.as_str()?.to_owned()))
+        .filter_map(|volume| Some(field(volume, "Name")?.as_str()?.to_owned()))
         .collect();
     let create = [name(NEW), ("Opts", Value::Null)];
     if ask("VolumeDriver.Create", &create).1.is_some() {
@@ -375,52 +380,53 @@ pub fn no_path_leads_out(place: &Place) -> Outcome {
         let (sent, answer) = ask("VolumeDriver.Mount", &by);
         let Some(answer) = answer else { continue };
         let path = field(&answer, "Mountpoint").and_then(Value::as_str);
-        // Without one, Docker mounts a folder of the container's own.
-        if let Some(path) = path.filter(|it| !it.is_empty()) {
+        // For an empty path, Docker mounts a folder that belongs to the container.
+        if let Some(path) = path.filter(|path| !path.is_empty()) {
             let path = Mountpoint::new(path, &sent, place.root());
             outcome = outcome.and(path.leads_below_root());
         }
         ask("VolumeDriver.Unmount", &by);
     }
-    if volumes.iter().any(|it| it == NEW) {
+    if volumes.iter().any(|volume| volume == NEW) {
         ask("VolumeDriver.Remove", &[name(NEW)]);
     }
     outcome
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct CommandResult {
     played: Played,
 }
 
 impl CommandResult {
-    /// It succeeded, and printed all of `words`.
+    /// Requires that the command succeeded and printed all of `words`.
     ///
     /// # Errors
     /// The plugin is wrong otherwise.
     pub fn works(&self, words: &[&str]) -> Outcome {
-        let says = self.expectation("it works", words);
+        let says = self.expectation("it succeeds", words);
         match self.played.status {
             Some(status) if status.success() && self.has(words) => Ok(()),
             _ => Err(self.wrong(&says)),
         }
     }
 
-    /// It succeeded, and printed none of `words`.
+    /// Requires that the command succeeded and printed none of `words`.
     ///
     /// # Errors
     /// The plugin is wrong otherwise.
     pub fn works_without(&self, words: &[&str]) -> Outcome {
-        let says = format!("it works, without {}", words.join(", "));
-        let none = words.iter().all(|it| !self.played.output.contains(it));
+        let says =
+            format!("it succeeds, and does not print {}", words.join(", "));
+        let none = words.iter().all(|word| !self.played.output.contains(word));
         match self.played.status {
             Some(status) if status.success() && none => Ok(()),
             _ => Err(self.wrong(&says)),
         }
     }
 
-    /// It failed, and printed all of `words`.
+    /// Requires that the command failed and printed all of `words`.
     ///
     /// # Errors
     /// The plugin is wrong otherwise.
@@ -439,7 +445,7 @@ impl CommandResult {
     fn expectation(&self, what: &str, words: &[&str]) -> String {
         match words {
             [] => what.to_owned(),
-            _ => format!("{what}, and says {}", words.join(" … ")),
+            _ => format!("{what}, and prints {}", words.join(" … ")),
         }
     }
 
@@ -450,7 +456,7 @@ impl CommandResult {
                 format!("exit {}: {output}", status.code().unwrap_or(-1))
             }
             None => format!(
-                "it still waits after {} s: {output}",
+                "it has not ended after {} s: {output}",
                 self.played.took.as_secs()
             ),
         };
@@ -458,7 +464,8 @@ impl CommandResult {
     }
 }
 
-/// Plays the story of `step` with `program`, which may be a step further on.
+/// Plays the story of `step` with `program`, which may be of a later step. Returns
+/// the report and the transcript.
 ///
 /// # Errors
 /// When no dockerd answers, or the checker cannot work.
@@ -472,7 +479,7 @@ pub fn play(
     play_scenes(scenes(step), step, program, name, private, seen)
 }
 
-/// The same with scenes that are no step's story.
+/// The same with other scenes than those of a step's story.
 ///
 /// # Errors
 /// When no dockerd answers, or the checker cannot work.
@@ -487,7 +494,7 @@ pub fn play_scenes(
     play_on(Stage::new(program, name, private, None)?, scenes, step, seen)
 }
 
-/// Plays with `podman` what it plays of the story of `step`.
+/// Plays the Podman story of `step`.
 ///
 /// # Errors
 /// When the checker cannot work.
@@ -522,7 +529,7 @@ fn play_on(
     Ok((report, std::mem::take(&mut stage.transcript)))
 }
 
-/// Where the transcript of a step's story is kept. `engine` is `dockerd` or
+/// The file with the transcript of a step's story. `engine` is `dockerd` or
 /// `podman`.
 pub fn transcript_file(root: &Path, engine: &str, step: u32) -> PathBuf {
     let name = match engine {
@@ -532,11 +539,12 @@ pub fn transcript_file(root: &Path, engine: &str, step: u32) -> PathBuf {
     root.join("docker/checker/stories").join(name)
 }
 
-/// Compares what a story printed with what is recorded, or records it. The words
-/// change between versions, so only the recorded one is held to them.
+/// Compares the transcript of a story with the recorded one, or records it. Docker's
+/// words differ between versions, so a transcript of another version than the
+/// recorded one is not compared.
 ///
 /// # Errors
-/// When they differ, or the file cannot be read or written.
+/// When the transcripts differ, or the file cannot be read or written.
 pub fn compare(
     root: &Path,
     step: u32,
@@ -556,8 +564,8 @@ pub fn compare(
         .with_context(|| format!("reading {}", file.display()))?;
     if recorded.starts_with(&head) && recorded != masked {
         bail!(
-            "the story of step {step} prints something else than {} says \
-             (RECORD=1 records it anew):\n{}",
+            "the story of step {step} does not print what {} has (RECORD=1 \
+             records it anew):\n{}",
             file.display(),
             diffy::create_patch(&recorded, &masked)
         );
@@ -565,8 +573,8 @@ pub fn compare(
     Ok(())
 }
 
-/// Replaces what differs in each run: ids of 12 and of 64 hexadecimal digits,
-/// numbers of loop devices, and times.
+/// Replaces the parts that differ in each run: ids of 12 and of 64 hexadecimal
+/// digits, numbers of loop devices, and times.
 pub fn mask(text: &str) -> String {
     let text = without_loops(&without_times(text));
     let mut masked = String::new();
@@ -577,7 +585,7 @@ pub fn mask(text: &str) -> String {
             continue;
         }
         let hex =
-            word.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
+            word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         match word.len() {
             12 if hex => masked.push_str("ID"),
             64 if hex => masked.push_str("LONG-ID"),
@@ -591,7 +599,7 @@ pub fn mask(text: &str) -> String {
     masked
 }
 
-/// Writes every loop device as the first one.
+/// Replaces each loop device by the first one.
 fn without_loops(text: &str) -> String {
     const DEVICE: &str = "/dev/loop";
     let mut parts = text.split(DEVICE);
@@ -603,7 +611,7 @@ fn without_loops(text: &str) -> String {
     masked
 }
 
-/// Writes times as 0000-00-00T00:00:00, whose form still shows.
+/// Replaces the digits of times by zeros: 0000-00-00T00:00:00.
 pub fn without_times(text: &str) -> String {
     const FORM: &[u8] = b"0000-00-00 00:00:00";
     let alike = |(form, byte): (&u8, &u8)| match form {
@@ -616,8 +624,8 @@ pub fn without_times(text: &str) -> String {
         let time = &mut bytes[end - FORM.len()..end];
         if FORM.iter().zip(&*time).all(alike) {
             time.iter_mut()
-                .filter(|it| it.is_ascii_digit())
-                .for_each(|it| *it = b'0');
+                .filter(|byte| byte.is_ascii_digit())
+                .for_each(|byte| *byte = b'0');
         }
     }
     String::from_utf8(bytes).expect("digits took the place of digits")

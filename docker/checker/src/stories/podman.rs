@@ -1,5 +1,5 @@
-//! Steps 4 and 8 by a real Podman: the same plugin, and a client that believes
-//! every 200.
+//! Steps 4 and 8 with a real Podman, which takes every answer of status 200 for a
+//! success.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ pub const STEP_4: &[Scene] = &[
     Scene {
         id: "4.podman-create",
         step: 4,
-        name: "`podman volume create` and `podman volume ls` know the plugin",
-        why: "Podman asks for each volume that it lists",
+        name: "`podman volume create` and `podman volume ls` use the plugin",
+        why: "Podman calls Get for each volume that it lists",
         file: "src/volumes.rs",
         place: "TODO 4.1",
         source: "podman/vol-create-inspect-ls-rm 2, 5, 6",
@@ -23,8 +23,8 @@ pub const STEP_4: &[Scene] = &[
     Scene {
         id: "4.podman-files",
         step: 4,
-        name: "a file outlives its container, and two containers share it",
-        why: "Podman mounts a volume once, whatever number of containers has it",
+        name: "a file stays after its container, and two containers share it",
+        why: "Podman sends one Mount for all containers that use a volume",
         file: "src/volumes.rs",
         place: "TODO 4.2",
         source: "podman/vol-create-inspect-ls-rm 7-9",
@@ -33,7 +33,7 @@ pub const STEP_4: &[Scene] = &[
     Scene {
         id: "4.podman-refused-create",
         step: 4,
-        name: "a Create that is refused leaves no volume in Podman",
+        name: "after a refused Create, Podman has no volume",
         why: "Podman takes every 200 for a success",
         file: "src/protocol.rs",
         place: "`encode`",
@@ -44,7 +44,7 @@ pub const STEP_4: &[Scene] = &[
         id: "4.podman-refused-mount",
         step: 4,
         name: "a container does not start if Mount is refused",
-        why: "after a 200, it would write into a folder of Podman's own",
+        why: "after a 200, the container would write to a folder of Podman's",
         file: "src/protocol.rs",
         place: "`encode`",
         source: "podman/vol-errors-mount 1-2",
@@ -53,8 +53,9 @@ pub const STEP_4: &[Scene] = &[
     Scene {
         id: "4.podman-refused-remove",
         step: 4,
-        name: "a volume whose Remove is refused stays in Podman",
-        why: "after a 200, Podman would forget it, and its files would stay",
+        name: "after a refused Remove, Podman still has the volume",
+        why: "after a 200, Podman would forget the volume, and its files would \
+              stay",
         file: "src/protocol.rs",
         place: "`encode`",
         source: "podman 4.3.1: libpod/runtime_volume_linux.go, removeVolume",
@@ -66,8 +67,8 @@ pub const STEP_8: &[Scene] = &[
     Scene {
         id: "8.podman-size",
         step: 8,
-        name: "a container that writes past the size is told so",
-        why: "the filesystem of the volume is mounted for Podman, too",
+        name: "a container that writes more than the size gets an error",
+        why: "the volume's filesystem must be mounted for Podman as well",
         file: "src/filesystem.rs",
         place: "TODO 8.2",
         source: "our rule: what holds in Docker holds in Podman",
@@ -76,7 +77,7 @@ pub const STEP_8: &[Scene] = &[
     Scene {
         id: "8.podman-option",
         step: 8,
-        name: "an option that is refused leaves no volume in Podman",
+        name: "after a refused option, Podman has no volume",
         why: "Podman takes every 200 for a success",
         file: "src/protocol.rs",
         place: "`encode`",
@@ -86,9 +87,10 @@ pub const STEP_8: &[Scene] = &[
     Scene {
         id: "8.podman-late-unmount",
         step: 8,
-        name: "after an Unmount that came late, nobody writes to the host's disk",
-        why: "Podman waits 5 seconds. Then it believes that the volume is still \
-              mounted, and sends no Mount for the next container",
+        name: "after a late answer to Unmount, no container writes to the host's \
+               disk",
+        why: "after 5 seconds Podman takes the volume for mounted, and sends no \
+              Mount for the next container",
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "podman 4.3.1: libpod/volume_internal_linux.go, unmount",
@@ -136,7 +138,7 @@ fn files(stage: &mut Stage) -> Outcome {
 }
 
 fn refused_create(stage: &mut Stage) -> Outcome {
-    // A file where the directory of a volume would be.
+    // A file is in the place of the volume's directory.
     fs::write(stage.volumes()?.join("taken"), "")?;
     stage
         .types("podman volume create --driver workshop taken")?
@@ -144,7 +146,7 @@ fn refused_create(stage: &mut Stage) -> Outcome {
     stage.types(LS)?.works_without(&["taken"])
 }
 
-/// Where step 4 keeps the files of `demo`.
+/// The directory in which step 4 keeps the files of `demo`.
 fn directory(stage: &Stage) -> Result<PathBuf, Fault> {
     Ok(stage.volumes()?.join("demo"))
 }
@@ -164,7 +166,7 @@ fn refused_remove(stage: &mut Stage) -> Outcome {
     let busy = directory(stage)?.join("busy");
     fs::create_dir(&busy)?;
     let busy = busy.display();
-    // Nobody can remove what something is mounted on.
+    // A folder on which a filesystem is mounted cannot be removed.
     must(&format!("mount -t tmpfs tmpfs '{busy}'"))?;
     let seen = stage.types(REMOVE)?;
     must(&format!("umount '{busy}'"))?;
@@ -210,8 +212,8 @@ fn option(stage: &mut Stage) -> Outcome {
     stage.types(LS)?.works_without(&["other"])
 }
 
-/// The plugin's `umount`, which takes 7 seconds while there is a file `slow`
-/// beside it.
+/// Gives the plugin an `umount` that takes 7 seconds while the file `umount.slow`
+/// exists beside it.
 fn slow_umount(stage: &mut Stage) -> Outcome {
     let folder = tools(stage)?;
     fs::create_dir(&folder)?;
@@ -223,11 +225,11 @@ fn slow_umount(stage: &mut Stage) -> Outcome {
          PATH=${PATH#*:} exec umount \"$@\"\n",
     )?;
     must(&format!("chmod 755 '{}'", script.display()))?;
-    stage.put_before(&format!("PATH='{}':$PATH", folder.display()));
+    stage.run_before_plugin(&format!("PATH='{}':$PATH", folder.display()));
     Ok(())
 }
 
-/// Beside the plugin's folder of volumes.
+/// The folder of the slow `umount`, beside ROOT.
 fn tools(stage: &Stage) -> Result<PathBuf, Fault> {
     Ok(stage.volumes()?.with_file_name("tools"))
 }
@@ -236,10 +238,11 @@ fn late_unmount(stage: &mut Stage) -> Outcome {
     let slow = tools(stage)?.join("umount.slow");
     stage.types(ONE)?.works(&[])?;
     fs::write(&slow, "")?;
-    // Two processes of Podman race for this Unmount, and the words differ.
+    // Two Podman processes may send this Unmount, so the output differs between
+    // runs.
     stage.types(&format!("{END_ONE} >/dev/null 2>&1 || true"))?.works(&[])?;
     fs::remove_file(&slow)?;
-    // What was late has come to its end.
+    // Wait for the end of the slow umount.
     stage.awaits("grep -c demo/ /proc/mounts || true", &["0"])?;
     let seen = stage.types(
         "podman run --rm -v demo:/data busybox \

@@ -1,5 +1,5 @@
-//! Step 1 in a real Docker: the error moves from the handshake to the first
-//! call of a volume driver.
+//! Step 1 in a real Docker: the handshake succeeds, so the error comes from the
+//! first call of a volume driver.
 
 use stand_in::finding::Outcome;
 
@@ -9,7 +9,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "1.docker-handshake",
         step: 1,
-        name: "Docker finds the plugin, and gets beyond the handshake",
+        name: "Docker finds the plugin, and the handshake succeeds",
         why: "Docker's error names the call that failed: Plugin.Activate \
               before, VolumeDriver.Create now",
         file: "src/main.rs",
@@ -21,7 +21,7 @@ pub const SCENES: &[Scene] = &[
         id: "1.docker-kill",
         step: 1,
         name: "after kill -9 and a new start, Docker finds it again",
-        why: "dockerd connects anew, and does not repeat the handshake",
+        why: "dockerd opens a new connection, and does not repeat the handshake",
         file: "src/socket.rs",
         place: "TODO 1.2",
         source: "activate-cached 4",

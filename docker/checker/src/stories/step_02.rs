@@ -9,7 +9,7 @@ pub const SCENES: &[Scene] = &[
         id: "2.docker-create",
         step: 2,
         name: "`docker volume create` succeeds",
-        why: "it is the first call that changes something",
+        why: "Create is the first call that changes something",
         file: "src/protocol.rs",
         place: "TODO 2.1",
         source: "vol-create-inspect-ls-rm 1",
@@ -18,9 +18,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "2.docker-ls",
         step: 2,
-        name: "`docker volume ls` asks the plugin, and does not wait",
-        why: "everybody's `docker volume ls` asks every driver that Docker \
-              knows",
+        name: "`docker volume ls` asks the plugin, and ends at once",
+        why: "each `docker volume ls` asks every driver that Docker knows",
         file: "src/protocol.rs",
         place: "TODO 2.1",
         source: "vol-create-inspect-ls-rm 7",
@@ -30,8 +29,8 @@ pub const SCENES: &[Scene] = &[
         id: "2.docker-error",
         step: 2,
         name: "Docker shows the plugin's own words for a failed Create",
-        why: "they are all that a user sees; of Get, List and Unmount Docker \
-              does not even show them",
+        why: "the user sees nothing else; for Get, List and Unmount Docker \
+              does not show them",
         file: "src/protocol.rs",
         place: "TODO 2.3",
         source: "vol-errors-create 1; vol-errors-names 1-4",

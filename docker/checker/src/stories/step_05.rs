@@ -1,5 +1,5 @@
-//! Step 5 in a real Docker: options, what inspect shows of them, and errors
-//! that help.
+//! Step 5 in a real Docker: options, their values in `docker volume inspect`, and
+//! errors that help.
 
 use stand_in::finding::Outcome;
 
@@ -10,7 +10,8 @@ pub const SCENES: &[Scene] = &[
         id: "5.docker-options",
         step: 5,
         name: "`docker volume create -o` takes options, `inspect` shows them",
-        why: "Docker passes options on as they are, and shows what Status says",
+        why: "Docker passes options on unchanged, and shows the Status that the \
+              plugin answers",
         file: "src/options.rs",
         place: "TODO 5.2",
         source: "vol-create-inspect-ls-rm 4; vol-errors-get 17",
@@ -19,8 +20,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "5.docker-created-at",
         step: 5,
-        name: "`docker volume inspect` shows when it was created",
-        why: "a CreatedAt that Docker cannot read makes the volume vanish",
+        name: "`docker volume inspect` shows the time of creation",
+        why: "if Docker cannot read CreatedAt, it takes the volume for missing",
         file: "src/clock.rs",
         place: "`rfc3339`",
         source: "vol-errors-get 12-17",
@@ -29,8 +30,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "5.docker-misspelled",
         step: 5,
-        name: "a misspelled option is refused, and the right one named",
-        why: "Docker shows the Err of a Create to whoever typed it",
+        name: "a misspelled option is refused, and the error names the right one",
+        why: "Docker shows the user the Err of a Create",
         file: "src/options.rs",
         place: "TODO 5.2",
         source: "vol-errors-create 1, 23",
@@ -40,7 +41,7 @@ pub const SCENES: &[Scene] = &[
         id: "5.docker-names",
         step: 5,
         name: "a name that breaks the rule is refused",
-        why: "Docker asks nobody but its own driver to hold names to it",
+        why: "Docker enforces this rule for its own driver only",
         file: "src/volumes.rs",
         place: "TODO 5.1",
         source: "vol-errors-names 1-4",
@@ -50,7 +51,7 @@ pub const SCENES: &[Scene] = &[
         id: "5.docker-mode",
         step: 5,
         name: "a container sees the mode of the directory",
-        why: "Docker binds the directory itself, with its owner and its mode",
+        why: "Docker binds the directory itself, with its owner and mode",
         file: "src/volumes.rs",
         place: "TODO 5.3",
         source: "vol-run-named 1",
@@ -59,9 +60,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "5.docker-keep",
         step: 5,
-        name: "a volume with keep=true is removed, and its files are not",
-        why: "for Docker the volume is gone; that there are files only the \
-              plugin knows",
+        name: "the files of a volume with keep=true stay after its removal",
+        why: "Docker forgets the volume; only the plugin knows about the files",
         file: "src/volumes.rs",
         place: "TODO 5.4",
         source: "vol-create-inspect-ls-rm 10",
@@ -70,9 +70,9 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "5.docker-twin",
         step: 5,
-        name: "of a volume that the plugin forgot, Docker makes a local one",
+        name: "for a volume that the plugin forgot, Docker makes a local one",
         why: "a container starts with an empty volume of the same name, and the \
-              plugin's cannot be created again until that one is removed",
+              plugin's volume cannot be created until the local one is removed",
         file: "src/volumes.rs",
         place: "`get`",
         source: "vol-errors-remove-list 17, 19; vol-create-inspect-ls-rm 5",

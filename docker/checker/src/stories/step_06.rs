@@ -1,5 +1,5 @@
-//! Step 6 in a real Docker: the plugin is killed, dockerd is restarted, and
-//! everything goes on.
+//! Step 6 in a real Docker: after a kill of the plugin and a restart of dockerd,
+//! containers and volumes continue as before.
 
 use stand_in::finding::Outcome;
 
@@ -9,8 +9,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "6.docker-killed",
         step: 6,
-        name: "a container runs on while the plugin is dead",
-        why: "its files are mounted, and nobody has to be asked for them",
+        name: "a container keeps running while the plugin is dead",
+        why: "its files are mounted, and reading them needs no call",
         file: "src/volumes.rs",
         place: "TODO 6.2",
         source: "vol-restart-kill 3",
@@ -19,8 +19,9 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "6.docker-back",
         step: 6,
-        name: "after kill -9 and a new start, Docker has its volume again",
-        why: "Docker asks as if nothing had happened: no handshake, no Create",
+        name: "after kill -9 and a new start, Docker finds the volume again",
+        why: "Docker sends no handshake and no Create, as if the plugin had \
+              never ended",
         file: "src/volumes.rs",
         place: "TODO 6.2",
         source: "vol-restart-kill 4",
@@ -29,8 +30,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "6.docker-restart",
         step: 6,
-        name: "dockerd restarts, and volume and container carry on",
-        why: "it mounts the volumes of its containers before anybody asks",
+        name: "after a restart of dockerd, volume and container are back",
+        why: "at its start, dockerd mounts the volumes of its containers",
         file: "src/volumes.rs",
         place: "`mount`",
         source: "vol-dockerd-restart 1-4",
@@ -39,8 +40,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "6.docker-gone",
         step: 6,
-        name: "what was removed stays away after kill -9",
-        why: "`docker volume ls` shows what List says",
+        name: "a removed volume is still gone after kill -9",
+        why: "`docker volume ls` shows the volumes in the answer to List",
         file: "src/volumes.rs",
         place: "TODO 6.4",
         source: "vol-restart-kill 4",

@@ -1,5 +1,5 @@
-//! Step 7 in a real Docker: a second name over TCP, a slow call that holds up
-//! nobody else, and an end that leaves nothing.
+//! Step 7 in a real Docker: a second name over TCP, a slow call that does not delay
+//! others, and an end that leaves no files.
 
 use stand_in::finding::Outcome;
 
@@ -10,8 +10,7 @@ pub const SCENES: &[Scene] = &[
         id: "7.docker-spec",
         step: 7,
         name: "a file in /etc/docker/plugins gives the plugin a second name",
-        why: "Docker knows a plugin by the name of its socket or of such a file, \
-              and by nothing else",
+        why: "the name of a plugin is the name of its socket or of such a file",
         file: "src/listener.rs",
         place: "`publish`",
         source: "discovery 3; raw wtcp",
@@ -21,7 +20,7 @@ pub const SCENES: &[Scene] = &[
         id: "7.docker-slow",
         step: 7,
         name: "`docker volume ls` answers while a large volume is removed",
-        why: "it asks every plugin, and waits for the slowest one",
+        why: "`docker volume ls` asks every plugin, and waits for the slowest",
         file: "src/server.rs",
         place: "TODO 7.1",
         source: "plugin-slow 6, 7",
@@ -30,8 +29,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "7.docker-stop",
         step: 7,
-        name: "SIGTERM leaves neither a socket nor a file",
-        why: "Docker waits 15 s for each of them that leads to nobody",
+        name: "after SIGTERM, the plugin's socket and file are removed",
+        why: "Docker waits 15 s for each of them that leads to no plugin",
         file: "src/stop.rs",
         place: "TODO 7.3, TODO 7.4",
         source: "plugin-missing 7, 8",
@@ -40,8 +39,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "7.docker-again",
         step: 7,
-        name: "after a new start Docker goes on as before",
-        why: "dockerd remembers where a name led, and asks there again",
+        name: "after a new start, Docker works as before",
+        why: "dockerd remembers the address of a name, and connects there again",
         file: "src/listener.rs",
         place: "`bind`",
         source: "activate-cached 4",

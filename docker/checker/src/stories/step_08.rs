@@ -1,5 +1,5 @@
-//! Step 8 in a real Docker: a filesystem of its own for each volume, mounted
-//! while somebody uses it.
+//! Step 8 in a real Docker: each volume has its own filesystem, which is mounted
+//! while a container uses it.
 
 use stand_in::finding::Outcome;
 
@@ -10,7 +10,7 @@ pub const SCENES: &[Scene] = &[
         id: "8.docker-df",
         step: 8,
         name: "`df` in a container shows the size of the volume",
-        why: "programs ask before they write",
+        why: "programs ask for the free space before they write",
         file: "src/filesystem.rs",
         place: "TODO 8.1, TODO 8.2",
         source: "vol-run-named 1",
@@ -19,7 +19,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "8.docker-full",
         step: 8,
-        name: "a container that writes past the size is told so",
+        name: "a container that writes more than the size gets an error",
         why: "without a limit, one container fills the disk of all",
         file: "src/filesystem.rs",
         place: "TODO 8.2, TODO 8.3",
@@ -29,8 +29,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "8.docker-options",
         step: 8,
-        name: "a size that would not hold is refused",
-        why: "Docker shows the Err of a Create to whoever typed it",
+        name: "a size that the type cannot enforce is refused",
+        why: "Docker shows the user the Err of a Create",
         file: "src/options.rs",
         place: "`agree`",
         source: "vol-errors-create 1",
@@ -39,8 +39,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "8.docker-again",
         step: 8,
-        name: "removed and created again, a volume has its limit",
-        why: "Docker's own driver forgets it, and needs project quotas",
+        name: "a volume that is removed and created again has its limit",
+        why: "Docker's own driver forgets the limit, and needs project quotas",
         file: "src/filesystem.rs",
         place: "TODO 8.4",
         source: "vol-create-inspect-ls-rm 10",
@@ -49,8 +49,9 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "8.docker-shared",
         step: 8,
-        name: "two containers share a filesystem, and one goes on alone",
-        why: "each start of a container is one Mount, each end one Unmount",
+        name: "two containers share a filesystem, and one continues alone",
+        why: "each container sends one Mount at its start and one Unmount at \
+              its end",
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "vol-two-containers",
@@ -59,8 +60,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "8.docker-cp",
         step: 8,
-        name: "`docker cp` leaves a running container its files",
-        why: "it mounts and unmounts with the ID of that container",
+        name: "after `docker cp`, a running container still has its files",
+        why: "`docker cp` mounts and unmounts with the ID of that container",
         file: "src/filesystem.rs",
         place: "TODO 8.2, TODO 8.3",
         source: "vol-cp 1-3",
@@ -69,8 +70,8 @@ pub const SCENES: &[Scene] = &[
     Scene {
         id: "8.docker-crash",
         step: 8,
-        name: "after kill -9, the last container's end still unmounts",
-        why: "the count is in files, and the plugin finds it there",
+        name: "after kill -9, the end of the last container still unmounts",
+        why: "the plugin reads the uses from files at its start",
         file: "src/filesystem.rs",
         place: "`recover`",
         source: "plugin-dies 3-10",
@@ -78,7 +79,7 @@ pub const SCENES: &[Scene] = &[
     },
 ];
 
-/// How often the host has the volume's filesystem mounted.
+/// Prints how often the volume's filesystem is mounted on the host.
 const MOUNTED: &str = "grep -c demo/fs /proc/mounts";
 const CREATE: &str =
     "docker volume create -d workshop -o type=ext4 -o size=64m demo";

@@ -167,7 +167,11 @@ pub fn outcome(program: &Path, plan: Plan) -> Outcome {
     let mut failed = Vec::new();
     let report = checks::run(harness, plan, |report| {
         let ran = report.ran.last().unwrap();
-        if report.failed().last().is_some_and(|it| std::ptr::eq(it, ran)) {
+        if report
+            .failed()
+            .last()
+            .is_some_and(|failed| std::ptr::eq(failed, ran))
+        {
             let lines = report.last().unwrap().to_string();
             let lines = anstream::adapter::strip_str(&lines).to_string();
             failed.push(Failed { id: ran.check.id, lines: masked(&lines) });
@@ -195,8 +199,9 @@ pub fn masked(text: &str) -> String {
         lines.push(line.replace(" (core dumped)", "") + "\n");
     }
     // A client may be served before the thread that listens has said so.
-    let first = lines.iter().position(|it| it.starts_with("  log "));
-    let listens = lines.iter().position(|it| it.contains("] listening on "));
+    let first = lines.iter().position(|line| line.starts_with("  log "));
+    let listens =
+        lines.iter().position(|line| line.contains("] listening on "));
     if let (Some(first), Some(listens)) = (first, listens) {
         let line = lines.remove(listens);
         lines.insert(first, line);
@@ -225,7 +230,7 @@ fn without_thread_ids(line: &str) -> String {
         return line.to_owned();
     };
     match rest.split_once(')') {
-        Some((id, after)) if id.bytes().all(|it| it.is_ascii_digit()) => {
+        Some((id, after)) if id.bytes().all(|digit| digit.is_ascii_digit()) => {
             format!("{before}' (ID){after}")
         }
         _ => line.to_owned(),

@@ -86,8 +86,8 @@ impl Liar {
             let path = self.instead_of(path, is_mount);
             changed += &format!("{MARK}{path}\"{rest}");
         }
-        let head = head.lines().filter(|it| {
-            !it.to_ascii_lowercase().starts_with("content-length:")
+        let head = head.lines().filter(|line| {
+            !line.to_ascii_lowercase().starts_with("content-length:")
         });
         let head: Vec<_> = head.collect();
         let length = changed.len();
@@ -123,8 +123,8 @@ fn message(from: &mut UnixStream) -> Option<Vec<u8>> {
     loop {
         let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
         if let Some((head, _)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|it| {
-                it.strip_prefix("content-length:")?.trim().parse().ok()
+            let length = head.lines().find_map(|line| {
+                line.strip_prefix("content-length:")?.trim().parse().ok()
             });
             let length: usize = length.unwrap_or(0);
             if bytes.len() >= head.len() + 4 + length {

@@ -15,7 +15,7 @@ fn main() {
     let socket = Path::new(&words[2]);
     fs::create_dir_all(socket.parent().unwrap()).unwrap();
     let left_behind = fs::symlink_metadata(socket)
-        .is_ok_and(|it| it.file_type().is_socket())
+        .is_ok_and(|metadata| metadata.file_type().is_socket())
         && UnixStream::connect(socket).is_err();
     if left_behind {
         fs::remove_file(socket).unwrap();

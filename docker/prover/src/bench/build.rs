@@ -28,25 +28,25 @@ pub(super) fn cold(bench: &mut Bench) -> Result<Measurement> {
 pub(super) fn edit(bench: &mut Bench) -> Result<Measurement> {
     let workspace = bench.workspace()?;
     say("edit to binary");
-    workspace.compare(|it| {
-        it.edit()?;
-        it.timed(&mut it.cargo_build())
+    workspace.compare(|copy| {
+        copy.edit()?;
+        copy.timed(&mut copy.cargo_build())
     })
 }
 
 pub(super) fn verdict(bench: &mut Bench) -> Result<Measurement> {
     let workspace = bench.workspace()?;
     say("edit to verdict");
-    workspace.compare(|it| {
-        it.edit()?;
-        it.timed(&mut it.make_check())
+    workspace.compare(|copy| {
+        copy.edit()?;
+        copy.timed(&mut copy.make_check())
     })
 }
 
 pub(super) fn check(bench: &mut Bench) -> Result<Measurement> {
     let workspace = bench.workspace()?;
     say("check with nothing to do");
-    workspace.compare(|it| it.timed(&mut it.make_check()))
+    workspace.compare(|copy| copy.timed(&mut copy.make_check()))
 }
 
 /// The copy, in which the checker and exercise 1 are built.
@@ -193,7 +193,8 @@ fn copy(from: &Path, to: &Path, target: &Path) -> Result<()> {
         let (path, name) = (entry.path(), entry.file_name());
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            let out = LEFT_OUT.iter().any(|it| name == *it) || path == target;
+            let out = LEFT_OUT.iter().any(|left_out| name == *left_out)
+                || path == target;
             if !out {
                 copy(&path, &to.join(name), target)?;
             }

@@ -176,11 +176,11 @@ pub(super) fn list(bench: &mut Bench) -> Result<Measurement> {
 }
 
 pub(super) fn ext4(bench: &mut Bench) -> Result<Measurement> {
-    filesystems(bench, |it| it.seconds)
+    filesystems(bench, |measured| measured.seconds)
 }
 
 pub(super) fn ext4_bytes(bench: &mut Bench) -> Result<Measurement> {
-    filesystems(bench, |it| it.bytes)
+    filesystems(bench, |measured| measured.bytes)
 }
 
 /// Of a volume with a filesystem of its own, here and made by hand.

@@ -43,15 +43,15 @@ pub struct Sandbox {
 }
 
 pub(super) fn create(bench: &mut Bench) -> Result<Measurement> {
-    times(bench, |it| against_local(it.create))
+    times(bench, |times| against_local(times.create))
 }
 
 pub(super) fn run(bench: &mut Bench) -> Result<Measurement> {
-    times(bench, |it| against_local(it.run))
+    times(bench, |times| against_local(times.run))
 }
 
 pub(super) fn bare_create(bench: &mut Bench) -> Result<Measurement> {
-    times(bench, |it| against_local(it.bare_create))
+    times(bench, |times| against_local(times.bare_create))
 }
 
 pub(super) fn bare_create_against_peer(
@@ -60,8 +60,8 @@ pub(super) fn bare_create_against_peer(
     if let Err(why) = bench.peer()? {
         return Ok(Measurement::Skipped(why));
     }
-    times(bench, |it| {
-        let [_, value, reference] = it.bare_create;
+    times(bench, |times| {
+        let [_, value, reference] = times.bare_create;
         Some(Pair { value: value?, reference: reference? })
     })
 }
@@ -71,15 +71,15 @@ fn against_local([reference, value, _]: Seconds) -> Option<Pair> {
 }
 
 pub(super) fn first(bench: &mut Bench) -> Result<Measurement> {
-    sandbox(bench, |it| it.first)
+    sandbox(bench, |sandbox| sandbox.first)
 }
 
 pub(super) fn warm(bench: &mut Bench) -> Result<Measurement> {
-    sandbox(bench, |it| it.warm)
+    sandbox(bench, |sandbox| sandbox.warm)
 }
 
 pub(super) fn restart(bench: &mut Bench) -> Result<Measurement> {
-    sandbox(bench, |it| it.restart)
+    sandbox(bench, |sandbox| sandbox.restart)
 }
 
 fn times(
@@ -203,7 +203,7 @@ fn dockerd_creates(driver: &str, name: &str) -> Result<f64> {
 fn took(line: &str) -> Result<f64> {
     let played = play(line, PATIENCE)?;
     ensure!(
-        played.status.is_some_and(|it| it.success()),
+        played.status.is_some_and(|status| status.success()),
         "{line}: {}",
         played.output.trim()
     );

@@ -464,12 +464,14 @@ pub struct Bench {
 /// # Errors
 /// When there is no such figure.
 pub fn choose(names: &[&str]) -> Result<Vec<&'static Figure>> {
-    let unknown = |name: &&&str| FIGURES.iter().all(|it| it.name != **name);
+    let unknown =
+        |name: &&&str| FIGURES.iter().all(|figure| figure.name != **name);
     if let Some(unknown) = names.iter().find(unknown) {
-        let all: Vec<_> = FIGURES.iter().map(|it| it.name).collect();
+        let all: Vec<_> = FIGURES.iter().map(|figure| figure.name).collect();
         bail!("no figure {unknown}; there are {}", all.join(", "));
     }
-    let chosen = |it: &&Figure| names.is_empty() || names.contains(&it.name);
+    let chosen =
+        |figure: &&Figure| names.is_empty() || names.contains(&figure.name);
     Ok(FIGURES.iter().filter(chosen).collect())
 }
 
@@ -714,7 +716,10 @@ mod tests {
         for (index, figure) in FIGURES.iter().enumerate() {
             let Figure { name, what, against, .. } = figure;
             let earlier = &FIGURES[..index];
-            assert!(earlier.iter().all(|it| it.name != *name), "{name}");
+            assert!(
+                earlier.iter().all(|figure| figure.name != *name),
+                "{name}"
+            );
             assert!(what.chars().count() <= 24, "{name}");
             assert!(against.chars().count() <= 19, "{name}");
         }
@@ -722,7 +727,8 @@ mod tests {
 
     #[test]
     fn figures_are_chosen_by_name_and_an_unknown_one_is_refused() {
-        let chosen = |names: &[&str]| choose(names).map(|it| it.len()).ok();
+        let chosen =
+            |names: &[&str]| choose(names).map(|figures| figures.len()).ok();
         assert_eq!(chosen(&[]), Some(FIGURES.len()));
         assert_eq!(chosen(&["start", "get"]), Some(2));
         let refusal = choose(&["get", "gte"]).unwrap_err().to_string();
@@ -740,7 +746,7 @@ mod tests {
                  2.07 x a raw echo (15.1 µs)           ratio <= 2.5"
             )
         );
-        assert!(text.lines().all(|it| it.chars().count() <= 100), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         let json = to_json(&FIGURES[0], &Measurement::Pair(pair));
         assert_eq!(json["aim"]["ratio"], 2.5);
         assert_eq!(json["value"], 31.2e-6);

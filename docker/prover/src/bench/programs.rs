@@ -85,9 +85,9 @@ impl Bench {
 
 /// The environment that a Dockerfile's first `ENV` sets.
 fn variables(dockerfile: &str) -> Vec<(&str, &str)> {
-    let lines = dockerfile.lines().skip_while(|it| !it.starts_with("ENV "));
+    let lines = dockerfile.lines().skip_while(|line| !line.starts_with("ENV "));
     lines
-        .take_while(|it| !it.is_empty())
+        .take_while(|line| !line.is_empty())
         .filter_map(|line| {
             let line = line.strip_prefix("ENV ").unwrap_or(line);
             let line = line.trim_end_matches('\\').trim();

@@ -47,7 +47,10 @@ fn seen(bench: &mut Bench, key: &str) -> Result<Measurement> {
     };
     let series = |whose: &str| {
         let rounds = measured[whose].as_array()?;
-        rounds.iter().map(|it| it[key].as_f64()).collect::<Option<Vec<_>>>()
+        rounds
+            .iter()
+            .map(|round| round[key].as_f64())
+            .collect::<Option<Vec<_>>>()
     };
     let missing = || format!("figures.mjs says nothing of {key}");
     Ok(Measurement::Pair(Pair::medians(

@@ -85,7 +85,7 @@ pub(super) fn on_one_processor<T>(
 
     let all = sched_getaffinity(None)?;
     let mut processors = (0..CpuSet::MAX_CPU).rev();
-    let last = processors.find(|it| all.is_set(*it));
+    let last = processors.find(|processor| all.is_set(*processor));
     let mut one = CpuSet::new();
     one.set(last.context("this runs on some processor")?);
     sched_setaffinity(None, &one)?;
@@ -276,8 +276,8 @@ fn resident(id: Pid) -> Result<f64> {
     let kilobytes = text
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|it| it.trim().strip_suffix(" kB"))
-        .and_then(|it| it.parse::<f64>().ok());
+        .and_then(|size| size.trim().strip_suffix(" kB"))
+        .and_then(|size| size.parse::<f64>().ok());
     Ok(kilobytes.context("no VmRSS")? * 1024.0)
 }
 
@@ -389,13 +389,14 @@ fn is_whole(reply: &[u8]) -> Result<bool> {
     };
     let value = |name: &str| {
         let mut headers = head.headers.iter();
-        let found = headers.find(|it| it.name.eq_ignore_ascii_case(name));
-        found.and_then(|it| std::str::from_utf8(it.value).ok())
+        let found =
+            headers.find(|header| header.name.eq_ignore_ascii_case(name));
+        found.and_then(|header| std::str::from_utf8(header.value).ok())
     };
     if value("Transfer-Encoding").is_some() {
         return Ok(reply.ends_with(b"\r\n0\r\n\r\n"));
     }
-    let length = value("Content-Length").and_then(|it| it.parse().ok());
+    let length = value("Content-Length").and_then(|length| length.parse().ok());
     let length: usize = length.context("a reply without a length")?;
     Ok(reply.len() >= start + length)
 }

@@ -30,16 +30,22 @@ const fn proof(
 }
 
 pub(super) const PROOFS: &[Proof] = &[
-    proof("10,000 headers", 6, |it| endures(it, headers)),
-    proof("a body of 100 MiB, by its length", 6, |it| endures(it, long_body)),
-    proof("a body of 100 MiB, in chunks", 6, |it| endures(it, chunks)),
-    proof("other methods, and no HTTP at all", 6, |it| endures(it, no_calls)),
-    proof("100 requests before the first answer", 6, |it| {
-        endures(it, pipeline)
+    proof("10,000 headers", 6, |subject| endures(subject, headers)),
+    proof("a body of 100 MiB, by its length", 6, |subject| {
+        endures(subject, long_body)
     }),
-    proof("1,000 connections", 6, |it| endures(it, crowd)),
+    proof("a body of 100 MiB, in chunks", 6, |subject| {
+        endures(subject, chunks)
+    }),
+    proof("other methods, and no HTTP at all", 6, |subject| {
+        endures(subject, no_calls)
+    }),
+    proof("100 requests before the first answer", 6, |subject| {
+        endures(subject, pipeline)
+    }),
+    proof("1,000 connections", 6, |subject| endures(subject, crowd)),
     proof("more connections than files", 6, few_files),
-    proof("half requests, held open", 7, |it| endures(it, halves)),
+    proof("half requests, held open", 7, |subject| endures(subject, halves)),
 ];
 
 /// From this step on, a plugin answers others while one client misbehaves.
@@ -102,7 +108,7 @@ fn memory(pid: Pid) -> Result<u64> {
 }
 
 fn memory_in(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib.div_ceil(1024))
 }
@@ -177,7 +183,9 @@ fn no_calls(place: &Place) -> Result<String, Fault> {
         "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
         "BREW", "post", "",
     ]
-    .map(|it| (format!("method {it:?}"), format!("{}{body}", head(it)).into()))
+    .map(|method| {
+        (format!("method {method:?}"), format!("{}{body}", head(method)).into())
+    })
     .into();
     let long = "M".repeat(100_000);
     all.push(("a long method".into(), head(&long).into_bytes()));
@@ -231,9 +239,9 @@ fn no_calls(place: &Place) -> Result<String, Fault> {
 fn pipeline(place: &Place) -> Result<String, Fault> {
     const MANY: usize = 100;
     let mut client = connect(place)?;
-    let calls = (0..MANY).map(|it| get(&format!("none-{it}-")));
+    let calls = (0..MANY).map(|number| get(&format!("none-{number}-")));
     let bytes: Vec<u8> =
-        calls.flat_map(|it| it.request(Dialect::default())).collect();
+        calls.flat_map(|call| call.request(Dialect::default())).collect();
     client.write_all(&bytes)?;
     let sent = format!("{MANY} times Get of none-N- before the first answer");
     let mut text = String::new();
@@ -288,7 +296,7 @@ impl MoreFiles {
     fn allow(files: u64) -> Result<Self> {
         let before = getrlimit(Resource::Nofile);
         let most = before.maximum.unwrap_or(files);
-        let wanted = before.current.map(|it| it.max(files.min(most)));
+        let wanted = before.current.map(|limit| limit.max(files.min(most)));
         setrlimit(
             Resource::Nofile,
             Rlimit { current: wanted, maximum: before.maximum },

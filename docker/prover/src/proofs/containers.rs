@@ -21,7 +21,7 @@ pub(super) const PROOFS: &[Proof] = &[
         what: "kill -9 of plugin and dockerd, with containers, type=dir",
         from: 6,
         needs: &[Need::Dockerd],
-        run: |it| in_private(it, "dir"),
+        run: |subject| in_private(subject, "dir"),
     },
     Proof {
         name: "kill",
@@ -32,7 +32,7 @@ pub(super) const PROOFS: &[Proof] = &[
             Need::Loops,
             Need::Program("mkfs.ext4", "e2fsprogs"),
         ],
-        run: |it| in_private(it, "ext4"),
+        run: |subject| in_private(subject, "ext4"),
     },
 ];
 
@@ -84,7 +84,8 @@ pub fn inside(words: &[&str]) -> Result<bool> {
             ] {
                 println!("        {label:<9} {text}");
             }
-            let log = stage.plugin.as_ref().map(|it| it.log().last_lines(5));
+            let log =
+                stage.plugin.as_ref().map(|plugin| plugin.log().last_lines(5));
             for line in log.into_iter().flatten() {
                 println!("        log       | {line}");
             }
@@ -177,8 +178,8 @@ impl Stage {
 
     fn types(&self, command: &str, words: &[&str]) -> Outcome {
         let played = dockerd::play(command, 2 * PATIENCE)?;
-        let good = played.status.is_some_and(|it| it.success());
-        match good && words.iter().all(|it| played.output.contains(it)) {
+        let good = played.status.is_some_and(|status| status.success());
+        match good && words.iter().all(|word| played.output.contains(word)) {
             true => Ok(()),
             false => {
                 let expected = format!("it works, and prints {words:?}");

@@ -29,17 +29,17 @@ const fn proof(
 }
 
 pub(super) const PROOFS: &[Proof] = &[
-    proof("no block is left in ROOT, an ext4", EXT4, |it| {
-        starve(it, Disk::Ext4, Lack::Blocks)
+    proof("no block is left in ROOT, an ext4", EXT4, |subject| {
+        starve(subject, Disk::Ext4, Lack::Blocks)
     }),
-    proof("no inode is left in ROOT, an ext4", EXT4, |it| {
-        starve(it, Disk::Ext4, Lack::Inodes)
+    proof("no inode is left in ROOT, an ext4", EXT4, |subject| {
+        starve(subject, Disk::Ext4, Lack::Inodes)
     }),
-    proof("no page is left in ROOT, a tmpfs", &[Need::Root], |it| {
-        starve(it, Disk::Tmpfs, Lack::Blocks)
+    proof("no page is left in ROOT, a tmpfs", &[Need::Root], |subject| {
+        starve(subject, Disk::Tmpfs, Lack::Blocks)
     }),
-    proof("no inode is left in ROOT, a tmpfs", &[Need::Root], |it| {
-        starve(it, Disk::Tmpfs, Lack::Inodes)
+    proof("no inode is left in ROOT, a tmpfs", &[Need::Root], |subject| {
+        starve(subject, Disk::Tmpfs, Lack::Inodes)
     }),
     proof("ROOT becomes read-only after an error of the disk", EXT4, read_only),
     proof("ROOT is mounted read-only for a while", EXT4, remounted),
@@ -47,11 +47,11 @@ pub(super) const PROOFS: &[Proof] = &[
         name: "leftovers",
         ..proof("a file in a removed volume that cannot go", EXT4, immutable)
     },
-    proof("the log's disk is full", &[Need::Linux], |it| {
-        without_log(it, "exec \"$0\" \"$@\" 2>/dev/full")
+    proof("the log's disk is full", &[Need::Linux], |subject| {
+        without_log(subject, "exec \"$0\" \"$@\" 2>/dev/full")
     }),
-    proof("nobody reads the log any more", &[Need::Linux], |it| {
-        without_log(it, "\"$0\" \"$@\" 2>&1 | true")
+    proof("nobody reads the log any more", &[Need::Linux], |subject| {
+        without_log(subject, "\"$0\" \"$@\" 2>&1 | true")
     }),
 ];
 
@@ -128,7 +128,7 @@ fn fill(place: &Place, lack: Lack) -> Outcome {
     root.make(".filler")?;
     let filler = |name: usize| root.create(format!(".filler/{name}"));
     let full = match lack {
-        Lack::Inodes => (0..10_000).find_map(|it| filler(it).err()),
+        Lack::Inodes => (0..10_000).find_map(|number| filler(number).err()),
         Lack::Blocks => {
             let mut file = filler(0)?;
             // Whole blocks, and each on the disk: else it is but promised.
@@ -234,8 +234,8 @@ fn immutable(subject: &Subject) -> Result<String, Fault> {
     for _ in 0..TIMES {
         session.must(&create(NEW, &made))?;
         let value = session.must(&get(NEW))?;
-        let said =
-            field(&value, "Volume").and_then(|it| field(it, "Mountpoint"));
+        let said = field(&value, "Volume")
+            .and_then(|volume| field(volume, "Mountpoint"));
         let path = said.and_then(Value::as_str).context("a Mountpoint")?;
         let files = Mountpoint::new(path, "Get", place.root()).within()?;
         let file = root.join(files).join("file");
@@ -343,7 +343,8 @@ fn without_log(subject: &Subject, script: &str) -> Result<String, Fault> {
     const CALLS: usize = 50;
     let path = subject.program.path().display().to_string();
     let shell = ["/bin/sh", "/usr/bin/sh"].map(Path::new);
-    let shell = shell.into_iter().find(|it| it.exists()).context("a shell")?;
+    let shell =
+        shell.into_iter().find(|path| path.exists()).context("a shell")?;
     let program = Program::with_args(shell, &["-c", script, &path])?;
     let place = Place::new()?;
     let mut session = Session::start(&program, &place)?;

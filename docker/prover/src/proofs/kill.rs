@@ -24,14 +24,14 @@ pub(super) const PROOFS: &[Proof] = &[
         what: "kill -9 while 8 clients call, type=dir",
         from: 6,
         needs: &[],
-        run: |it| rounds(it, Volumes::Dir),
+        run: |subject| rounds(subject, Volumes::Dir),
     },
     Proof {
         name: "kill",
         what: "kill -9 while 8 clients call, all types",
         from: 8,
         needs: LOOPS,
-        run: |it| rounds(it, Volumes::All),
+        run: |subject| rounds(subject, Volumes::All),
     },
 ];
 

@@ -112,7 +112,7 @@ impl Need {
 /// Whether this user may trace any process of theirs.
 fn watching() -> bool {
     std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
-        .map_or(true, |it| it.trim() == "0")
+        .map_or(true, |scope| scope.trim() == "0")
 }
 
 /// What is proven of whom, and how hard.
@@ -177,10 +177,11 @@ impl Subject {
 /// Names those that there are.
 pub fn choose(name: Option<&str>) -> Result<Vec<Proof>> {
     let all = PROOFS.concat();
-    let mut names: Vec<_> = all.iter().map(|it| it.name).collect();
+    let mut names: Vec<_> = all.iter().map(|proof| proof.name).collect();
     names.dedup();
     let Some(name) = name else { return Ok(all) };
-    let chosen: Vec<_> = all.into_iter().filter(|it| it.name == name).collect();
+    let chosen: Vec<_> =
+        all.into_iter().filter(|proof| proof.name == name).collect();
     if chosen.is_empty() {
         bail!("no proof {name}; there are {}", names.join(", "));
     }
@@ -201,7 +202,7 @@ pub fn in_own_mounts() -> Result<Option<ExitStatus>> {
         let mut probe = Command::new("unshare");
         probe.args(["--mount", "true"]);
         probe.stdout(Stdio::null()).stderr(Stdio::null());
-        probe.status().is_ok_and(|it| it.success())
+        probe.status().is_ok_and(|status| status.success())
     };
     if env::var_os(APART).is_some() || !can() {
         return Ok(None);
@@ -235,7 +236,7 @@ pub fn full() -> Result<bool> {
 impl Proof {
     /// Why it cannot be tried here; none if it can.
     pub fn lacks(&self) -> Option<String> {
-        self.needs.iter().find_map(|it| it.lacks())
+        self.needs.iter().find_map(|need| need.lacks())
     }
 
     /// Tries it, whatever the machine has.
@@ -253,7 +254,7 @@ impl Proof {
 /// When the checker could not work.
 pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
     let mut counts = Counts::default();
-    for proof in proofs.iter().filter(|it| it.from <= subject.step) {
+    for proof in proofs.iter().filter(|proof| proof.from <= subject.step) {
         let title = format!("{}: {}", proof.name, proof.what);
         if let Some(why) = proof.lacks() {
             println!("  skip  {title}: {why}");
@@ -310,7 +311,7 @@ pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
 /// When it cannot be built, or is not there.
 pub fn subject(root: &Path, what: &str, step: Option<&str>) -> Result<Subject> {
     let kinds = [Kind::Exercise, Kind::Solution];
-    let kind = kinds.into_iter().find(|it| it.word() == what);
+    let kind = kinds.into_iter().find(|kind| kind.word() == what);
     let (path, step) = match (kind, step) {
         (Some(kind), step) => {
             let step = match step {
@@ -321,7 +322,7 @@ pub fn subject(root: &Path, what: &str, step: Option<&str>) -> Result<Subject> {
             (cargo::build(root, &step, kind)?, step.number)
         }
         (None, step) => {
-            let number = step.and_then(|it| it.parse().ok());
+            let number = step.and_then(|step| step.parse().ok());
             (what.into(), number.context("which step, as a number?")?)
         }
     };

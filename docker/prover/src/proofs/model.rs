@@ -180,17 +180,19 @@ impl Session {
             let expected = "Mountpoint, CreatedAt and Status";
             return Err(wrong(&call, expected, volume));
         };
-        let shown =
-            |it: &Value| it.as_str().map_or(it.to_string(), str::to_owned);
+        let shown = |value: &Value| {
+            value.as_str().map_or(value.to_string(), str::to_owned)
+        };
         let status: Options =
             status.iter().map(|(k, v)| (k.clone(), shown(v))).collect();
         let path = Mountpoint::new(mountpoint, &call.to_string(), &self.root);
         path.leads_below_root()?;
         // Another kind of volume has a folder there only while it is mounted.
-        if status.get("type").is_none_or(|it| it == "dir") {
-            let mode = fs::symlink_metadata(mountpoint).map(|it| {
-                let is = if it.is_dir() { "a folder" } else { "no folder" };
-                format!("{is}, {:04o}", it.permissions().mode() & 0o7777)
+        if status.get("type").is_none_or(|kind| kind == "dir") {
+            let mode = fs::symlink_metadata(mountpoint).map(|metadata| {
+                let is =
+                    if metadata.is_dir() { "a folder" } else { "no folder" };
+                format!("{is}, {:04o}", metadata.permissions().mode() & 0o7777)
             });
             let mode = mode.unwrap_or_else(|err| err.to_string());
             let expected = match status.get("mode") {
@@ -230,7 +232,9 @@ impl Session {
     /// The plugin is wrong if something was lost, has come back, or is half.
     pub fn compare(&mut self, allowed: &Allowed) -> Outcome {
         let names = self.names()?;
-        if let Some(name) = names.iter().find(|it| !allowed.contains_key(*it)) {
+        if let Some(name) =
+            names.iter().find(|name| !allowed.contains_key(*name))
+        {
             let expected = "only volumes that somebody has created";
             return Err(wrong(list(), expected, format!("{name}, too")));
         }
@@ -244,7 +248,10 @@ impl Session {
                 let got = format!("Get of {name} {get}, List {list}");
                 return Err(wrong("Get and List", "they agree", got));
             }
-            if !states.iter().any(|it| matches(it.as_ref(), seen.as_ref())) {
+            if !states
+                .iter()
+                .any(|state| matches(state.as_ref(), seen.as_ref()))
+            {
                 let states: Vec<_> = states.iter().map(words).collect();
                 let expected = states.join(", or ");
                 return Err(wrong(get(name), expected, words(&seen)));
@@ -338,7 +345,7 @@ pub struct History {
 impl History {
     /// What its client takes it for.
     pub fn now(&self) -> &State {
-        self.changes.last().map_or(&self.before, |it| &it.to)
+        self.changes.last().map_or(&self.before, |change| &change.to)
     }
 
     /// What there may have been at some moment between these two.
@@ -346,15 +353,17 @@ impl History {
         let all = &self.changes;
         let done = all
             .iter()
-            .take_while(|it| it.acknowledged.is_some_and(|at| at < from))
+            .take_while(|change| {
+                change.acknowledged.is_some_and(|at| at < from)
+            })
             .count();
-        let begun = all.iter().take_while(|it| it.began <= to).count();
+        let begun = all.iter().take_while(|change| change.began <= to).count();
         let mut states = vec![match done {
             0 => self.before.clone(),
             done => all[done - 1].to.clone(),
         }];
         let late = all.iter().take(begun).skip(done);
-        states.extend(late.map(|it| it.to.clone()));
+        states.extend(late.map(|change| change.to.clone()));
         states
     }
 }
@@ -375,9 +384,9 @@ pub fn listing(
                 continue;
             }
             let kind = match entry.file_type() {
-                Ok(it) if it.is_dir() => "a folder",
-                Ok(it) if it.is_symlink() => "a link",
-                Ok(it) if it.is_file() => "a file",
+                Ok(kind) if kind.is_dir() => "a folder",
+                Ok(kind) if kind.is_symlink() => "a link",
+                Ok(kind) if kind.is_file() => "a file",
                 _ => "neither file nor folder",
             };
             found.insert(short.to_owned(), kind.to_owned());
@@ -397,7 +406,7 @@ pub fn difference(
     let mut paths: Vec<_> = before.keys().chain(after.keys()).collect();
     paths.sort();
     let path =
-        paths.into_iter().find(|it| before.get(*it) != after.get(*it))?;
+        paths.into_iter().find(|path| before.get(*path) != after.get(*path))?;
     let words = |of: &BTreeMap<PathBuf, String>| {
         of.get(path).cloned().unwrap_or_else(|| "nothing".to_owned())
     };
@@ -415,7 +424,7 @@ pub fn tool(words: &[&dyn AsRef<std::ffi::OsStr>]) -> Result<String> {
     command.args(words);
     let played = dockerd::watched(command, dockerd::PATIENCE)?;
     ensure!(
-        played.status.is_some_and(|it| it.success()),
+        played.status.is_some_and(|status| status.success()),
         "{}: {}",
         played.command,
         played.output.trim()

@@ -28,7 +28,9 @@ pub(super) const PROOFS: &[Proof] = &[
     proof("names that lead elsewhere", names),
     proof("ids that lead elsewhere", ids),
     proof("options without end, sense or shame", hostile_options),
-    proof("links in ROOT that lead out of it, type=dir", |it| links(it, DIR)),
+    proof("links in ROOT that lead out of it, type=dir", |subject| {
+        links(subject, DIR)
+    }),
     Proof {
         from: 8,
         needs: &[
@@ -36,8 +38,8 @@ pub(super) const PROOFS: &[Proof] = &[
             Need::Loops,
             Need::Program("mkfs.ext4", "e2fsprogs"),
         ],
-        ..proof("links in ROOT that lead out of it, type=ext4", |it| {
-            links(it, EXT4)
+        ..proof("links in ROOT that lead out of it, type=ext4", |subject| {
+            links(subject, EXT4)
         })
     },
     proof("what is in ROOT and is no volume", no_volumes),
@@ -286,7 +288,8 @@ fn hostile_options(subject: &Subject) -> Result<String, Fault> {
     let around = Around::new(DIR)?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
-    let many = (0..10_000).map(|it| (format!("option-{it}"), "x".to_owned()));
+    let many =
+        (0..10_000).map(|number| (format!("option-{number}"), "x".to_owned()));
     let long = "9".repeat(100_000);
     let mut sets: Vec<Options> = vec![
         many.collect(),
@@ -443,8 +446,8 @@ fn used(session: &mut Session, around: &Around, kind: Pairs) -> Outcome {
             return Err(wrong(call, "an answer", why));
         }
         let Said::Yes(value) = said else { continue };
-        let path = field(&value, "Mountpoint").and_then(|it| it.as_str());
-        let path = path.and_then(|it| fs::canonicalize(it).ok());
+        let path = field(&value, "Mountpoint").and_then(|path| path.as_str());
+        let path = path.and_then(|path| fs::canonicalize(path).ok());
         if let Some(path) = path
             && call.method == "VolumeDriver.Mount"
             && !path.starts_with(&root)

@@ -65,8 +65,10 @@ fn cut(subject: &Subject) -> Result<String, Fault> {
     };
     thread::scope(|scope| {
         let workers = [(); 2].map(|()| scope.spawn(look));
-        workers.into_iter().try_for_each(|it| {
-            it.join().unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
+        workers.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
         })
     })?;
     let (copies, calls) = (copies.len(), acknowledged(&histories));

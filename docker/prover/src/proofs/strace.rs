@@ -82,8 +82,8 @@ impl Recording {
 
     /// Where to kill: everywhere, or where it can make a difference.
     pub fn places(&self, everywhere: bool) -> Vec<Entry> {
-        let places = self.entries.iter().filter(|it| {
-            everywhere || (changes(it) && !self.is_one_of_many(it))
+        let places = self.entries.iter().filter(|entry| {
+            everywhere || (changes(entry) && !self.is_one_of_many(entry))
         });
         places.cloned().collect()
     }
@@ -92,11 +92,13 @@ impl Recording {
     /// calls of a program that the plugin runs: mkfs writes block after block.
     fn is_one_of_many(&self, entry: &Entry) -> bool {
         const MANY: usize = 8;
-        let theirs = self.entries.iter().filter(|it| it.thread == entry.thread);
-        if !theirs.clone().any(|it| it.name == "execve") {
+        let theirs =
+            self.entries.iter().filter(|call| call.thread == entry.thread);
+        if !theirs.clone().any(|call| call.name == "execve") {
             return false;
         }
-        let alike: Vec<_> = theirs.filter(|it| it.name == entry.name).collect();
+        let alike: Vec<_> =
+            theirs.filter(|call| call.name == entry.name).collect();
         let some = [0, alike.len() / 2, alike.len() - 1].map(|at| alike[at]);
         alike.len() > MANY && !some.contains(&entry)
     }
@@ -104,11 +106,11 @@ impl Recording {
     /// Whether a thread was killed at its `place.count`-th call of that name,
     /// and that call is the same as `place`.
     pub fn died_at(&self, place: &Entry) -> bool {
-        self.entries.iter().any(|it| {
-            it.name == place.name
-                && it.count == place.count
-                && place.is_like(it)
-                && self.killed.contains(&it.thread)
+        self.entries.iter().any(|call| {
+            call.name == place.name
+                && call.count == place.count
+                && place.is_like(call)
+                && self.killed.contains(&call.thread)
         })
     }
 }
@@ -225,7 +227,7 @@ fn watched_by(pid: Pid, tracer: &str) -> bool {
     };
     tasks.flatten().all(|task| {
         fs::read_to_string(task.path().join("status"))
-            .is_ok_and(|it| it.contains(tracer))
+            .is_ok_and(|status| status.contains(tracer))
     })
 }
 
@@ -283,9 +285,10 @@ fn changes(entry: &Entry) -> bool {
     match name {
         "open" | "openat" | "openat2" => ["O_CREAT", "O_TRUNC", "O_TMPFILE"]
             .iter()
-            .any(|it| entry.words.contains(it)),
+            .any(|flag| entry.words.contains(flag)),
         _ => {
-            MORE.contains(&name) || BEGIN.iter().any(|it| name.starts_with(it))
+            MORE.contains(&name)
+                || BEGIN.iter().any(|prefix| name.starts_with(prefix))
         }
     }
 }
@@ -312,7 +315,9 @@ mod tests {
         let all: Vec<_> = recording
             .entries
             .iter()
-            .map(|it| (it.thread, it.name.as_str(), it.count, &*it.words))
+            .map(|call| {
+                (call.thread, call.name.as_str(), call.count, &*call.words)
+            })
             .collect();
         let expected = [
             (7747, "futex", 1, "#, FUTEX_WAIT_PRIVATE, #, NULL"),
@@ -355,8 +360,8 @@ mod tests {
         let names: Vec<_> = recording
             .entries
             .iter()
-            .filter(|it| changes(it))
-            .map(|it| it.name.as_str())
+            .filter(|call| changes(call))
+            .map(|call| call.name.as_str())
             .collect();
         assert_eq!(names, ["mkdir", "mkdir", "mkdir", "openat"]);
     }

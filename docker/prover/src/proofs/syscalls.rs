@@ -40,38 +40,38 @@ const fn proof(
 }
 
 pub(super) const PROOFS: &[Proof] = &[
-    proof("killed in Create, type=dir", 6, NEEDS, |it| {
-        each_call(it, What::Create, DIR)
+    proof("killed in Create, type=dir", 6, NEEDS, |subject| {
+        each_call(subject, What::Create, DIR)
     }),
-    proof("killed in Create of kept files, type=dir", 6, NEEDS, |it| {
-        each_call(it, What::Create, KEEP)
+    proof("killed in Create of kept files, type=dir", 6, NEEDS, |subject| {
+        each_call(subject, What::Create, KEEP)
     }),
-    proof("killed in Remove, type=dir", 6, NEEDS, |it| {
-        each_call(it, What::Remove, DIR)
+    proof("killed in Remove, type=dir", 6, NEEDS, |subject| {
+        each_call(subject, What::Remove, DIR)
     }),
-    proof("killed in Remove that keeps files, type=dir", 6, NEEDS, |it| {
-        each_call(it, What::Remove, KEEP)
+    proof("killed in Remove that keeps files, type=dir", 6, NEEDS, |subject| {
+        each_call(subject, What::Remove, KEEP)
     }),
-    proof("killed in Mount, type=dir", 6, NEEDS, |it| {
-        each_call(it, What::Mount, DIR)
+    proof("killed in Mount, type=dir", 6, NEEDS, |subject| {
+        each_call(subject, What::Mount, DIR)
     }),
-    proof("killed in Unmount, type=dir", 6, NEEDS, |it| {
-        each_call(it, What::Unmount, DIR)
+    proof("killed in Unmount, type=dir", 6, NEEDS, |subject| {
+        each_call(subject, What::Unmount, DIR)
     }),
-    proof("killed in Create, type=ext4", 8, LOOPS, |it| {
-        each_call(it, What::Create, EXT4)
+    proof("killed in Create, type=ext4", 8, LOOPS, |subject| {
+        each_call(subject, What::Create, EXT4)
     }),
-    proof("killed in Create of kept files, type=ext4", 8, LOOPS, |it| {
-        each_call(it, What::Create, KEPT_EXT4)
+    proof("killed in Create of kept files, type=ext4", 8, LOOPS, |subject| {
+        each_call(subject, What::Create, KEPT_EXT4)
     }),
-    proof("killed in Remove, type=ext4", 8, LOOPS, |it| {
-        each_call(it, What::Remove, EXT4)
+    proof("killed in Remove, type=ext4", 8, LOOPS, |subject| {
+        each_call(subject, What::Remove, EXT4)
     }),
-    proof("killed in Mount, type=ext4", 8, LOOPS, |it| {
-        each_call(it, What::Mount, EXT4)
+    proof("killed in Mount, type=ext4", 8, LOOPS, |subject| {
+        each_call(subject, What::Mount, EXT4)
     }),
-    proof("killed in Unmount, type=ext4", 8, LOOPS, |it| {
-        each_call(it, What::Unmount, EXT4)
+    proof("killed in Unmount, type=ext4", 8, LOOPS, |subject| {
+        each_call(subject, What::Unmount, EXT4)
     }),
 ];
 
@@ -174,7 +174,7 @@ fn put_files(session: &mut Session, name: &str, id: &str) -> Outcome {
     for folder in FOLDERS {
         files.make(folder)?;
     }
-    Ok(FILES.iter().try_for_each(|it| files.write(it, file_text(it)))?)
+    Ok(FILES.iter().try_for_each(|file| files.write(file, file_text(file)))?)
 }
 
 fn file_text(file: &str) -> String {
@@ -184,7 +184,7 @@ fn file_text(file: &str) -> String {
 /// All files or none: half of them is not what anybody put there.
 fn has_files(at: &Mountpoint, name: &str) -> Result<bool, Fault> {
     let files = at.open()?;
-    let there = |it: &&&str| files.read(it) == Some(file_text(it));
+    let there = |file: &&&str| files.read(file) == Some(file_text(file));
     let count = FILES.iter().filter(there).count();
     match count {
         0 => Ok(false),
@@ -247,7 +247,8 @@ fn each_call(
                     next.store(tries.len(), Ordering::Relaxed);
                     told(fault, scenario, place)
                 })?;
-                let died = alike.iter().filter(|it| recording.died_at(it));
+                let died =
+                    alike.iter().filter(|place| recording.died_at(place));
                 let died = reached.fetch_add(died.count(), Ordering::Relaxed);
                 let most = places.len();
                 subject.progress(|| format!("{died} of {most} places"));
@@ -261,8 +262,10 @@ fn each_call(
     thread::scope(|scope| {
         // Most of an attempt is waiting.
         let workers = [(); 3].map(|()| scope.spawn(work));
-        workers.into_iter().try_for_each(|it| {
-            it.join().unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
+        workers.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
         })
     })?;
     let reached = reached.into_inner();
@@ -371,10 +374,10 @@ fn between(
     let mut answered = false;
     let entries = recording.entries.into_iter();
     let entries = entries
-        .filter(|it| began <= it.at && it.at <= ended)
-        .take_while(|it| {
+        .filter(|call| began <= call.at && call.at <= ended)
+        .take_while(|call| {
             let goes_on = !answered;
-            answered |= it.words.contains("\"HTTP/#.# ");
+            answered |= call.words.contains("\"HTTP/#.# ");
             goes_on
         });
     Recording { entries: entries.collect(), killed: recording.killed }
@@ -435,7 +438,9 @@ fn live_on(
     let new = scenario.what == What::Create;
     let expected = scenario.keeps() || !(removed || new);
     if has != expected {
-        let words = |it| if it { "they are there" } else { "there is none" };
+        let words = |are_there| {
+            if are_there { "they are there" } else { "there is none" }
+        };
         return Err(wrong(
             format!("the files of {NAME} (answered: {said})"),
             words(expected),
@@ -452,7 +457,7 @@ fn live_on(
     let found = listing(root, |path| {
         !path.starts_with(OTHER) && !path.starts_with(".kept")
     });
-    if let Some(path) = found.keys().find(|it| it.ends_with(name)) {
+    if let Some(path) = found.keys().find(|path| path.ends_with(name)) {
         let expected = "none of its files takes space any more";
         return Err(wrong(remove(NAME), expected, path.display()));
     }

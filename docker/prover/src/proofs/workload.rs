@@ -98,8 +98,8 @@ pub fn allowed(histories: &Histories, from: Instant, to: Instant) -> Allowed {
 
 /// How many calls that change something were acknowledged.
 pub fn acknowledged(histories: &Histories) -> usize {
-    let changes = histories.values().flat_map(|it| &it.changes);
-    changes.filter(|it| it.acknowledged.is_some()).count()
+    let changes = histories.values().flat_map(|history| &history.changes);
+    changes.filter(|change| change.acknowledged.is_some()).count()
 }
 
 /// One client.
