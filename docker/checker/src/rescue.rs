@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Signal, kill_process, test_kill_process};
+use rustix::process::{Signal, kill_process};
 use stand_in::cleanup::{self, Guard};
 use stand_in::mounts::{self, Mount};
 use stand_in::processes;
@@ -70,11 +70,11 @@ fn end_orphans() -> bool {
         let runner = runner.and_then(|runner| String::from_utf8(runner).ok());
         let runner = runner.and_then(|runner| processes::id_of(&runner));
         let Some(runner) = runner else { continue };
-        if test_kill_process(runner) != Err(rustix::io::Errno::SRCH) {
+        if processes::runs(runner) {
             continue;
         }
         let _ = kill_process(id, Signal::TERM);
-        let gone = || test_kill_process(id).is_err().then_some(());
+        let gone = || (!processes::runs(id)).then_some(());
         if wait_until(Duration::from_secs(2), gone).is_none() {
             let _ = kill_process(id, Signal::KILL);
             let _ = wait_until(Duration::from_secs(2), gone);

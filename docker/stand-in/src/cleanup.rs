@@ -315,8 +315,7 @@ pub fn sweep_in(place: &Path) {
         });
         if let Some(owner) = owner
             && ours
-            && rustix::process::test_kill_process(owner)
-                == Err(rustix::io::Errno::SRCH)
+            && !processes::runs(owner)
         {
             Kept::Folder(entry.path()).undo();
         }
