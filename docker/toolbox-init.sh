@@ -24,7 +24,10 @@ boot() {
     done
     make_room_for_groups
     trap 'stop; exit' TERM INT
-    start
+    lock
+    # A restart may have been faster.
+    pgrep -x dockerd >/dev/null || start
+    unlock
     sleep infinity &
     wait
 }
@@ -45,12 +48,21 @@ make_room_for_groups() {
     echo 'sandbox: containers in here get no limits of memory and the like' >&2
 }
 
+# One at a time starts a dockerd: `make sandbox-restart` comes while a sandbox
+# boots, too. What start leaves running does not hold the lock.
+lock() {
+    exec 9>/run/toolbox.lock
+    flock 9
+}
+
+unlock() { exec 9>&-; }
+
 start() {
     # A containerd of its own is what dockerd would wait a second for.
     if ! pgrep -x containerd >/dev/null; then
         rm -f $CONTAINERD
         setsid containerd --root /var/lib/docker/containerd --log-level warn \
-            </dev/null >/var/log/containerd.log 2>&1 &
+            </dev/null >/var/log/containerd.log 2>&1 9>&- &
         for _ in $(seq 200); do
             [ ! -S $CONTAINERD ] || break
             sleep 0.05
@@ -59,10 +71,10 @@ start() {
     # A killed dockerd leaves its number, and another process may have it now.
     rm -f $PIDFILE
     # In a session of its own it outlives the shell that restarted it.
-    setsid dockerd --containerd $CONTAINERD "$@" </dev/null >>$LOG 2>&1 &
+    setsid dockerd --containerd $CONTAINERD "$@" </dev/null >>$LOG 2>&1 9>&- &
     dockerd=$!
     # Its socket takes a connection long before it answers.
-    { sleep 3 >/dev/null 2>&1 && tell "$SLOW"; } &
+    { sleep 3 >/dev/null 2>&1 && tell "$SLOW"; } 9>&- &
     reminder=$!
     until docker version >/dev/null 2>&1; do
         kill -0 $dockerd 2>/dev/null || { tell 'dockerd ended'; break; }
@@ -129,7 +141,11 @@ verb=$1
 shift
 case $verb in
 boot) boot ;;
-restart) stop && start "$@" ;;
+restart)
+    lock
+    stop
+    start "$@"
+    ;;
 run) run "$@" ;;
 end) end "$@" ;;
 give-back) give_back ;;

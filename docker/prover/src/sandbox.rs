@@ -42,6 +42,57 @@ pub fn missing(root: &Path) -> Option<String> {
     }
 }
 
+/// Types the lines one after the other, up to the first that fails or that does not
+/// print its word. Each has the time that it may take.
+fn play_lines(lines: &[(String, Duration, &str)]) -> Result<Counts> {
+    let mut counts = Counts::default();
+    for (line, patience, word) in lines {
+        let played = play(line, *patience)?;
+        let good = played.status.is_some_and(|status| status.success());
+        if good && played.output.contains(word) {
+            counts.passed += 1;
+            continue;
+        }
+        println!("FAIL  {line}\n  got {}", played.output.trim());
+        counts.failed += 1;
+        break;
+    }
+    Ok(counts)
+}
+
+/// `make sandbox-restart`, where no sandbox runs and where one does.
+///
+/// # Errors
+/// When no shell can be started.
+pub fn restart(root: &Path) -> Result<Counts> {
+    println!("\n== Docker: make sandbox-restart");
+    if dockerd::in_sandbox() {
+        let skipped = "docker: make sandbox-restart: it is typed outside of the \
+                       sandbox";
+        let skipped = vec![skipped.to_owned()];
+        return Ok(Counts { skipped, ..Counts::default() });
+    }
+    let script = |words: &str| {
+        format!("(cd '{}' && sh docker/sandbox.sh {words})", root.display())
+    };
+    let daemons = "run sh -c 'echo dockerds: $(pgrep -c -x dockerd)'";
+    let answers = "run docker version --format 'server {{.Server.Os}}'";
+    let lines = [
+        (script("rm"), PATIENCE, "gone"),
+        (script("restart"), BUILD, ""),
+        (script(answers), PATIENCE, "server linux"),
+        (script(daemons), PATIENCE, "dockerds: 1"),
+        (script("restart"), BUILD, ""),
+        (script(answers), PATIENCE, "server linux"),
+        (script(daemons), PATIENCE, "dockerds: 1"),
+    ];
+    let counts = play_lines(&lines)?;
+    if counts.failed == 0 {
+        println!("ok    with no sandbox, and with one that runs");
+    }
+    Ok(counts)
+}
+
 /// The plugin as an image: built by the machine's own Docker, used by that of
 /// the sandbox.
 ///
@@ -108,17 +159,7 @@ pub fn image(root: &Path) -> Result<Counts> {
             "from-an-image",
         ),
     ];
-    for (line, patience, words) in &lines {
-        let played = play(line, *patience)?;
-        let good = played.status.is_some_and(|status| status.success());
-        if good && played.output.contains(words) {
-            counts.passed += 1;
-            continue;
-        }
-        println!("FAIL  {line}\n  got {}", played.output.trim());
-        counts.failed += 1;
-        break;
-    }
+    counts.add(play_lines(&lines)?);
     if counts.failed == 0 {
         println!("ok    {} steps from the Dockerfile to a file", lines.len());
     }

@@ -258,6 +258,7 @@ fn docker(root: &Path) -> Result<Counts> {
             counts.skipped.push(format!("docker: the sandbox: {why}"));
         }
         None => {
+            counts.add(sandbox::restart(root)?);
             counts.add(stories(root, stories::scenes, |step| {
                 let number = step.number.to_string();
                 let script = "docker/checker/run.sh";
