@@ -49,6 +49,8 @@ pub struct Machine {
     /// Why this machine cannot run a private Podman.
     no_podman: Option<String>,
     loops: bool,
+    /// The value of DOCKER_HOST, unless it is empty.
+    docker_host: Option<String>,
     mkfs: Option<PathBuf>,
     strace: Option<PathBuf>,
     browser: Option<String>,
@@ -305,6 +307,12 @@ impl Machine {
     }
 
     fn start_docker(&self) -> String {
+        if let Some(host) = &self.docker_host {
+            return format!(
+                "unset DOCKER_HOST (it says {host}), or start the dockerd that \
+                 should listen there"
+            );
+        }
         match (self.system, self.wsl) {
             (System::MacOs, _) => "open -a Docker".to_owned(),
             (_, Wsl::Home | Wsl::Windows) => {
@@ -413,6 +421,15 @@ impl Machine {
                 self.sudo("modprobe loop").into_owned(),
             ),
             None => lacks("ext4", "no mkfs.ext4", ADDS, self.get("mkfs.ext4")),
+            Some(_) if !self.root => lacks(
+                "ext4",
+                "only root may mount a filesystem",
+                ADDS,
+                match self.course.sandbox {
+                    true => "make sandbox",
+                    false => "sudo env \"PATH=$PATH\" make …",
+                },
+            ),
             Some(mkfs) => {
                 has("ext4", format!("{} and loop devices", mkfs.display()))
             }

@@ -72,6 +72,7 @@ pub(super) fn machine(root: &Path) -> Machine {
             podman: joined(podman),
             no_podman: podman::missing(),
             loops: loops(),
+            docker_host: crate::setting("DOCKER_HOST"),
             mkfs: find("mkfs.ext4"),
             strace: find("strace"),
             browser: browser(),

@@ -26,6 +26,7 @@ fn everything() -> Machine {
         podman: Some("4.3.1".into()),
         no_podman: None,
         loops: true,
+        docker_host: None,
         mkfs: Some("/usr/sbin/mkfs.ext4".into()),
         strace: Some("/usr/bin/strace".into()),
         browser: Some("chromium".into()),
@@ -144,6 +145,19 @@ fn machines() -> Vec<(&'static str, Machine)> {
                 },
                 systemd: false,
                 installer: Some(Installer::Apk),
+                ..everything()
+            },
+        ),
+        (
+            "dead-docker-host",
+            Machine {
+                docker: Docker::NoDaemon {
+                    client: "28.5.2".into(),
+                    why: "Cannot connect to the Docker daemon at \
+                          tcp://10.0.0.7:2376"
+                        .into(),
+                },
+                docker_host: Some("tcp://10.0.0.7:2376".into()),
                 ..everything()
             },
         ),
