@@ -1,6 +1,8 @@
 # Each recipe is a command that a person could type; the logic is the checker's.
 # For make 3.81, POSIX sh, and tools as macOS has them.
 .DEFAULT_GOAL := help
+# None of these targets is a file that a rule of make's own could make.
+MAKEFLAGS += --no-builtin-rules
 CHECKER = @sh docker/checker/run.sh
 PROVER = @sh docker/prover/run.sh
 
@@ -19,7 +21,9 @@ RESETS := $(NUMBERS:%=reset-exercise-%)
 
 .PHONY: help doctor sandbox sandbox-restart sandbox-rm rescue slides slides-pdf test lint bench \
 	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
-	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS)
+	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS) \
+	run-exercise run-solution check-exercise check-solution watch-exercise hint \
+	diff-exercise reset-exercise
 
 ## help: list these commands
 help:
@@ -99,6 +103,11 @@ lint:
 bench:
 	$(PROVER) bench
 
-# Reached only for steps that no rule above has.
+# Only what no rule above knows comes here: 04 is step 4.
 run-exercise-% run-solution-% check-exercise-% check-solution-% watch-exercise-% hint-% diff-exercise-% reset-exercise-%:
-	@echo "make: there is no step $*; there are $(NUMBERS)" >&2; exit 2
+	@step=$$(echo "$*" | sed 's/^0*//'); case " $(NUMBERS) " in \
+		*" $$step "*) exec $(MAKE) --no-print-directory $(patsubst %$*,%,$@)$$step ;; \
+		esac; echo "make: there is no step $*; there are $(NUMBERS)" >&2; exit 2
+
+run-exercise run-solution check-exercise check-solution watch-exercise hint diff-exercise reset-exercise:
+	@echo "make: of which step? make $@-1 is that of step 1; there are $(NUMBERS)" >&2; exit 2

@@ -58,3 +58,30 @@ fn a_cdpath_leads_no_script_into_another_checkout() {
         assert_eq!(said(decoy.to_str()), here, "{script}");
     }
 }
+
+#[test]
+fn make_knows_a_step_as_people_write_it_or_asks_for_it() {
+    let none = "there are 1 2 3 4 5 6 7 8";
+    for (target, status, words) in [
+        ("hint-1", Some(0), "run.sh hint 1\n"),
+        ("hint-01", Some(0), "run.sh hint 1\n"),
+        ("check-solution-008", Some(0), "run.sh check solution 8\n"),
+        ("check-exercise-9", Some(2), none),
+        ("check-exercise-0", Some(2), none),
+        ("check-exercise-1x", Some(2), none),
+        ("check-exercise-", Some(2), ""),
+        ("check-exercise", Some(2), "of which step?"),
+        ("hint", Some(2), "of which step?"),
+    ] {
+        // What would run is printed, except where make calls itself: that runs.
+        let dry: &[&str] = if status == Some(0) { &["-n"] } else { &[] };
+        let mut make = Command::new("make");
+        make.args(dry).arg(target).current_dir(root());
+        // Flags of a make that these tests were started by.
+        let output = make.env_remove("MAKEFLAGS").output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), status, "{target}: {said}");
+        assert!(said.contains(words), "{target}: {said}");
+    }
+}
