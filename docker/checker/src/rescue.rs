@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::{Signal, kill_process};
 use stand_in::cleanup::{self, Guard};
+use stand_in::daemon::{Call, Dialect};
 use stand_in::mounts::{self, Mount};
 use stand_in::processes;
 use stand_in::steps::{self, Kind};
@@ -240,10 +241,9 @@ fn remove_dead_specs(folder: &Path, name: &str) -> Result<bool> {
 
 /// Whether a plugin closes the connection without an answer.
 fn hangs_up(mut plugin: &UnixStream) -> bool {
-    let ask = b"POST /Plugin.Activate HTTP/1.1\r\nHost: rescue\r\n\
-                Content-Length: 0\r\n\r\n";
+    let ask = Call::bare("Plugin.Activate").request(Dialect::default());
     let _ = plugin.set_read_timeout(Some(Duration::from_secs(1)));
-    let asked = plugin.write_all(ask);
+    let asked = plugin.write_all(&ask);
     match asked.and_then(|()| plugin.read(&mut [0])) {
         Ok(count) => count == 0,
         // A slow plugin is alive.

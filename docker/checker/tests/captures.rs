@@ -272,12 +272,8 @@ fn answer(
 fn podman_mounts_once_and_not_again_after_an_unmount_that_failed() {
     let folder = Folder::new().unwrap();
     let socket = folder.path().join("plugin.sock");
-    let of = |method| {
-        let id = "93de".repeat(16);
-        Call::new(method, &[("Name", "v".into()), ("ID", id.into())])
-    };
-    let (mount, unmount) =
-        (of("VolumeDriver.Mount"), of("VolumeDriver.Unmount"));
+    let id = "93de".repeat(16);
+    let (mount, unmount) = (Call::mount("v", &id), Call::unmount("v", &id));
     let plugin = answer(&socket, vec![200, 500, 200, 200, 200]);
     let mut podman = Daemon::new(&socket, Dialect::Podman);
 

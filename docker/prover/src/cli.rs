@@ -1,7 +1,8 @@
-//! The words of the command line, and what each of them does.
+//! The commands of the command line.
 
+use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use checker::{
@@ -9,35 +10,36 @@ use checker::{
 };
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
+use prover::counts::Counts;
 use prover::{bench, carry, lint, proofs, rescue, rust_tests, test};
 use stand_in::cleanup;
 use stand_in::plugin::Program;
 use stand_in::steps::{self, Kind};
 
 const HELP: &str = "\
-prover: proves the workshop itself
+prover: tests the workshop itself
 
-  prover test                         all that can be proven here (make test)
-  prover lint                         formatting, clippy, links, make and sh
-  prover prove [NAME [WHAT N]]        one proof or all, of the last solution, or
-                                      of WHAT (exercise, solution, or a program)
-                                      and step N
-  prover prove rescue                 what make rescue does, on a dockerd of our own
+  prover test                         run all tests that can run on this machine
+  prover lint                         check formatting, clippy, links, make and sh
+  prover prove [NAME [WHAT N]]        run one proof or all, on the last solution,
+                                      or on WHAT (exercise, solution, or a
+                                      program) of step N
+  prover prove rescue                 test make rescue beside a private dockerd
   prover bench [--list] [--json] [FIGURE…]
-                                      figures as ratios, all or some
-  prover carry N [COMMIT]             the last change of solution N, in all later
-                                      solutions, exercises and starters
-  prover record N                     exercise N becomes the starter
+                                      measure all figures or some, as ratios
+  prover carry N [COMMIT]             carry the last change of solution N to all
+                                      later solutions, exercises and starters
+  prover record N                     make exercise N the starter
 
-Of the environment, and so of make's command line (make test PROOFS=full):
+Variables, in the environment or after make (make test PROOFS=full):
   SEED=NUMBER     prove: replay a run with the same names
   PROOFS=full     prove, test: try far more than with PROOFS=short
   REQUIRE=WORDS   test: a skip of docker, browser or podman is a failure
-  ONLY=FIGURES    bench: some of them (make bench ONLY='get start')
-  STEP=N          bench: of solution N, instead of the last one
+  ONLY=FIGURES    bench: measure only these (make bench ONLY='get start')
+  STEP=N          bench: measure solution N, instead of the last one
 ";
 
-/// Does what the command line says.
+/// Runs the command that the command line names.
 pub fn main() -> Result<ExitCode> {
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_env();
@@ -53,7 +55,9 @@ pub fn main() -> Result<ExitCode> {
             {
                 words.push(format!("--{name}"));
             }
-            other => bail!("{}; prover --help tells", other.unexpected()),
+            other => {
+                bail!("{}; prover --help lists all options", other.unexpected())
+            }
         }
     }
     let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -83,12 +87,18 @@ pub fn main() -> Result<ExitCode> {
             Ok(ExitCode::from(u8::from(!good)))
         }
         ["prove", "rescue"] => prove_rescue(&root),
-        ["prove"] => prove(&root, None, Kind::Solution.word(), None),
+        [proofs::COUNTED, file] => {
+            let counts = prove(&root, None, Kind::Solution.word(), None)?;
+            write_counts(counts, Path::new(file))
+        }
+        ["prove"] => {
+            exit_code(prove(&root, None, Kind::Solution.word(), None)?)
+        }
         ["prove", name] => {
-            prove(&root, Some(name), Kind::Solution.word(), None)
+            exit_code(prove(&root, Some(name), Kind::Solution.word(), None)?)
         }
         ["prove", name, what, step] => {
-            prove(&root, Some(name), what, Some(step))
+            exit_code(prove(&root, Some(name), what, Some(step))?)
         }
         ["bench", ref options @ ..] => bench(&root, options),
         ["carry", step, ref commit @ ..] if commit.len() < 2 => {
@@ -101,12 +111,14 @@ pub fn main() -> Result<ExitCode> {
             starters::record(&root, &steps::find(&root, step)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        [] => bail!("what to do? prover --help tells"),
-        _ => bail!("no command `{}`; prover --help tells", words.join(" ")),
+        [] => bail!("a command is missing; prover --help lists them"),
+        _ => {
+            bail!("no command `{}`; prover --help lists them", words.join(" "))
+        }
     }
 }
 
-/// Plays what is killed and rescued, on a dockerd that may suffer from it.
+/// Plays the scenes of `make rescue` beside a private dockerd.
 fn prove_rescue(root: &Path) -> Result<ExitCode> {
     cleanup::on_signals()?;
     let step = steps::find(root, "4")?;
@@ -131,18 +143,25 @@ fn prove_rescue(root: &Path) -> Result<ExitCode> {
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Tries proofs, with a seed that can be given.
+/// The results of proofs; or the status of the process that ran them in a mount
+/// namespace of its own.
+enum Proven {
+    Here(Counts),
+    InOwnMounts(ExitStatus),
+}
+
+/// Runs proofs, with the seed from `SEED` if it is set.
 fn prove(
     root: &Path,
     name: Option<&str>,
     what: &str,
     step: Option<&str>,
-) -> Result<ExitCode> {
+) -> Result<Proven> {
     let proofs = proofs::choose(name)?;
     cleanup::on_signals()?;
     cleanup::sweep();
     if let Some(status) = proofs::in_own_mounts()? {
-        return exit_like(status);
+        return Ok(Proven::InOwnMounts(status));
     }
     let mut subject = proofs::subject(root, what, step)?;
     if let Some(seed) = seed()? {
@@ -156,7 +175,24 @@ fn prove(
         counts.skipped.len(),
         subject.seed
     );
-    Ok(ExitCode::from(u8::from(counts.failed > 0)))
+    Ok(Proven::Here(counts))
+}
+
+fn exit_code(proven: Proven) -> Result<ExitCode> {
+    match proven {
+        Proven::Here(counts) => Ok(ExitCode::from(u8::from(counts.failed > 0))),
+        Proven::InOwnMounts(status) => exit_like(status),
+    }
+}
+
+/// Writes the results to a file for [`prover::test`], if this is the process that
+/// has them.
+fn write_counts(proven: Proven, file: &Path) -> Result<ExitCode> {
+    if let Proven::Here(counts) = &proven {
+        fs::write(file, counts.to_json().to_string())
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
+    exit_code(proven)
 }
 
 fn bench(root: &Path, options: &[&str]) -> Result<ExitCode> {

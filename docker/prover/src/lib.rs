@@ -1,14 +1,14 @@
-//! What a maintainer calls: all that proves this repository.
+//! The maintainers' commands: they test this repository.
 //!
 //! A tour, in reading order:
-//! - [`test`]: `make test`, and [`counts`]: what came of it.
-//! - [`rust_tests`]: what cargo test runs, in less time.
-//! - [`proofs`]: what no check can show: every crash, full disks, hostile names.
-//! - [`rescue`]: what `make rescue` removes, and what it leaves alone.
-//! - [`sandbox`] and [`slides`]: both out of a container.
-//! - [`lint`]: what needs no run.
-//! - [`carry`]: one step's change, in all later steps.
-//! - [`bench`]: figures, as ratios.
+//! - [`test`]: `make test`; [`counts`] has its results.
+//! - [`rust_tests`]: runs the tests of all packages, several at a time.
+//! - [`proofs`]: stress tests: crashes, full disks, hostile names and clients.
+//! - [`rescue`]: tests what `make rescue` removes and what it leaves alone.
+//! - [`sandbox`] and [`slides`]: test the plugin and the slides as images.
+//! - [`lint`]: checks that need no run of a plugin.
+//! - [`carry`]: carries a change of one step to all later steps.
+//! - [`bench`]: measures figures, as ratios.
 
 pub mod bench;
 pub mod carry;

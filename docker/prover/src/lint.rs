@@ -1,4 +1,4 @@
-//! `make lint`: what can be said without running anything.
+//! `make lint`: checks that need no run of a plugin.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// What make 3.81, which macOS ships, does not know.
+/// Words that make 3.81, the version of macOS, does not know.
 const NEWER_THAN_MAKE_3_81: [&str; 7] =
     [".ONESHELL", "!=", "::=", "$(file ", "$(guile ", "undefine ", "$(let "];
 
-/// Folders in which nothing is ours.
+/// Folders whose files are not the project's.
 const FOREIGN: [&str; 4] = ["target", "node_modules", ".git", ".kept"];
 
-/// Looks at everything. Returns whether there is nothing to mend.
+/// Runs all checks. Returns whether all of them passed.
 ///
 /// # Errors
 /// When a file cannot be read, or there is no cargo.
@@ -33,7 +33,8 @@ pub fn run(root: &Path) -> Result<bool> {
                 "warnings",
             ],
         ),
-        // Starters are no default members: they must compile all the same.
+        // Starters are not default members of the workspace, so the checks above
+        // leave them out.
         (
             "starters",
             &[
@@ -79,7 +80,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Every relative link of a Markdown file leads to something.
+/// Checks that each relative link of a Markdown file leads to an existing file.
 fn links(root: &Path, files: &[PathBuf]) -> Result<bool> {
     let mut clean = true;
     for file in
@@ -90,7 +91,7 @@ fn links(root: &Path, files: &[PathBuf]) -> Result<bool> {
         for link in relative_links(&text) {
             if !folder.join(link).exists() {
                 let name = file.strip_prefix(root).unwrap_or(file).display();
-                println!("{name}: {link} is not there");
+                println!("{name}: the link {link} leads to no file");
                 clean = false;
             }
         }
@@ -106,7 +107,7 @@ fn relative_links(text: &str) -> impl Iterator<Item = &str> {
         .filter(|link| !link.is_empty() && !link.contains("://"))
 }
 
-/// Every script pleases shellcheck; without it, it is at least a script.
+/// Runs shellcheck on each script. Without shellcheck, a shell checks the syntax.
 fn shell(root: &Path, files: &[PathBuf]) -> Result<bool> {
     let has_shellcheck = Command::new("shellcheck").arg("-V").output().is_ok();
     let mut clean = true;
@@ -126,7 +127,7 @@ fn shell(root: &Path, files: &[PathBuf]) -> Result<bool> {
     Ok(say(
         match has_shellcheck {
             true => "shell scripts",
-            false => "shell scripts (by sh -n; shellcheck would see more)",
+            false => "shell scripts (by sh -n; shellcheck would check more)",
         },
         clean,
     ))
@@ -138,20 +139,21 @@ fn scripts(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
     })
 }
 
-/// No script goes into a folder by a name for which CDPATH may know another.
+/// Checks that each script unsets CDPATH before its first cd: a CDPATH could lead
+/// into another checkout.
 fn cdpath(root: &Path, files: &[PathBuf]) -> Result<bool> {
     let mut clean = true;
     for file in scripts(files) {
         if goes_astray(&fs::read_to_string(file)?) {
             let name = file.strip_prefix(root).unwrap_or(file).display();
-            println!("{name}: unset CDPATH, above the first cd");
+            println!("{name}: add `unset CDPATH` above the first cd");
             clean = false;
         }
     }
     Ok(say("no CDPATH in scripts", clean))
 }
 
-/// Whether a script has a `cd`, and no `unset CDPATH` above it.
+/// Whether a script has a `cd` without an `unset CDPATH` above it.
 fn goes_astray(text: &str) -> bool {
     let is_cd = |line: &str| {
         let line = line.split(" #").next().unwrap_or_default();

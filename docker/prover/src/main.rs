@@ -1,4 +1,4 @@
-//! `prover`: what the Makefile's targets for maintainers call.
+//! `prover`: the program behind the Makefile's targets for maintainers.
 
 mod cli;
 
@@ -6,7 +6,7 @@ use std::env;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // In a benchmark, a process more would be in the figures.
+    // A supervisor would be one more process in the figures of a benchmark.
     let benches = env::args().nth(1).is_some_and(|word| {
         word == "bench" || word == prover::bench::docker::INSIDE
     });

@@ -1,8 +1,8 @@
-//! The tests that cargo knows, in two lanes at once: most of them wait.
+//! Runs the tests of all packages in two lanes, because most tests wait.
 //!
-//! A check of step 8 makes processes that copy all mounts, and a filesystem whose
-//! mount was copied cannot go. So each lane has mounts of its own, made before any
-//! test mounts anything.
+//! A check of step 8 starts processes that copy all mounts, and a filesystem stays
+//! mounted as long as a copy exists. So each lane has a mount namespace of its own,
+//! made before any test mounts anything.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -17,13 +17,16 @@ use serde_json::Value;
 use stand_in::cleanup::Guard;
 use stand_in::mounts;
 
-/// The word that makes this program a lane.
+/// The command with which this program becomes a lane.
 pub const LANE: &str = "test-lane";
 
-/// The test that takes as long as all others together.
+/// A lane prints this before the name of each program of tests.
+pub const RUNNING: &str = "     Running ";
+
+/// The program of tests that takes as long as all others together.
 const LONGEST: &str = "reports";
 
-/// A program of tests, and the folder of its package, where cargo starts it.
+/// A program of tests, and the folder of its package, in which it has to run.
 #[derive(Debug, PartialEq, Eq)]
 struct Executable {
     name: String,
@@ -31,11 +34,11 @@ struct Executable {
     folder: PathBuf,
 }
 
-/// Builds all tests and runs them. `seen` is shown each line that they print, as
-/// soon as it is there. Returns the lines, and whether all tests passed.
+/// Builds all tests and runs them. `seen` is called with each line as soon as it is
+/// printed. Returns all lines, and whether all tests passed.
 ///
 /// # Errors
-/// When something does not compile, or a lane cannot be started.
+/// When a test does not compile, or a lane cannot be started.
 pub fn run(
     root: &Path,
     mut seen: impl FnMut(&str),
@@ -55,7 +58,7 @@ pub fn run(
             })
             .collect();
         drop(lines);
-        // Lane by lane, so that what a test printed stays together.
+        // Lane by lane, so that the output of a program stays together.
         let mut printed = [Vec::new(), Vec::new()];
         for (lane, line) in received {
             seen(&line);
@@ -72,7 +75,7 @@ pub fn run(
     Ok((lines, passed.iter().all(|passed| *passed)))
 }
 
-/// All programs of tests, built.
+/// Builds all programs of tests.
 fn build(root: &Path) -> Result<Vec<Executable>> {
     let output = Command::new("cargo")
         .current_dir(root)
@@ -82,12 +85,15 @@ fn build(root: &Path) -> Result<Vec<Executable>> {
         .stderr(Stdio::inherit())
         .output()
         .context("running cargo")?;
-    ensure!(output.status.success(), "the tests do not compile, see above");
+    ensure!(
+        output.status.success(),
+        "the tests do not compile: the compiler says why above"
+    );
     let text = String::from_utf8(output.stdout).context("reading cargo")?;
     Ok(text.lines().filter_map(executable).collect())
 }
 
-/// The program of tests that one of cargo's messages is about, if it is about one.
+/// The program of tests that one of cargo's messages names, if it names one.
 fn executable(message: &str) -> Option<Executable> {
     let message: Value = serde_json::from_str(message).ok()?;
     let is_test = message["profile"]["test"].as_bool()?;
@@ -104,12 +110,12 @@ fn executable(message: &str) -> Option<Executable> {
 struct Lane {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
-    /// What it has started ends with it.
+    /// Ends the lane and its children.
     _guard: Guard,
 }
 
 impl Lane {
-    /// Starts one, and waits until its mounts are its own.
+    /// Starts a lane, and waits until it has its own mount namespace.
     fn start() -> Result<Self> {
         let prover = cargo::program("prover")?;
         let mut command = match mounts::missing() {
@@ -119,7 +125,7 @@ impl Lane {
                 unshare.arg(prover);
                 unshare
             }
-            // Without the right to mount, no test does.
+            // Without the right to mount, no test mounts anything.
             Some(_) => Command::new(prover),
         };
         command.arg(LANE).process_group(0);
@@ -134,7 +140,7 @@ impl Lane {
         Ok(Self { child, output, _guard: guard })
     }
 
-    /// Runs these tests, and sends each line that they print.
+    /// Runs programs of tests, and sends each line that they print.
     fn run(
         &mut self,
         number: usize,
@@ -156,11 +162,11 @@ impl Lane {
     }
 }
 
-/// Is a lane: runs the tests that the standard input names, each a folder, a tab
-/// and a program. Returns whether all of them passed.
+/// The work of a lane: runs the programs that the standard input names, one a line:
+/// a folder, a tab and a program. Returns whether all tests passed.
 ///
 /// # Errors
-/// When one of them cannot be started.
+/// When a program cannot be started.
 pub fn lane() -> Result<bool> {
     println!("ready");
     let mut all_passed = true;
@@ -168,7 +174,7 @@ pub fn lane() -> Result<bool> {
         let line = line?;
         let (folder, program) =
             line.split_once('\t').context("a lane's input has no tab")?;
-        println!("     Running {program}");
+        println!("{RUNNING}{}", name(folder, program));
         let status = Command::new(program)
             .arg("--show-output")
             .current_dir(folder)
@@ -184,9 +190,29 @@ pub fn lane() -> Result<bool> {
     Ok(all_passed)
 }
 
+/// The name for people: `06-restart check` for `…/deps/check-0123456789abcdef` of
+/// the package in `…/06-restart`.
+fn name(folder: &str, program: &str) -> String {
+    let last =
+        |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let program = last(program);
+    let test = program.rsplit_once('-').map_or(&*program, |(test, _)| test);
+    format!("{} {test}", last(folder))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_named_after_its_package_and_its_test() {
+        let program = "/p/target/debug/deps/by_hand-0123456789abcdef";
+        assert_eq!(
+            name("/p/solutions/08-driver", program),
+            "08-driver by_hand"
+        );
+        assert_eq!(name("/", "reports"), " reports");
+    }
 
     #[test]
     fn programs_of_tests_are_found_among_cargos_messages() {

@@ -1,4 +1,4 @@
-//! What `make test` proves in the sandbox, besides the stories.
+//! The plugin as an image, which `make test` runs in the sandbox.
 
 use std::env;
 use std::path::Path;
@@ -10,14 +10,14 @@ use stand_in::steps;
 
 use crate::counts::Counts;
 
-/// An image is built from nothing here at worst.
+/// The time for a build. In the worst case there is no cache.
 const BUILD: Duration = Duration::from_secs(600);
 
-/// The image that is tested, in the machine's own Docker while it is.
+/// The image's name in the machine's own Docker, during the test.
 const IMAGE: &str = "workshop-plugin:test";
 
-/// Why the sandbox cannot be used; none if it can. `make test` does not bring
-/// its image of some hundred megabytes unless it is required to.
+/// Why the sandbox cannot be used; `None` if it can. `make test` builds its image of
+/// some hundred megabytes only if `REQUIRE` names docker.
 pub fn missing(root: &Path) -> Option<String> {
     if dockerd::in_sandbox() {
         return None;
@@ -93,8 +93,8 @@ pub fn restart(root: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The plugin as an image: built by the machine's own Docker, used by that of
-/// the sandbox.
+/// Builds the plugin as an image with the machine's own Docker, and uses it in the
+/// sandbox's Docker.
 ///
 /// # Errors
 /// When no shell can be started.
@@ -103,8 +103,8 @@ pub fn image(root: &Path) -> Result<Counts> {
     let mut counts = Counts::default();
     if dockerd::in_sandbox() {
         counts.skipped.push(
-            "docker: the plugin as an image: a Docker with BuildKit builds it, \
-             outside of the sandbox"
+            "docker: the plugin as an image: only a Docker with BuildKit, \
+             outside of the sandbox, can build it"
                 .to_owned(),
         );
         return Ok(counts);

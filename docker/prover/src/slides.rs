@@ -1,5 +1,5 @@
-//! The slides where there is Docker and no Rust, as `make test` proves it:
-//! slides/run.sh builds their image, and a container shows the deck.
+//! The slides on a machine with Docker and without Rust: slides/run.sh builds an
+//! image, and a container shows the deck.
 
 use std::env;
 use std::fs::{self, File};
@@ -15,17 +15,18 @@ use anyhow::{Context, Result, bail, ensure};
 use checker::dockerd::{self, PATIENCE, play};
 use rustix::process::{Pid, Signal, kill_process};
 use stand_in::cleanup::{Folder, Guard};
+use stand_in::daemon::request;
 use stand_in::search_path;
 use stand_in::wait::wait_until;
 
 use crate::counts::Counts;
 
-/// Three images may have to be pulled first.
+/// The time for a build, in which Docker may pull three images.
 const BUILD: Duration = Duration::from_secs(900);
 
 const IMAGE: &str = "workshop-slides:test";
 
-/// What a browser asks for first, and words in the answer.
+/// Pages that a browser requests first, and words in them.
 const PAGES: [(&str, &str); 5] = [
     ("/", "data-deck"),
     ("/slides/look/deck.js", "import Reveal from"),
@@ -37,20 +38,19 @@ const PAGES: [(&str, &str); 5] = [
     ("/solutions/01-activate/src/main.rs", "fn answer"),
 ];
 
-/// Which argument of docker/slides.Dockerfile names each image, and what
-/// names another one for it.
+/// For each image, the argument of docker/slides.Dockerfile and the variable of the
+/// environment that names another image.
 const IMAGES: [(&str, &str); 3] = [
     ("RUST_IMAGE", "BASE"),
     ("NODE_IMAGE", "NODE_IMAGE"),
     ("BASE_IMAGE", "BASE_IMAGE"),
 ];
 
-/// Builds the image, loads its pages, and removes it.
+/// Builds the image, loads its pages, and removes the image.
 ///
 /// # Errors
 /// When no shell can be started.
 pub fn by_docker(root: &Path) -> Result<Counts> {
-    println!("\n== Docker: the slides, without Rust and npm");
     let mut counts = Counts::default();
     if let Some(why) = missing(root)? {
         counts.skipped.push(format!("docker: the slides' image: {why}"));
@@ -62,7 +62,7 @@ pub fn by_docker(root: &Path) -> Result<Counts> {
             counts.passed += seen.len();
         }
         Err(err) => {
-            println!("FAIL  the slides by Docker alone\n  got {err:#}");
+            println!("FAIL  the slides with Docker alone\n  got {err:#}");
             counts.failed += 1;
         }
     }
@@ -76,10 +76,12 @@ pub fn by_docker(root: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Why it is not tried: `make test` pulls nothing unless it is required to.
+/// Why the image cannot be tested; `None` if it can. `make test` pulls images only
+/// if `REQUIRE` names docker.
 fn missing(root: &Path) -> Result<Option<String>> {
     if dockerd::in_sandbox() {
-        return Ok(Some("it is built outside of the sandbox".to_owned()));
+        let why = "it can be built only outside of the sandbox";
+        return Ok(Some(why.to_owned()));
     }
     if let Err(err) = dockerd::version() {
         return Ok(Some(format!("{err:#}")));
@@ -94,23 +96,25 @@ fn missing(root: &Path) -> Result<Option<String>> {
     for (argument, name) in IMAGES {
         let line = format!("ARG {argument}=");
         let usual = text.lines().find_map(|text| text.strip_prefix(&line));
-        let usual = usual.with_context(|| format!("{line} is not there"))?;
+        let usual = usual.with_context(|| {
+            format!("{} has no line {line}", file.display())
+        })?;
         let image = env::var(name).unwrap_or_else(|_| usual.to_owned());
         let known = play(&format!("docker image inspect '{image}'"), PATIENCE)?;
         if !known.status.is_some_and(|status| status.success()) {
             return Ok(Some(format!(
-                "{image} is not here (docker pull it, or {name}=IMAGE)"
+                "no image {image} here (docker pull {image}, or {name}=IMAGE)"
             )));
         }
     }
     Ok(None)
 }
 
-/// What was seen, in words.
+/// Runs the slides, and returns what was tested, in words.
 fn shown(root: &Path) -> Result<Vec<String>> {
     let folder = Folder::new()?;
     let log = folder.path().join("log");
-    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let output = || fs::read_to_string(&log).unwrap_or_default();
     let port = free_port()?;
     let mut make = Command::new("sh");
     make.arg(root.join("slides/run.sh"))
@@ -127,17 +131,17 @@ fn shown(root: &Path) -> Result<Vec<String>> {
         Ok(None) => get(port, "/").ok().map(|_| true),
         _ => Some(false),
     });
-    ensure!(up == Some(true), "it did not come up: {}", said().trim());
+    ensure!(up == Some(true), "the slides did not start: {}", output().trim());
     let mut seen = vec!["an image is built and shows the slides".to_owned()];
     for (path, words) in PAGES {
         let page = get(port, path)?;
         let good = page.starts_with("HTTP/1.1 200") && page.contains(words);
         ensure!(good, "{path} is {}", page.lines().next().unwrap_or("empty"));
-        seen.push(format!("it has {path}"));
+        seen.push(format!("the slides have {path}"));
     }
-    interrupt(&mut child).with_context(said)?;
+    interrupt(&mut child).with_context(output)?;
     group.release();
-    seen.push("Ctrl-C ends it".to_owned());
+    seen.push("Ctrl-C ends the slides".to_owned());
     let left = format!("docker ps --all --quiet --filter ancestor={IMAGE}");
     let left = play(&left, PATIENCE)?;
     ensure!(left.output.trim().is_empty(), "a container is left behind");
@@ -150,7 +154,7 @@ fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// A PATH with docker, and nothing of Rust's or npm's.
+/// A PATH with docker, and without Rust and npm.
 fn no_cargo(folder: &Path) -> Result<PathBuf> {
     let bin = folder.join("bin");
     fs::create_dir(&bin)?;
@@ -165,10 +169,10 @@ fn no_cargo(folder: &Path) -> Result<PathBuf> {
 fn get(port: u16, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(&request("GET", path, &["Connection: close"], ""))?;
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply)?;
-    // Docker's proxy listens before the program does, and hangs up.
+    // Docker's proxy listens before the program does, and closes the connection.
     ensure!(!reply.is_empty(), "{path}: no answer");
     Ok(String::from_utf8_lossy(&reply).into_owned())
 }
@@ -178,6 +182,6 @@ fn interrupt(child: &mut Child) -> Result<()> {
     match wait_until(PATIENCE, || child.try_wait().ok().flatten()) {
         Some(status) if status.success() => Ok(()),
         Some(status) => bail!("after Ctrl-C: {status}"),
-        None => bail!("Ctrl-C does not end it"),
+        None => bail!("the slides do not end after Ctrl-C"),
     }
 }

@@ -1,77 +1,144 @@
-//! `make test`: proves all that this machine can prove, and names the rest.
+//! `make test`: proves everything that this machine can prove, and lists the rest.
 
 use std::env;
+use std::fmt::{self, Display};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use checker::stories::{self, Scene};
 use checker::{cargo, dockerd, places, podman};
+use stand_in::cleanup::Folder;
 use stand_in::search_path;
 use stand_in::steps::{self, Kind, Step};
 
 use crate::counts::Counts;
 use crate::rescue::SCENES;
-use crate::{rust_tests, sandbox, slides};
+use crate::{proofs, rust_tests, sandbox, slides};
 
-/// Proves everything. Returns whether nothing failed, and nothing was skipped
-/// that `REQUIRE` names.
+/// One part of `make test`: its headline, and the function that runs it.
+type Part = (&'static str, fn(&Path) -> Result<Counts>);
+
+const PARTS: [Part; 8] = [
+    ("Rust: cargo test", rust),
+    ("Proofs: prover prove (PROOFS=short, or full)", prove),
+    ("Browser: npm test in slides/", browser),
+    ("Docker: the story of each step, by a private dockerd", docker),
+    ("Podman: the stories of steps 4 and 8, by a private Podman", podman),
+    ("Docker: kills, and make rescue", rescue),
+    ("Docker: the story of each step, in the sandbox", in_sandbox),
+    ("Docker: the slides, without Rust and npm", slides::by_docker),
+];
+
+/// How many of the slowest tests are listed at the end.
+const SLOWEST: usize = 10;
+
+/// Runs all parts. Returns whether no test failed, and none was skipped that
+/// `REQUIRE` names.
 ///
 /// # Errors
-/// When a part cannot even be started.
+/// When a part cannot be started.
 pub fn run(root: &Path) -> Result<bool> {
-    let mut counts = rust(root)?;
-    counts.add(proofs(root)?);
-    counts.add(browser(root)?);
-    counts.add(docker(root)?);
-    println!();
-    // Once more: of a long output, people and machines keep the end.
-    for complaint in &counts.complaints {
-        println!("{complaint}");
+    let mut counts = Counts::default();
+    let mut parts = Vec::new();
+    for (headline, part) in PARTS {
+        println!("\n== {headline}");
+        let start = Instant::now();
+        counts.add(part(root)?);
+        parts.push((headline, start.elapsed()));
     }
-    for skipped in &counts.skipped {
-        println!("skipped: {skipped}");
-    }
-    let require = env::var("REQUIRE").unwrap_or_default();
-    let missed = counts
-        .skipped
-        .iter()
-        .filter(|skipped| is_required(&require, skipped))
-        .count();
-    if missed > 0 {
-        println!("REQUIRE=\"{require}\" makes failures of {missed} of these.");
-    }
-    let failed = counts.failed + missed;
-    let skipped = counts.skipped.len() - missed;
-    println!("{} passed, {failed} failed, {skipped} skipped", counts.passed);
-    Ok(failed == 0)
+    let summary = Summary {
+        parts: &parts,
+        counts: &counts,
+        require: &env::var("REQUIRE").unwrap_or_default(),
+    };
+    print!("{summary}");
+    Ok(summary.failed() == 0)
 }
 
-/// `docker` requires everything but what needs a browser, or Podman.
+/// The end of the output.
+struct Summary<'a> {
+    parts: &'a [(&'static str, Duration)],
+    counts: &'a Counts,
+    require: &'a str,
+}
+
+impl Summary<'_> {
+    /// How many skipped tests `REQUIRE` turns into failures.
+    fn missed(&self) -> usize {
+        let skipped = self.counts.skipped.iter();
+        skipped.filter(|skipped| is_required(self.require, skipped)).count()
+    }
+
+    fn failed(&self) -> usize {
+        self.counts.failed + self.missed()
+    }
+}
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { parts, counts, require } = self;
+        writeln!(f, "\n== Time of each part, and of the slowest tests")?;
+        for (headline, took) in *parts {
+            writeln!(f, "{}  {headline}", seconds(*took))?;
+        }
+        writeln!(f)?;
+        for (test, took) in counts.slowest(SLOWEST) {
+            writeln!(f, "{}  {test}", seconds(*took))?;
+        }
+        writeln!(f)?;
+        // Failures are repeated here, because readers look at the end.
+        for complaint in &counts.complaints {
+            writeln!(f, "{complaint}")?;
+        }
+        for skipped in &counts.skipped {
+            writeln!(f, "skipped: {skipped}")?;
+        }
+        let missed = self.missed();
+        if missed > 0 {
+            writeln!(
+                f,
+                "REQUIRE=\"{require}\" turns {missed} of these into failures."
+            )?;
+        }
+        let (passed, failed) = (counts.passed, self.failed());
+        let skipped = counts.skipped.len() - missed;
+        writeln!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
+}
+
+/// `  12.3 s`, aligned with up to 9,999 seconds.
+fn seconds(took: Duration) -> String {
+    format!("{:7.1} s", took.as_secs_f64())
+}
+
+/// Whether a skipped test is a failure. `docker` requires everything except what
+/// needs a browser or Podman.
 fn is_required(require: &str, skipped: &str) -> bool {
-    let mut apart = ["browser", "podman"].into_iter();
-    let word = apart.find(|word| skipped.starts_with(word)).unwrap_or("docker");
+    let mut others = ["browser", "podman"].into_iter();
+    let word =
+        others.find(|word| skipped.starts_with(word)).unwrap_or("docker");
     require.split_whitespace().any(|required| required == word)
 }
 
-/// The tests that cargo knows: rules, reports, starters, solutions.
+/// Runs the tests of all packages: rules, reports, starters, solutions.
 fn rust(root: &Path) -> Result<Counts> {
-    println!("== Rust: cargo test");
     let (output, passed) = rust_tests::run(root, |line| {
         let plain = anstream::adapter::strip_str(line).to_string();
         if plain.starts_with("test ") {
             println!("{line}");
         }
     })?;
-    // CLICOLOR_FORCE is for people; what is counted has no colours.
+    // With CLICOLOR_FORCE, the lines have colours.
     let plain = |line: String| anstream::adapter::strip_str(&line).to_string();
     let output: Vec<_> = output.into_iter().map(plain).collect();
-    let mut counts = Counts::default();
-    output.iter().for_each(|line| counts.add(read_line(line)));
+    let mut counts = read_lines(&output);
     if !passed {
-        // What the tests that passed have printed is worth reading now; before
-        // the rest, which says what is wrong.
+        // Readers need the output of the passed tests too, but above that of the
+        // failed ones.
         let (passed, failed) = complaints_apart(output);
         passed.iter().chain(&failed).for_each(|line| println!("{line}"));
         counts.complaints = failed;
@@ -80,8 +147,8 @@ fn rust(root: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// What cargo's tests have printed, and apart from it what those that failed
-/// have: from the headline to the result that it led to.
+/// Splits the output of tests: the lines of passed tests, and those of failed ones,
+/// from the headline `failures:` to the result.
 fn complaints_apart(output: Vec<String>) -> (Vec<String>, Vec<String>) {
     let mut failed = false;
     output.into_iter().partition(|line| {
@@ -92,83 +159,70 @@ fn complaints_apart(output: Vec<String>) -> (Vec<String>, Vec<String>) {
     })
 }
 
-/// Runs a program, shows the lines that are progress, and returns all of them.
-fn echoed(
-    command: &mut Command,
-    is_progress: impl Fn(&str) -> bool,
-) -> Result<(Vec<String>, ExitStatus)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child =
-        command.spawn().with_context(|| format!("running {command:?}"))?;
-    let output = child.stdout.take().context("its output")?;
-    let mut lines = Vec::new();
-    for line in BufReader::new(output).lines() {
-        let line = line.with_context(|| format!("reading {command:?}"))?;
-        // CLICOLOR_FORCE is for people; what is counted has no colours.
-        let plain = anstream::adapter::strip_str(&line).to_string();
-        if is_progress(&plain) {
-            println!("{line}");
+/// Reads the counts and times that the tests of all programs have printed.
+fn read_lines(lines: &[String]) -> Counts {
+    let mut counts = Counts::default();
+    let mut program = "";
+    for line in lines {
+        if let Some(name) = line.strip_prefix(rust_tests::RUNNING) {
+            program = name;
+        } else if let Some(skipped) = line.strip_prefix("skipped: ") {
+            counts.skipped.push(skipped.to_owned());
+        } else if let Some(result) = line.strip_prefix("test result: ") {
+            counts.add(read_result(program, result));
         }
-        lines.push(plain);
     }
-    Ok((lines, child.wait()?))
+    counts
 }
 
-/// What one line of cargo's says.
-fn read_line(line: &str) -> Counts {
-    if let Some(skipped) = line.strip_prefix("skipped: ") {
-        let skipped = vec![skipped.to_owned()];
-        return Counts { skipped, ..Counts::default() };
-    }
-    let Some(result) = line.strip_prefix("test result: ") else {
-        return Counts::default();
+/// Reads `ok. 12 passed; 3 failed; …; finished in 0.42s`, the result of a program
+/// of tests.
+fn read_result(program: &str, result: &str) -> Counts {
+    let parts = || result.split([';', ' ']).filter(|part| !part.is_empty());
+    let before = |word: &str| {
+        let mut pairs = parts().zip(parts().skip(1));
+        let (count, _) = pairs.find(|(_, next)| *next == word)?;
+        count.parse().ok()
     };
-    let count = |word: &str| {
-        let mut parts = result.split([';', '.']);
-        let found = parts.find_map(|part| part.trim().strip_suffix(word))?;
-        found.trim().parse().ok()
-    };
+    let took = parts().next_back().and_then(|took| took.strip_suffix('s'));
+    let took = took.and_then(|took| took.parse().ok());
+    let took = took.and_then(|took| Duration::try_from_secs_f64(took).ok());
     Counts {
-        passed: count("passed").unwrap_or(0),
-        failed: count("failed").unwrap_or(0),
+        passed: before("passed").unwrap_or(0),
+        failed: before("failed").unwrap_or(0),
+        times: took
+            .map(|took| (format!("tests of {program}"), took))
+            .into_iter()
+            .collect(),
         ..Counts::default()
     }
 }
 
-/// What is proven of the last solution: see [`crate::proofs`].
-fn proofs(root: &Path) -> Result<Counts> {
-    println!("\n== Proofs: prover prove (PROOFS=short, or full)");
+/// Runs all proofs of the last solution: see [`crate::proofs`].
+///
+/// They run in a process of its own, because that process needs a mount namespace
+/// of its own. Its results come back in a file.
+fn prove(root: &Path) -> Result<Counts> {
+    let folder = Folder::new()?;
+    let file = folder.path().join("counts.json");
     let mut prover = Command::new(cargo::program("prover")?);
-    prover.current_dir(root).arg("prove");
-    let (output, status) = echoed(&mut prover, |_| true)?;
-    let mut counts = Counts::default();
-    output.iter().for_each(|line| counts.add(read_proof(line)));
+    prover.current_dir(root).arg(proofs::COUNTED).arg(&file);
+    let status = prover.stdin(Stdio::null()).status();
+    let status = status.context("running the prover")?;
+    let text = fs::read(&file).unwrap_or_default();
+    let counts = serde_json::from_slice(&text).unwrap_or_default();
+    let mut counts = Counts::from_json(&counts).unwrap_or_default();
     if !status.success() {
         counts.failed = counts.failed.max(1);
     }
     Ok(counts)
 }
 
-/// What one line of `prover prove` says.
-fn read_proof(line: &str) -> Counts {
-    let mut counts = Counts::default();
-    let line = line.trim_start();
-    if line.starts_with("ok ") {
-        counts.passed = 1;
-    } else if line.starts_with("FAIL ") {
-        counts.failed = 1;
-    } else if let Some(skipped) = line.strip_prefix("skip ") {
-        counts.skipped.push(skipped.trim_start().to_owned());
-    }
-    counts
-}
-
-/// The slides in a browser, which only node can drive.
+/// Tests the slides in a browser, which node controls.
 fn browser(root: &Path) -> Result<Counts> {
-    println!("\n== Browser: npm test in slides/");
     let mut counts = Counts::default();
     let mut skip = |why: &str| {
-        counts.skipped.push(format!("browser: the slides in one: {why}"));
+        counts.skipped.push(format!("browser: the slides: {why}"));
     };
     if let Err(why) = browser_here() {
         skip(why);
@@ -179,14 +233,14 @@ fn browser(root: &Path) -> Result<Counts> {
     fetch.args(["ci", "--no-audit", "--no-fund", "--silent"]);
     let fetched = fetch.current_dir(&slides).stdin(Stdio::null()).status();
     if !fetched.context("running npm ci")?.success() {
-        skip("npm ci could not fetch what drives it (see above)");
+        skip("npm ci failed (see above)");
         return Ok(counts);
     }
     let mut npm = Command::new("npm");
     npm.current_dir(&slides).args(["test", "--silent"]);
-    let (output, status) = echoed(&mut npm, |_| true)?;
+    let (output, status) = echoed(&mut npm)?;
     for line in &output {
-        // node's own summary: `# pass 17` or `ℹ pass 17`
+        // node's summary has `# pass 17` or `ℹ pass 17`.
         let mut words = line.split_whitespace().skip(1);
         let (Some(word), Some(count)) = (words.next(), words.next()) else {
             continue;
@@ -203,7 +257,22 @@ fn browser(root: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The browser that node can drive here, or why there is none.
+/// Runs a program, prints its output, and returns the lines without colours.
+fn echoed(command: &mut Command) -> Result<(Vec<String>, ExitStatus)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child =
+        command.spawn().with_context(|| format!("running {command:?}"))?;
+    let output = child.stdout.take().context("taking its output")?;
+    let mut lines = Vec::new();
+    for line in BufReader::new(output).lines() {
+        let line = line.with_context(|| format!("reading {command:?}"))?;
+        println!("{line}");
+        lines.push(anstream::adapter::strip_str(&line).to_string());
+    }
+    Ok((lines, child.wait()?))
+}
+
+/// The browser that node can control here, or why there is none.
 pub(crate) fn browser_here() -> Result<PathBuf, &'static str> {
     if !search_path::on_path("npm") {
         return Err("no npm here (https://nodejs.org, or apt-get install npm)");
@@ -217,63 +286,36 @@ pub(crate) fn browser_here() -> Result<PathBuf, &'static str> {
         .ok_or("no chromium here (apt-get install chromium)")
 }
 
-/// The story of each step, through every dockerd that may be crashed, and the
-/// slides out of a container.
+/// Plays the story of each step through a private dockerd.
 fn docker(root: &Path) -> Result<Counts> {
-    let mut counts = Counts::default();
-    println!("\n== Docker: the story of each step, by a dockerd of our own");
-    match dockerd::no_private() {
-        Some(why) => counts.skipped.push(format!(
-            "docker: the stories, by a dockerd of our own: {why}"
-        )),
-        None => counts.add(stories(root, stories::scenes, |step| {
-            // What it cannot do in there: fetch crates.
-            cargo::build(root, step, Kind::Solution)?;
-            let number = step.number.to_string();
-            dockerd::in_private("checker", &["check", "solution", &number])
-        })?),
+    if let Some(why) = dockerd::no_private() {
+        return Ok(skipped(format!("docker: the stories: {why}")));
     }
-    println!("\n== Podman: the stories of steps 4 and 8, by a real one");
-    match podman::missing() {
-        Some(why) => counts.skipped.push(format!(
-            "podman: the stories, by a Podman of our own: {why}"
-        )),
-        None => counts.add(stories(root, stories::podman_scenes, |step| {
-            cargo::build(root, step, Kind::Solution)?;
-            let number = step.number.to_string();
-            let words = ["check", "solution", &number];
-            podman::in_private(&words, places::NAME)
-        })?),
-    }
-    println!("\n== Docker: what is killed, and make rescue");
-    match dockerd::no_private() {
-        Some(why) => {
-            counts.skipped.push(format!("docker: make rescue: {why}"));
-        }
-        None => counts.add(rescue(root)?),
-    }
-    println!("\n== Docker: the story of each step, in the sandbox");
-    match sandbox::missing(root) {
-        Some(why) => {
-            counts.skipped.push(format!("docker: the sandbox: {why}"));
-        }
-        None => {
-            counts.add(sandbox::restart(root)?);
-            counts.add(stories(root, stories::scenes, |step| {
-                let number = step.number.to_string();
-                let script = "docker/checker/run.sh";
-                let words = ["sh", script, "check", "solution", &number];
-                dockerd::in_sandbox_run(root, &words)
-            })?);
-            counts.add(sandbox::image(root)?);
-        }
-    }
-    counts.add(slides::by_docker(root)?);
-    Ok(counts)
+    stories(root, "a private dockerd", stories::scenes, |step| {
+        // Built here, because the namespaces have no network.
+        cargo::build(root, step, Kind::Solution)?;
+        let number = step.number.to_string();
+        dockerd::in_private("checker", &["check", "solution", &number])
+    })
 }
 
-/// What `make rescue` removes, and what it leaves alone.
+/// Plays the stories of Podman.
+fn podman(root: &Path) -> Result<Counts> {
+    if let Some(why) = podman::missing() {
+        return Ok(skipped(format!("podman: the stories: {why}")));
+    }
+    stories(root, "a private Podman", stories::podman_scenes, |step| {
+        cargo::build(root, step, Kind::Solution)?;
+        let number = step.number.to_string();
+        podman::in_private(&["check", "solution", &number], places::NAME)
+    })
+}
+
+/// Tests what `make rescue` removes and what it leaves alone.
 fn rescue(root: &Path) -> Result<Counts> {
+    if let Some(why) = dockerd::no_private() {
+        return Ok(skipped(format!("docker: make rescue: {why}")));
+    }
     let step = steps::find(root, "4")?;
     cargo::build(root, &step, Kind::Solution)?;
     let status = dockerd::in_private("prover", &["prove", "rescue"])?;
@@ -285,10 +327,31 @@ fn rescue(root: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Plays all stories that have `scenes`. A daemon each, or a fresh plugin: what
-/// one story breaks, no other one feels.
+/// Plays the story of each step in the sandbox, then uses the plugin as an image.
+fn in_sandbox(root: &Path) -> Result<Counts> {
+    if let Some(why) = sandbox::missing(root) {
+        return Ok(skipped(format!("docker: the sandbox: {why}")));
+    }
+    let mut counts = sandbox::restart(root)?;
+    counts.add(stories(root, "the sandbox", stories::scenes, |step| {
+        let number = step.number.to_string();
+        let script = "docker/checker/run.sh";
+        let words = ["sh", script, "check", "solution", &number];
+        dockerd::in_sandbox_run(root, &words)
+    })?);
+    counts.add(sandbox::image(root)?);
+    Ok(counts)
+}
+
+fn skipped(why: String) -> Counts {
+    Counts { skipped: vec![why], ..Counts::default() }
+}
+
+/// Plays each story that has `scenes`, in `place`. Each starts a plugin of its own,
+/// so a failed story does not affect the next one.
 fn stories(
     root: &Path,
+    place: &str,
     scenes: impl Fn(u32) -> &'static [Scene],
     play: impl Fn(&Step) -> Result<ExitStatus>,
 ) -> Result<Counts> {
@@ -298,7 +361,10 @@ fn stories(
         if scenes.is_empty() {
             continue;
         }
+        let start = Instant::now();
         let status = play(&step)?;
+        let story = format!("story of step {}, {place}", step.number);
+        counts.times.push((story, start.elapsed()));
         if status.success() {
             counts.passed += scenes.len();
         } else {
@@ -314,21 +380,61 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_read_from_cargos_lines() {
-        let line = "test result: ok. 12 passed; 3 failed; 1 ignored; 0 \
-                    measured; 0 filtered out; finished in 0.42s";
-        let expected = Counts { passed: 12, failed: 3, ..Counts::default() };
-        assert_eq!(read_line(line), expected);
-        assert_eq!(read_line("test a_name ... ok"), Counts::default());
-        let skipped = vec!["strace: it is not there".to_owned()];
-        assert_eq!(
-            read_line("skipped: strace: it is not there"),
-            Counts { skipped, ..Counts::default() }
-        );
+    fn counts_and_times_are_read_from_the_output_of_tests() {
+        let lines: Vec<_> = "     Running 06-restart check\n\
+             test a_name ... ok\n\
+             skipped: strace: it is not there\n\
+             test result: ok. 12 passed; 3 failed; 1 ignored; 0 measured; \
+             0 filtered out; finished in 0.42s\n\
+             test result: ok. 1 passed; 0 failed"
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        let took = Duration::from_millis(420);
+        let expected = Counts {
+            passed: 13,
+            failed: 3,
+            skipped: vec!["strace: it is not there".to_owned()],
+            times: vec![("tests of 06-restart check".to_owned(), took)],
+            ..Counts::default()
+        };
+        assert_eq!(read_lines(&lines), expected);
     }
 
     #[test]
-    fn what_failed_tests_print_comes_last() {
+    fn the_summary_has_times_skips_and_counts() {
+        let part = ("Rust: cargo test", Duration::from_millis(95_040));
+        let counts = Counts {
+            passed: 12,
+            failed: 1,
+            skipped: vec!["browser: no npm".into(), "strace: no".into()],
+            complaints: vec!["test a ... FAILED".into()],
+            times: (1..=12)
+                .map(|second| {
+                    (format!("test {second}"), Duration::from_secs(second))
+                })
+                .collect(),
+        };
+        let summary =
+            Summary { parts: &[part], counts: &counts, require: "docker" };
+        let text = summary.to_string();
+        let slowest = |line: &&str| line.contains(".0 s  test ");
+        let slowest: Vec<_> = text.lines().filter(slowest).collect();
+        assert_eq!(slowest.len(), SLOWEST);
+        assert_eq!(slowest.first(), Some(&"   12.0 s  test 12"));
+        assert_eq!(slowest.last(), Some(&"    3.0 s  test 3"));
+        assert!(text.contains("\n   95.0 s  Rust: cargo test\n"), "{text}");
+        let end = "\ntest a ... FAILED\n\
+                   skipped: browser: no npm\n\
+                   skipped: strace: no\n\
+                   REQUIRE=\"docker\" turns 1 of these into failures.\n\
+                   12 passed, 2 failed, 1 skipped\n";
+        assert!(text.ends_with(end), "{text}");
+        assert_eq!(summary.failed(), 2);
+    }
+
+    #[test]
+    fn the_output_of_failed_tests_comes_last() {
         let lines = |text: &str| -> Vec<_> {
             text.lines().map(str::to_owned).collect()
         };
@@ -342,26 +448,6 @@ mod tests {
                       a\n\ntest result: FAILED. 1 passed; 1 failed";
         let apart = complaints_apart(lines(output));
         assert_eq!(apart, (lines(passed), lines(failed)));
-    }
-
-    #[test]
-    fn proofs_are_counted() {
-        let mut counts = Counts::default();
-        for line in [
-            "  ok    power: the disk: 40 of 40 copies (11.3 s)",
-            "        7 of 40 copies made…",
-            "  FAIL  kill: no",
-            "        got       ok",
-            "  skip  power: no mkfs.xfs here",
-            "1 proven, 1 failed, 1 skipped (SEED=7)",
-        ] {
-            counts.add(read_proof(line));
-        }
-        let skipped = vec!["power: no mkfs.xfs here".to_owned()];
-        assert_eq!(
-            counts,
-            Counts { passed: 1, failed: 1, skipped, ..Counts::default() }
-        );
     }
 
     #[test]

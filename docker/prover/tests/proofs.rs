@@ -1,9 +1,9 @@
-//! The proofs are themselves proven: each kind of wrong driver that they are
-//! there for fails one of them.
+//! Tests of the proofs: each kind of wrong driver fails the proof that is meant to
+//! find it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-// The wrong plugins are built there, too.
+// The module builds wrong plugins.
 #[path = "../../checker/tests/common/mod.rs"]
 mod common;
 
@@ -21,9 +21,9 @@ use common::{Workspace, root};
 /// A solution of step 6 with one mistake.
 struct Wrong {
     package: &'static str,
-    /// The proof that sees it.
+    /// The proof that must find the mistake: its name and what it does.
     proof: (&'static str, &'static str),
-    /// It, as a sentence.
+    /// The mistake, as a sentence.
     what: &'static str,
     /// File, right and wrong texts.
     changes: &'static [(&'static str, &'static str, &'static str)],
@@ -37,7 +37,7 @@ static WRONG: &[Wrong] = &[
     Wrong {
         package: "proof-in-place",
         proof: ("syscalls", "killed in Create, type=dir"),
-        what: "it fills the volume's folder where everybody looks",
+        what: "it fills the volume's folder in its final place",
         changes: &[
             (
                 VOLUMES,
@@ -52,7 +52,7 @@ static WRONG: &[Wrong] = &[
     Wrong {
         package: "proof-removed-in-place",
         proof: ("syscalls", "killed in Remove, type=dir"),
-        what: "it removes file by file where everybody looks",
+        what: "it removes the files one by one in the volume's place",
         changes: &[
             (VOLUMES, "rename(&folder, &removed)?;", ""),
             (
@@ -65,7 +65,7 @@ static WRONG: &[Wrong] = &[
     Wrong {
         package: "proof-never-tidied",
         proof: ("syscalls", "killed in Create, type=dir"),
-        what: "its start leaves what a crash has left",
+        what: "its start does not remove the leftovers of a crash",
         changes: &[(
             VOLUMES,
             "for half in [NEW, REMOVED].map(|it| root.join(it)) {",
@@ -74,8 +74,11 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         package: "proof-no-sync",
-        proof: ("power", "the disk at an instant of a storm of calls"),
-        what: "it answers before anything is on the disk",
+        proof: (
+            "power",
+            "the disk's content at an instant, while clients call",
+        ),
+        what: "it answers before the files are on the disk",
         changes: &[
             (STORE, "file.sync_all()", "Ok(())"),
             (STORE, ".and_then(|folder| folder.sync_all())", ".map(drop)"),
@@ -84,14 +87,20 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         package: "proof-file-not-synced",
-        proof: ("power", "the disk at an instant of a storm of calls"),
-        what: "it syncs folders, and not what is in the file",
+        proof: (
+            "power",
+            "the disk's content at an instant, while clients call",
+        ),
+        what: "it syncs folders, but not the content of files",
         changes: &[(STORE, "file.sync_all()", "Ok(())")],
     },
     Wrong {
         package: "proof-name-not-synced",
-        proof: ("power", "the disk at an instant of a storm of calls"),
-        what: "it syncs what a new volume has, and not its name in ROOT",
+        proof: (
+            "power",
+            "the disk's content at an instant, while clients call",
+        ),
+        what: "it syncs a new volume's files, but not its name in ROOT",
         changes: &[(
             VOLUMES,
             "rename(&making, &folder)?;\n        sync(&self.root)",
@@ -100,8 +109,11 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         package: "proof-one-place",
-        proof: ("leftovers", "a file in a removed volume that cannot go"),
-        what: "it has one place for what is removed",
+        proof: (
+            "leftovers",
+            "a removed volume has a file that cannot be removed",
+        ),
+        what: "it has only one place for a removed volume of a name",
         changes: &[(
             VOLUMES,
             "let removed = root::vacant(&self.root.join(REMOVED), name)?;",
@@ -111,7 +123,7 @@ static WRONG: &[Wrong] = &[
     Wrong {
         package: "proof-lock-file",
         proof: ("full-disk", "ROOT is mounted read-only for a while"),
-        what: "it holds a file in ROOT that it may write to",
+        what: "it keeps a file in ROOT open for writing",
         changes: &[(
             ROOT,
             "let lock = File::open(root)",
@@ -120,8 +132,8 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         package: "proof-lock-fifo",
-        proof: ("hostile-names", "what is in ROOT and is no volume"),
-        what: "it opens whatever has the name of its lock",
+        proof: ("hostile-names", "entries of ROOT that are not volumes"),
+        what: "it opens any file that has the name of its lock",
         changes: &[(
             ROOT,
             "let lock = File::open(root)",
@@ -131,7 +143,7 @@ static WRONG: &[Wrong] = &[
     Wrong {
         package: "proof-no-patience",
         proof: ("lock", "a second plugin waits for ROOT, and gets it"),
-        what: "it gives up at once",
+        what: "it does not wait for ROOT",
         changes: &[(
             ROOT,
             "const PATIENCE: Duration = Duration::from_secs(5);",
@@ -141,7 +153,7 @@ static WRONG: &[Wrong] = &[
     Wrong {
         package: "proof-waits-for-ever",
         proof: ("lock", "a second plugin waits for ROOT, and then ends"),
-        what: "it waits for as long as it takes",
+        what: "it waits too long for ROOT",
         changes: &[(
             ROOT,
             "if since.elapsed() > PATIENCE {",
@@ -151,7 +163,7 @@ static WRONG: &[Wrong] = &[
     Wrong {
         package: "proof-covered",
         proof: ("lock", "a disk is mounted over ROOT"),
-        what: "it works in whatever folder has the path of ROOT",
+        what: "it works in any folder that has the path of ROOT",
         changes: &[(
             ROOT,
             "if now.is_ok_and(is_same) {",
@@ -186,7 +198,7 @@ impl Wrong {
     }
 }
 
-/// The finding of one proof, or why it was not tried.
+/// The result of one proof, or why it was skipped.
 fn tried(proof: &Proof, package: &str) -> Result<String, String> {
     if let Some(why) = proof.lacks() {
         let what = format!("{}: {}", proof.name, proof.what);
@@ -216,7 +228,7 @@ fn each_wrong_driver_fails_its_proof() {
 }
 
 #[test]
-fn the_starter_of_step_6_writes_in_place_and_a_crash_tells() {
+fn the_starter_of_step_6_writes_in_place_and_fails_the_proofs() {
     let proofs = proofs::choose(Some("syscalls")).unwrap();
     let writes = ["Create", "Remove"];
     let writes =

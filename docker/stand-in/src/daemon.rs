@@ -95,6 +95,44 @@ impl Call {
         Self { method, body: go_escaped(&format!("{{{}}}", fields.join(","))) }
     }
 
+    /// `docker volume create`, with the options as an object or null.
+    pub fn create(name: &str, options: Value) -> Self {
+        let fields = [("Name", name.into()), ("Opts", options)];
+        Self::new("VolumeDriver.Create", &fields)
+    }
+
+    /// `docker volume rm`.
+    pub fn remove(name: &str) -> Self {
+        Self::new("VolumeDriver.Remove", &[("Name", name.into())])
+    }
+
+    /// `docker volume inspect`.
+    pub fn get(name: &str) -> Self {
+        Self::new("VolumeDriver.Get", &[("Name", name.into())])
+    }
+
+    /// `docker volume ls`.
+    pub fn list() -> Self {
+        Self::new("VolumeDriver.List", &[])
+    }
+
+    /// Asks where a volume is mounted.
+    pub fn path(name: &str) -> Self {
+        Self::new("VolumeDriver.Path", &[("Name", name.into())])
+    }
+
+    /// A container starts that uses the volume; `id` is a name for this use.
+    pub fn mount(name: &str, id: &str) -> Self {
+        let fields = [("Name", name.into()), ("ID", id.into())];
+        Self::new("VolumeDriver.Mount", &fields)
+    }
+
+    /// The container of that use has ended.
+    pub fn unmount(name: &str, id: &str) -> Self {
+        let fields = [("Name", name.into()), ("ID", id.into())];
+        Self::new("VolumeDriver.Unmount", &fields)
+    }
+
     /// The same call as `dialect` makes it.
     #[must_use]
     pub fn made_by(&self, dialect: Dialect) -> Self {
@@ -148,6 +186,23 @@ impl Call {
         let body: Value = serde_json::from_str(&self.body).ok()?;
         Some(body.get("Name")?.as_str()?.to_owned())
     }
+}
+
+/// The bytes of a request that neither dockerd nor Podman sends, with these headers
+/// besides `Host` and, if there is a body, its length.
+pub fn request(
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &str,
+) -> Vec<u8> {
+    let mut lines =
+        vec![format!("{method} {path} HTTP/1.1"), "Host: workshop".to_owned()];
+    lines.extend(headers.iter().map(|header| String::from(*header)));
+    if !body.is_empty() {
+        lines.push(format!("Content-Length: {}", body.len()));
+    }
+    format!("{}\r\n\r\n{body}", lines.join("\r\n")).into_bytes()
 }
 
 impl fmt::Display for Call {

@@ -357,38 +357,36 @@ impl Drop for Stage {
 pub fn no_path_leads_out(place: &Place) -> Outcome {
     const NEW: &str = "checker-looks";
     let mut docker = Daemon::new(&place.socket(), Dialect::default());
-    let mut ask = |method, fields: &[(&str, Value)]| {
-        let call = Call::new(method, fields);
-        let reply = docker.call(&call).ok();
-        (call.to_string(), reply.and_then(|reply| reply.judge().ok()))
+    let mut ask = |call: &Call| {
+        let reply = docker.call(call).ok();
+        reply.and_then(|reply| reply.judge().ok())
     };
-    let name = |name: &str| ("Name", Value::from(name));
-    let listed = ask("VolumeDriver.List", &[]).1.unwrap_or_default();
+    let listed = ask(&Call::list()).unwrap_or_default();
     let listed = field(&listed, "Volumes").and_then(Value::as_array);
     let mut volumes: Vec<_> = listed
         .into_iter()
         .flatten()
         .filter_map(|volume| Some(field(volume, "Name")?.as_str()?.to_owned()))
         .collect();
-    let create = [name(NEW), ("Opts", Value::Null)];
-    if ask("VolumeDriver.Create", &create).1.is_some() {
+    if ask(&Call::create(NEW, Value::Null)).is_some() {
         volumes.push(NEW.to_owned());
     }
     let mut outcome = Ok(());
+    let id = "5eed".repeat(16);
     for volume in &volumes {
-        let by = [name(volume), ("ID", "5eed".repeat(16).into())];
-        let (sent, answer) = ask("VolumeDriver.Mount", &by);
-        let Some(answer) = answer else { continue };
+        let mount = Call::mount(volume, &id);
+        let Some(answer) = ask(&mount) else { continue };
         let path = field(&answer, "Mountpoint").and_then(Value::as_str);
         // For an empty path, Docker mounts a folder that belongs to the container.
         if let Some(path) = path.filter(|path| !path.is_empty()) {
+            let sent = mount.to_string();
             let path = Mountpoint::new(path, &sent, place.root());
             outcome = outcome.and(path.leads_below_root());
         }
-        ask("VolumeDriver.Unmount", &by);
+        ask(&Call::unmount(volume, &id));
     }
     if volumes.iter().any(|volume| volume == NEW) {
-        ask("VolumeDriver.Remove", &[name(NEW)]);
+        ask(&Call::remove(NEW));
     }
     outcome
 }

@@ -1,6 +1,6 @@
-//! Figures of what a learner waits for. They are taken in a copy of the
-//! project, where exercises are finished ones: nothing of the learner's is
-//! touched, and nothing that the learner wrote is measured.
+//! Figures of a learner's builds and checks. They are measured in a copy of the
+//! project, whose exercises are solutions: the learner's files are neither changed
+//! nor measured.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,7 +17,7 @@ use super::{Bench, Measurement, Pair, finish, say};
 
 const ROUNDS: usize = 7;
 
-/// Not part of a copy. What cargo has built would be most of it.
+/// Folders that are not copied. `target` would be most of the copy.
 const LEFT_OUT: [&str; 5] =
     [".git", ".kept", "exercises", "node_modules", "target"];
 
@@ -79,8 +79,8 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// What the very first build costs; between two of a part of it, because
-    /// a machine is not as fast at the end as at the beginning.
+    /// The cost of the first build. The reference is measured before and after it,
+    /// because the speed of a machine changes meanwhile.
     fn first_builds(&self) -> Result<Pair> {
         say("building tiny_http alone, from nothing");
         let before = self.cpu_seconds("before", &["tiny_http"])?;
@@ -92,9 +92,8 @@ impl Workspace {
         Ok(Pair { value, reference: (before + after) / 2.0 })
     }
 
-    /// Builds packages into a new folder, and tells what all processes that
-    /// took part have used. Of the programs that every system has, the shell
-    /// is the one that knows.
+    /// Builds packages into a new folder, and returns the CPU seconds of all
+    /// processes. The shell's `times` measures them on every system.
     fn cpu_seconds(&self, target: &str, packages: &[&str]) -> Result<f64> {
         const SCRIPT: &str = "\"$@\" >&2; code=$?; times; exit $code";
         let mut shell = self.command("sh");
@@ -109,14 +108,14 @@ impl Workspace {
         let line = text.lines().nth(1).unwrap_or_default();
         let times = line.split_whitespace().map(seconds);
         times.sum::<Option<f64>>().with_context(|| {
-            format!("the shell's times are no times: {}", text.trim())
+            format!("the output of the shell's times: {}", text.trim())
         })
     }
 
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.path);
-        // Somebody else's target folder or settings would spoil the figures.
+        // The caller's settings would change the figures.
         for name in
             ["CARGO_TARGET_DIR", "SEED", "ENGINE", "DOCKERD", "AGAINST", "NAME"]
         {
@@ -132,7 +131,7 @@ impl Workspace {
         cargo
     }
 
-    /// What make runs for check-exercise-1.
+    /// The command of make check-exercise-1.
     fn make_check(&self) -> Command {
         let mut shell = self.command("sh");
         shell.args(["docker/checker/run.sh", "check", "exercise"]);
@@ -140,7 +139,7 @@ impl Workspace {
         shell
     }
 
-    /// Changes one line of the exercise, in a way that reaches the program.
+    /// Changes one line of the exercise, so that the program changes.
     fn edit(&mut self) -> Result<()> {
         self.edits += 1;
         let Self { source, edits, .. } = self;
@@ -156,7 +155,7 @@ impl Workspace {
         Ok(begin.elapsed().as_secs_f64())
     }
 
-    /// In turns with a build that has nothing to do.
+    /// Measures in turns with a build that has nothing to do.
     fn compare(
         &mut self,
         mut measure: impl FnMut(&mut Self) -> Result<f64>,
@@ -174,16 +173,16 @@ impl Workspace {
     }
 }
 
-/// `0m12.340s`, as the shell says it.
+/// Reads `0m12.340s`, the format of the shell.
 fn seconds(text: &str) -> Option<f64> {
     let (minutes, seconds) = text.strip_suffix('s')?.split_once('m')?;
-    // Some locales, and so some shells, have a comma there.
+    // In some locales, shells write a comma.
     let seconds = seconds.replace(',', ".");
     let minutes = minutes.parse::<f64>().ok()?;
     Some(minutes * 60.0 + seconds.parse::<f64>().ok()?)
 }
 
-/// Copies a folder's files, but what is [`LEFT_OUT`] and `target`.
+/// Copies a folder without [`LEFT_OUT`] and `target`.
 fn copy(from: &Path, to: &Path, target: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     let entries = fs::read_dir(from)
@@ -206,7 +205,7 @@ fn copy(from: &Path, to: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The solution under the exercise's name.
+/// Copies a solution under the exercise's name.
 fn finished_exercise(root: &Path, copied: &Path, step: &Step) -> Result<()> {
     let from = root.join(step.folder(Kind::Solution));
     let to = copied.join(step.folder(Kind::Exercise));

@@ -1,5 +1,5 @@
-//! Figures of volumes on a disk: how durable Create is paid for, and whether
-//! cost grows with the number of volumes.
+//! Figures of volumes on a disk: the cost of a durable Create, and whether costs
+//! grow with the number of volumes.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -23,30 +23,37 @@ const FEW: usize = 10;
 const SOME: usize = 1000;
 const MANY: usize = 100_000;
 
-/// In turns, each with a call or two that wait for the disk.
+/// Rounds of calls that wait for the disk.
 const ROUNDS: usize = 41;
-/// The same, where each makes a filesystem.
+/// Rounds in which each side makes a filesystem.
 const FILESYSTEMS: usize = 11;
-/// In one round, where nothing waits for the disk.
+/// Calls in one round, if they do not wait for the disk.
 const CALLS: usize = 200;
 
-/// What a volume is called: all names are of the same length, and so are all
-/// requests and replies.
+/// The name of a volume. All names have the same length, so all requests have the
+/// same length, and so have all replies.
 fn name(number: usize) -> String {
     format!("v-{number:08}")
 }
 
-fn call(method: &'static str, number: usize) -> Call {
-    let name = ("Name", json!(name(number)));
-    match method {
-        "VolumeDriver.Create" => {
-            Call::new(method, &[name, ("Opts", json!({}))])
-        }
-        "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
-            Call::new(method, &[name, ("ID", json!("f00d".repeat(16)))])
-        }
-        _ => Call::new(method, &[name]),
-    }
+fn create_call(number: usize) -> Call {
+    Call::create(&name(number), json!({}))
+}
+
+fn remove_call(number: usize) -> Call {
+    Call::remove(&name(number))
+}
+
+fn get_call(number: usize) -> Call {
+    Call::get(&name(number))
+}
+
+fn mount_call(number: usize) -> Call {
+    Call::mount(&name(number), &"f00d".repeat(16))
+}
+
+fn unmount_call(number: usize) -> Call {
+    Call::unmount(&name(number), &"f00d".repeat(16))
 }
 
 pub(super) fn durable(bench: &mut Bench) -> Result<Measurement> {
@@ -93,7 +100,7 @@ pub(super) fn get(bench: &mut Bench) -> Result<Measurement> {
         let mut took = 0.0;
         for _ in 0..CALLS {
             let number = plugin.next();
-            took += plugin.get.other(&call("VolumeDriver.Get", number))?;
+            took += plugin.get.other(&get_call(number))?;
         }
         Ok(took / CALLS as f64)
     })
@@ -104,8 +111,8 @@ pub(super) fn mount(bench: &mut Bench) -> Result<Measurement> {
         let mut took = 0.0;
         for _ in 0..CALLS {
             let number = plugin.next();
-            took += plugin.mount.other(&call("VolumeDriver.Mount", number))?;
-            plugin.done.other(&call("VolumeDriver.Unmount", number))?;
+            took += plugin.mount.other(&mount_call(number))?;
+            plugin.done.other(&unmount_call(number))?;
         }
         Ok(took / CALLS as f64)
     })
@@ -159,12 +166,12 @@ pub(super) fn list(bench: &mut Bench) -> Result<Measurement> {
     let lister = |count| {
         let place = Place::with_volumes(&roots.root(count))?;
         let serving = Serving::at(&program, place)?;
-        let list = Call::new("VolumeDriver.List", &[]);
+        let list = Call::list();
         anyhow::Ok((serving.client(&list)?, list, serving))
     };
     let (mut some, mut many) = (lister(SOME)?, lister(MANY)?);
     in_turns(LISTS, || {
-        // As many names on both sides, so that both take as long.
+        // Both sides list the same number of names.
         let mut took = 0.0;
         for _ in 0..MANY / SOME {
             took += some.0.other(&some.1)?;
@@ -183,7 +190,8 @@ pub(super) fn ext4_bytes(bench: &mut Bench) -> Result<Measurement> {
     filesystems(bench, |measured| measured.bytes)
 }
 
-/// Of a volume with a filesystem of its own, here and made by hand.
+/// The figures of a volume with its own filesystem, made by the plugin and made by
+/// hand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filesystem {
     seconds: Pair,
@@ -208,17 +216,17 @@ fn filesystems(
             Err(why) => return Ok(Measurement::Skipped(why)),
         }
     }
-    let filesystem = bench.filesystem.context("it was measured above")?;
+    let filesystem =
+        bench.filesystem.context("the filesystem was measured above")?;
     Ok(Measurement::Pair(which(filesystem)))
 }
 
 fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
-    say("an ext4 of 64 MiB, here and by hand");
+    say("an ext4 of 64 MiB, by the plugin and by hand");
     let root = disk.folder.path().join("volumes");
     let mut plugin = Volumes::start(program, &root, 0)?;
     let options = json!({ "type": "ext4", "size": "64m" });
-    let fields = [("Name", json!(name(MANY))), ("Opts", options)];
-    let create = Call::new("VolumeDriver.Create", &fields);
+    let create = Call::create(&name(MANY), options);
     let hand = disk.folder.path().join("by-hand");
     fs::create_dir(&hand)?;
     let (image, files) = (hand.join("image"), hand.join("files"));
@@ -226,11 +234,11 @@ fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
     let mut bytes = [Vec::new(), Vec::new()];
     let seconds = in_turns(FILESYSTEMS, || {
         let created = plugin.done.other(&create)?;
-        let mount = call("VolumeDriver.Mount", MANY);
+        let mount = mount_call(MANY);
         let value = created + plugin.mount.other(&mount)?;
         let made = root.join(name(MANY)).join("image");
         bytes[0].push(on_disk(&made)?);
-        plugin.done.other(&call("VolumeDriver.Unmount", MANY))?;
+        plugin.done.other(&unmount_call(MANY))?;
         plugin.remove()?;
 
         let begin = Instant::now();
@@ -248,18 +256,18 @@ fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
     Ok(Filesystem { seconds, bytes: Pair { value, reference } })
 }
 
-/// What a file takes of its disk, in bytes.
+/// How much of its disk a file takes, in bytes.
 fn on_disk(file: &Path) -> Result<f64> {
     let metadata = fs::metadata(file)
-        .with_context(|| format!("looking at {}", file.display()))?;
+        .with_context(|| format!("reading {}", file.display()))?;
     Ok(metadata.blocks() as f64 * 512.0)
 }
 
-/// A plugin with so many volumes, and a connection for each call.
+/// A plugin with `count` volumes, and a connection for each kind of reply.
 struct Volumes {
     get: Client,
     mount: Client,
-    /// Create, Remove and Unmount: `{}` is their reply.
+    /// For Create, Remove and Unmount, whose reply is `{}`.
     done: Client,
     count: usize,
     next: usize,
@@ -270,34 +278,34 @@ impl Volumes {
     fn start(program: &Program, root: &Path, count: usize) -> Result<Self> {
         let place = Place::with_volumes(root)?;
         let serving = Serving::at(&program.unheard(), place)?;
-        let mut done = serving.client(&call("VolumeDriver.Create", MANY))?;
-        let get = serving.client(&call("VolumeDriver.Get", MANY))?;
-        let mount = serving.client(&call("VolumeDriver.Mount", MANY))?;
-        done.other(&call("VolumeDriver.Unmount", MANY))?;
-        done.other(&call("VolumeDriver.Remove", MANY))?;
+        let mut done = serving.client(&create_call(MANY))?;
+        let get = serving.client(&get_call(MANY))?;
+        let mount = serving.client(&mount_call(MANY))?;
+        done.other(&unmount_call(MANY))?;
+        done.other(&remove_call(MANY))?;
         let _serving = serving;
         Ok(Self { get, mount, done, count, next: 0, _serving })
     }
 
-    /// One more than there were.
+    /// Creates one more volume, and returns the seconds.
     fn create(&mut self) -> Result<f64> {
-        self.done.other(&call("VolumeDriver.Create", MANY))
+        self.done.other(&create_call(MANY))
     }
 
-    /// That one.
+    /// Removes that volume, and returns the seconds.
     fn remove(&mut self) -> Result<f64> {
-        self.done.other(&call("VolumeDriver.Remove", MANY))
+        self.done.other(&remove_call(MANY))
     }
 
-    /// The number of one that is there, now here and now there among them.
+    /// The number of an existing volume. Consecutive numbers are far apart.
     fn next(&mut self) -> usize {
-        // A prime that divides no count of ours comes to all of them.
+        // A step that is a prime and divides no count of ours reaches all volumes.
         self.next = (self.next + 7919) % self.count;
         self.next
     }
 }
 
-/// A folder on a disk, where durable means something.
+/// A folder on a real disk: in memory, a sync costs nothing.
 struct Disk {
     folder: Folder,
 }
@@ -315,20 +323,20 @@ impl Disk {
     }
 }
 
-/// What cargo builds goes to a disk nearly everywhere, while /tmp may be
-/// memory.
+/// A folder in cargo's target folder, which is usually on a disk, while /tmp may be
+/// in memory.
 fn place() -> Result<PathBuf> {
     let place = cargo::target()?.join("bench");
     fs::create_dir_all(&place)?;
     Ok(place)
 }
 
-/// What kind of filesystem holds the volumes of these figures.
+/// The type of the filesystem that holds the volumes of these figures.
 pub(super) fn kind() -> Option<String> {
     mounts::filesystem_of(&place().ok()?)
 }
 
-/// Folders of few, of some and of many volumes, as the plugin makes them.
+/// ROOTs with few, with some and with many volumes.
 pub(super) struct Roots {
     folder: Folder,
 }
@@ -340,7 +348,7 @@ impl Drop for Roots {
 }
 
 impl Bench {
-    /// Made once for all figures of them.
+    /// The ROOTs, which are made once for all figures.
     fn roots(&mut self, program: &Program) -> Result<Result<&Roots, String>> {
         if self.roots.is_none() {
             let made = match Disk::new()? {
@@ -350,7 +358,7 @@ impl Bench {
             self.roots = Some(made);
         }
         let roots = self.roots.as_ref();
-        let roots = roots.context("they were made one line above")?;
+        let roots = roots.context("the ROOTs were made one line above")?;
         Ok(roots.as_ref().map_err(String::clone))
     }
 }
@@ -361,22 +369,22 @@ impl Roots {
         let roots = Self { folder };
         let begin = Instant::now();
         for count in [FEW, SOME, MANY] {
-            // The plugin makes the first one, and shows so how it does that.
+            // The plugin makes the first volume; the others are copies of it.
             let root = roots.root(count);
             let place = Place::with_volumes(&root)?;
             let serving = Serving::at(program, place)?;
-            serving.client(&call("VolumeDriver.Create", 0))?;
+            serving.client(&create_call(0))?;
             drop(serving);
             let model = Model::read(&root.join(name(0)))?;
             for number in 1..count {
                 model.copy(&root.join(name(number)))?;
             }
         }
-        // Or the disk would be at work all the time that follows.
+        // Otherwise the disk would still write during the measurements.
         let synced = Command::new("sync").status()?;
         ensure!(synced.success(), "sync ended ({synced})");
         let seconds = begin.elapsed().as_secs_f64();
-        say(&format!("they were made in {seconds:.0} s"));
+        say(&format!("the volumes were made in {seconds:.0} s"));
         Ok(roots)
     }
 
@@ -385,8 +393,8 @@ impl Roots {
     }
 }
 
-/// What a folder holds, by the paths in it; a folder comes before what is in
-/// it, and has no text.
+/// The entries of a folder: relative paths, and the text of each file. A folder has
+/// no text, and comes before its own entries.
 struct Model(Vec<(PathBuf, Option<Vec<u8>>)>);
 
 impl Model {

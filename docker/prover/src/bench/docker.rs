@@ -1,5 +1,5 @@
-//! What Docker makes of it: its commands through the plugin and through its own
-//! driver, in turns, and the sandbox.
+//! Figures of docker commands, with our driver and with the driver `local` in turns,
+//! and of the sandbox.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,21 +12,22 @@ use checker::dockerd::{self, IMAGE, Private, play};
 use checker::{cargo, places};
 use serde_json::{Value, json};
 use stand_in::cleanup::Folder;
+use stand_in::daemon::request;
 use stand_in::plugin::{Place, Plugin, Program};
 
 use super::{Bench, Measurement, Pair, median, say};
 
-/// The word that makes this program play the part beside a dockerd of its own.
+/// The command of this program that calls [`inside`].
 pub const INSIDE: &str = "bench-docker";
 
-/// Far beyond what any of these commands takes.
+/// A bound that none of these commands reaches.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Seconds by the driver `local`, by the plugin, and by its peer in Go if there
-/// is one.
+/// Seconds of the driver `local`, of the plugin, and of its peer in Go if there is
+/// one.
 type Seconds = [Option<f64>; 3];
 
-/// What was measured beside the private dockerd.
+/// The figures from beside the private dockerd.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     create: Seconds,
@@ -34,7 +35,7 @@ pub struct Times {
     bare_create: Seconds,
 }
 
-/// Of a sandbox of its own.
+/// The figures of a new sandbox.
 #[derive(Clone, Copy, Debug)]
 pub struct Sandbox {
     first: Pair,
@@ -92,14 +93,17 @@ fn times(
     if bench.docker.is_none() {
         let mut programs = vec![bench.solution()?];
         programs.extend(bench.peer()?);
-        say("creating volumes and running containers, by a private dockerd");
+        say("creating volumes and running containers with a private dockerd");
         let file = cargo::target()?.join("bench-docker.json");
         let mut words = vec![INSIDE, text(&file)?];
         for program in &programs {
             words.push(text(program.path())?);
         }
         let status = dockerd::in_private("prover", &words)?;
-        ensure!(status.success(), "the private dockerd's part {status}");
+        ensure!(
+            status.success(),
+            "the benchmark beside the private dockerd ended ({status})"
+        );
         let seen: Value = serde_json::from_slice(&fs::read(&file)?)?;
         fs::remove_file(&file)?;
         let seconds = |name: &str| [0, 1, 2].map(|at| seen[name][at].as_f64());
@@ -109,16 +113,16 @@ fn times(
             bare_create: seconds("bare_create"),
         });
     }
-    let times = bench.docker.context("it was measured above")?;
+    let times = bench.docker.context("the times were measured above")?;
     Ok(Measurement::Pair(which(times).context("a number of seconds")?))
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("a path that is no text")
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-/// The part of [`times`] that runs beside the private dockerd, and leaves what
-/// it has seen in `file`: by `local`, and by each of `programs`.
+/// The part of [`times`] that runs beside the private dockerd. It measures the
+/// driver `local` and each of `programs`, and writes the results to `file`.
 ///
 /// # Errors
 /// When a command fails.
@@ -126,7 +130,8 @@ pub fn inside(file: &Path, programs: &[&str]) -> Result<()> {
     const CREATES: usize = 15;
     const BARE_CREATES: usize = 41;
     const RUNS: usize = 7;
-    let _private = Private::start()?.context("this is not called by hand")?;
+    let _private = Private::start()?
+        .context("this command runs only beside a private dockerd")?;
     dockerd::bring_image()?;
     let drivers = [places::NAME, "peer"];
     let mut plugins = Vec::new();
@@ -136,7 +141,7 @@ pub fn inside(file: &Path, programs: &[&str]) -> Result<()> {
         let program = Program::new(Path::new(program))?;
         let mut plugin = Plugin::spawn(&program, &place)?;
         plugin.listens_on(&place.socket()).map_err(anyhow::Error::msg)?;
-        // Killed before its folder goes.
+        // The plugin is killed before its folder is removed.
         plugins.push((plugin, place));
     }
     let drivers = ["local"].into_iter().chain(drivers);
@@ -153,11 +158,11 @@ pub fn inside(file: &Path, programs: &[&str]) -> Result<()> {
     })?;
     let seen =
         json!({ "create": create, "run": run, "bare_create": bare_create });
-    fs::write(file, seen.to_string()).context("writing what was seen")
+    fs::write(file, seen.to_string()).context("writing the results")
 }
 
-/// What each driver takes, as the median of rounds in which they take turns,
-/// after one round for nothing.
+/// The median time of each driver, from rounds in which the drivers take turns,
+/// after one warm-up round.
 fn in_turns(
     rounds: usize,
     drivers: &[&str],
@@ -175,23 +180,16 @@ fn in_turns(
     Ok(seconds.into_iter().map(median).collect())
 }
 
-/// The seconds that dockerd takes to create a volume, as its own socket has it.
+/// The seconds in which dockerd creates a volume, measured at its own socket.
 fn dockerd_creates(driver: &str, name: &str) -> Result<f64> {
     let body = json!({ "Driver": driver, "Name": name }).to_string();
     let mut dockerd = UnixStream::connect("/run/docker.sock")
         .context("connecting to dockerd")?;
     dockerd.set_read_timeout(Some(PATIENCE))?;
     let begin = Instant::now();
-    write!(
-        dockerd,
-        "POST /v1.40/volumes/create HTTP/1.1\r\n\
-         Host: docker\r\n\
-         Connection: close\r\n\
-         Content-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n\
-         {body}",
-        body.len()
-    )?;
+    let headers = ["Connection: close", "Content-Type: application/json"];
+    let path = "/v1.40/volumes/create";
+    dockerd.write_all(&request("POST", path, &headers, &body))?;
     let mut reply = String::new();
     dockerd.read_to_string(&mut reply).context("reading dockerd's reply")?;
     let took = begin.elapsed().as_secs_f64();
@@ -199,7 +197,7 @@ fn dockerd_creates(driver: &str, name: &str) -> Result<f64> {
     Ok(took)
 }
 
-/// The seconds of a command that must succeed.
+/// The seconds that a command takes, which must succeed.
 fn took(line: &str) -> Result<f64> {
     let played = play(line, PATIENCE)?;
     ensure!(
@@ -218,15 +216,15 @@ fn sandbox(
         return Ok(Measurement::Skipped(why));
     }
     if bench.sandbox.is_none() {
-        say("starting and restarting a sandbox of our own");
+        say("starting and restarting a new sandbox");
         bench.sandbox = Some(measure_sandbox(&bench.root)?);
     }
-    let sandbox = bench.sandbox.context("it was measured above")?;
+    let sandbox = bench.sandbox.context("the sandbox was measured above")?;
     Ok(Measurement::Pair(which(sandbox)))
 }
 
-/// Another folder is another sandbox: that of the person who asks stays as it
-/// is.
+/// Measures a new sandbox. Each folder has a sandbox of its own, so that of this
+/// checkout stays as it is.
 fn measure_sandbox(root: &Path) -> Result<Sandbox> {
     let folder = Folder::new()?;
     let docker = folder.path().join("docker");
@@ -246,7 +244,7 @@ fn measure_sandbox(root: &Path) -> Result<Sandbox> {
     let first = took(&verb("run true"));
     let warm = took(&verb("run true"));
     let restart = took(&verb("restart"));
-    // Whatever came of it: nothing of it stays.
+    // Remove the sandbox even if a measurement failed.
     let name = play(&verb("container"), PATIENCE)?.output;
     took(&verb("rm"))?;
     let volume = format!("docker volume rm -f {}-target", name.trim());

@@ -1,13 +1,13 @@
-//! `make bench`: figures, each as a ratio to something measured beside it.
+//! `make bench`: measures figures, each as a ratio to a reference.
 //!
-//! Seconds of one machine say little about those of another, and little about
-//! the same machine an hour later. A ratio to something that the same run has
-//! measured in turns with it says more. Nothing here passes or fails.
+//! Seconds on one machine say little about another machine, or about the same one
+//! an hour later. So each figure is compared with a reference that the same run
+//! measures in turns with it. A figure neither passes nor fails.
 //!
-//! A figure is a row in [`FIGURES`] and a function: over the wire in [`wire`],
-//! of volumes on a disk in [`disk`], of real Docker's commands in [`docker`],
-//! of cargo's work in [`build`], of the deck in [`slides`]. What is measured,
-//! and the same in Go beside it, comes from [`programs`].
+//! A figure is a row in [`FIGURES`] and a function: [`wire`] measures calls,
+//! [`disk`] volumes on a disk, [`docker`] commands of a real Docker, [`build`]
+//! builds, and [`slides`] the deck. [`programs`] builds the measured plugin and its
+//! peer in Go.
 
 mod build;
 mod disk;
@@ -32,66 +32,66 @@ use stand_in::plugin::Program;
 use stand_in::report::LABEL;
 use stand_in::steps::{Kind, Step};
 
-/// What can be measured.
+/// A figure: something that is measured, and its reference.
 #[derive(Debug)]
 pub struct Figure {
-    /// The word on the command line.
+    /// The name on the command line.
     pub name: &'static str,
     /// What is measured.
     pub what: &'static str,
-    /// How it is counted.
+    /// The unit of the figure and of the reference.
     pub unit: Unit,
-    /// What it is compared with.
+    /// The reference.
     pub against: &'static str,
-    /// What we would like to see.
+    /// The value that we aim for.
     pub aim: Aim,
-    /// How to read it, in a sentence.
+    /// What the figure means, in a sentence.
     pub read: &'static str,
-    /// Measures it.
+    /// Measures the figure.
     pub run: fn(&mut Bench) -> Result<Measurement>,
 }
 
-/// How a figure is counted.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Of the clock on the wall.
+    /// Wall-clock time.
     Seconds,
-    /// Of all processors.
+    /// Time of all processors.
     CpuSeconds,
-    /// Of memory, of a file, or over the wire.
+    /// Bytes of memory, of a file, or over the network.
     Bytes,
-    /// That a browser makes.
+    /// Requests of a browser.
     Requests,
 }
 
-/// What we would like to see.
+/// The value that we aim for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Aim {
     /// At most this many times the reference.
     Ratio(f64),
-    /// At most this much, in the figure's unit.
+    /// At most this value, in the figure's unit.
     Value(f64),
-    /// Only that it does not grow.
+    /// No number, but the figure should not grow.
     None,
 }
 
-/// What was measured, in the figure's unit.
+/// A figure and its reference, in the figure's unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
     value: f64,
     reference: f64,
 }
 
-/// How a measurement ended.
+/// The result of a measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measurement {
-    /// With numbers.
+    /// The numbers.
     Pair(Pair),
-    /// This machine cannot, because of this.
+    /// Why this machine cannot measure the figure.
     Skipped(String),
 }
 
-/// Every figure, in the order in which they are measured.
+/// All figures, in the order in which they are measured.
 pub const FIGURES: &[Figure] = &[
     Figure {
         name: "activate",
@@ -99,9 +99,9 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "a raw echo",
         aim: Aim::Ratio(2.5),
-        read: "1 would mean that HTTP, the log line and the answer cost \
-               nothing. All of it on one processor (Linux): to wake a thread \
-               on another one takes ten times as long, if it is idle.",
+        read: "A ratio of 1 would mean that HTTP, the log line and the answer \
+               cost nothing. Everything runs on one processor (Linux), because \
+               waking a thread on another idle one takes ten times as long.",
         run: wire::activate,
     },
     Figure {
@@ -110,8 +110,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "a raw echo",
         aim: Aim::Ratio(2.5),
-        read: "The same with JSON in and out, and the volume's file read; \
-               Docker asks it for each volume of a container that starts.",
+        read: "The same with JSON in and out, and with reading the volume's \
+               file. Docker makes this call for each volume of a new container.",
         run: wire::get,
     },
     Figure {
@@ -120,8 +120,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "a raw echo",
         aim: Aim::None,
-        read: "The same driver on Go's net/http, docker/prover/peer: it \
-               passes the same checks before anything is compared with it.",
+        read: "The same driver on Go's net/http, in docker/prover/peer. It \
+               must pass the same checks before it is measured.",
         run: wire::get_by_peer,
     },
     Figure {
@@ -130,8 +130,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "1 connection, p99",
         aim: Aim::None,
-        read: "8 would mean that each waits for the seven others, and more \
-               that something is in the way.",
+        read: "A ratio of 8 would mean that each call waits for the seven \
+               others. A higher one would mean that something delays all.",
         run: wire::p99,
     },
     Figure {
@@ -140,7 +140,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "the Go plugin",
         aim: Aim::Ratio(0.35),
-        read: "The slowest call of a hundred, when all are made at once.",
+        read: "The slowest call of a hundred, with 8 calls at a time.",
         run: wire::p99_of_8,
     },
     Figure {
@@ -149,7 +149,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "the Go plugin",
         aim: Aim::Ratio(0.35),
-        read: "The same with more callers than Docker ever is.",
+        read: "The same with more calls at a time than Docker ever makes.",
         run: wire::p99_of_32,
     },
     Figure {
@@ -158,8 +158,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "its --help",
         aim: Aim::None,
-        read: "What the plugin does before it can answer; the rest is the \
-               system's work to start any program.",
+        read: "The work of the plugin before it can answer. The reference is \
+               the system's work to start any program.",
         run: wire::start,
     },
     Figure {
@@ -168,7 +168,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "the Go plugin",
         aim: Aim::Ratio(0.4),
-        read: "Both as their images have them: static.",
+        read: "Both programs are static, as in their images.",
         run: wire::start_against_peer,
     },
     Figure {
@@ -177,8 +177,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Bytes,
         against: "an idle sleep(1)",
         aim: Aim::Value(2.0 * MIB),
-        read: "Resident pages after one call; sleep shares some of its own with \
-               every other program, and a static program shares none.",
+        read: "Resident pages after one call. sleep shares some of its pages \
+               with other programs; a static program shares none.",
         run: wire::memory,
     },
     Figure {
@@ -187,7 +187,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Bytes,
         against: "the Go plugin",
         aim: Aim::None,
-        read: "The same beside the peer.",
+        read: "The same, compared with the peer.",
         run: wire::memory_against_peer,
     },
     Figure {
@@ -196,8 +196,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Bytes,
         against: "the Go plugin",
         aim: Aim::Ratio(0.35),
-        read: "The one file in it, built here with the flags of \
-               docker/plugin.Dockerfile; Go's without symbols.",
+        read: "The only file in the image, built with the flags of \
+               docker/plugin.Dockerfile. The Go program has no symbols.",
         run: programs::image,
     },
     Figure {
@@ -206,8 +206,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "one fdatasync",
         aim: Aim::Ratio(3.0),
-        read: "Of a new file of 64 bytes in the same folder. It is the disk \
-               that counts here: cargo's target folder is on it.",
+        read: "The reference writes a new file of 64 bytes to the same folder. \
+               Both depend on the disk of cargo's target folder.",
         run: disk::durable,
     },
     Figure {
@@ -216,7 +216,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "10 volumes",
         aim: Aim::Ratio(1.3),
-        read: "One more of them; what is there must not make it dearer.",
+        read: "Creating one more volume: the cost must not grow with the \
+               number of existing volumes.",
         run: disk::create,
     },
     Figure {
@@ -225,7 +226,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "10 volumes",
         aim: Aim::Ratio(1.3),
-        read: "Of volumes here and there among them.",
+        read: "Get of volumes that are far apart in the list.",
         run: disk::get,
     },
     Figure {
@@ -234,7 +235,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "10 volumes",
         aim: Aim::Ratio(1.3),
-        read: "The same, of type=dir.",
+        read: "The same for Mount, with type=dir.",
         run: disk::mount,
     },
     Figure {
@@ -243,7 +244,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "10 volumes",
         aim: Aim::Ratio(1.3),
-        read: "Of an empty one.",
+        read: "Removing an empty volume.",
         run: disk::remove,
     },
     Figure {
@@ -252,7 +253,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "10 volumes",
         aim: Aim::None,
-        read: "To the first answer: names are read, and no volume's file.",
+        read: "Up to the first answer. The plugin reads the names, but no \
+               volume's file.",
         run: disk::start,
     },
     Figure {
@@ -261,8 +263,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "of 1,000",
         aim: Aim::None,
-        read: "List is linear, but a hundred times as many names do not fit \
-               into the processor's caches any more.",
+        read: "List is linear, but a hundred times as many names no longer fit \
+               into the processor's caches.",
         run: disk::list,
     },
     Figure {
@@ -271,8 +273,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "mkfs and mount",
         aim: Aim::Value(0.03),
-        read: "Create with type=ext4 and the first Mount; beside it the same by \
-               hand, with the options that mkfs.ext4 has by itself.",
+        read: "Create with type=ext4 and the first Mount. The reference is the \
+               same by hand, with the default options of mkfs.ext4.",
         run: disk::ext4,
     },
     Figure {
@@ -281,7 +283,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Bytes,
         against: "mkfs and mount",
         aim: Aim::Value(400.0 * 1024.0),
-        read: "What the empty volume takes of the disk.",
+        read: "How much of the disk an empty volume takes.",
         run: disk::ext4_bytes,
     },
     Figure {
@@ -290,8 +292,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::CpuSeconds,
         against: "tiny_http alone",
         aim: Aim::Value(14.0),
-        read: "What a learner waits for once, checker and exercise 1; the \
-               ratio tells a slower machine from a heavier build.",
+        read: "A learner's first build: checker and exercise 1. The ratio \
+               separates a slower machine from a larger build.",
         run: build::cold,
     },
     Figure {
@@ -300,8 +302,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "an idle cargo build",
         aim: Aim::None,
-        read: "One line changed in exercise 1; below an idle build nothing \
-               can come, because that is where cargo looks what to do.",
+        read: "One changed line in exercise 1. It cannot take less than an \
+               idle build, in which cargo only looks for changes.",
         run: build::edit,
     },
     Figure {
@@ -310,7 +312,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "an idle cargo build",
         aim: Aim::Value(0.3),
-        read: "From the save to the end of make check-exercise-1, all of whose \
+        read: "From the save to the end of make check-exercise-1, in which all \
                checks pass.",
         run: build::verdict,
     },
@@ -330,8 +332,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "driver local",
         aim: Aim::None,
-        read: "In turns, by a private dockerd; most of it is the docker client \
-               itself.",
+        read: "In turns, with a private dockerd. Most of the time is the \
+               docker client's.",
         run: docker::create,
     },
     Figure {
@@ -340,8 +342,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "driver local",
         aim: Aim::None,
-        read: "A container's whole life around two calls: no one should \
-               notice whose volume it is.",
+        read: "The whole life of a container, with two calls. A user should \
+               not notice which driver the volume has.",
         run: docker::run,
     },
     Figure {
@@ -351,7 +353,7 @@ pub const FIGURES: &[Figure] = &[
         against: "driver local",
         aim: Aim::None,
         read: "The same create over dockerd's own socket, without a docker \
-               client. What local makes is not durable.",
+               client. A volume of local is not durable.",
         run: docker::bare_create,
     },
     Figure {
@@ -360,7 +362,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "the Go plugin",
         aim: Aim::Ratio(1.0),
-        read: "In the same turns. Both wait for the disk as often.",
+        read: "In the same turns. Both drivers wait for the disk equally often.",
         run: docker::bare_create_against_peer,
     },
     Figure {
@@ -369,8 +371,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "a bare container",
         aim: Aim::None,
-        read: "Its image being there: container, dockerd, test image, and one \
-               command in it.",
+        read: "With an existing image: a container, dockerd, the test image, \
+               and one command.",
         run: docker::first,
     },
     Figure {
@@ -379,7 +381,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "a bare container",
         aim: Aim::None,
-        read: "What each make target costs more where there is no Rust.",
+        read: "The extra time of each make target on a machine without Rust.",
         run: docker::warm,
     },
     Figure {
@@ -388,8 +390,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "a bare container",
         aim: Aim::None,
-        read: "Without volumes of a plugin that is gone: each of them would \
-               cost 15 s.",
+        read: "Without volumes of a dead plugin, each of which would cost 15 s.",
         run: docker::restart,
     },
     Figure {
@@ -398,9 +399,9 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "plain reveal.js",
         aim: Aim::None,
-        read: "From the command, its build being there, until a browser shows \
-               the deck. Plain reveal.js is the same chapters with its own \
-               Markdown plugin; its server costs nothing here.",
+        read: "From the command, with a finished build, until a browser shows \
+               the deck. Plain reveal.js shows the same chapters with its own \
+               Markdown plugin; the start of its server is not measured.",
         run: slides::first,
     },
     Figure {
@@ -409,7 +410,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Requests,
         against: "plain reveal.js",
         aim: Aim::Value(20.0),
-        read: "Each of them has to succeed in a room whose network is busy.",
+        read: "Each request has to succeed in a room with a busy network.",
         run: slides::requests,
     },
     Figure {
@@ -418,8 +419,8 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Bytes,
         against: "plain reveal.js",
         aim: Aim::Value(440.0 * 1024.0),
-        read: "Bodies, not compressed. The slides come as HTML; only the \
-               colours of two languages are fetched.",
+        read: "Bodies, not compressed. The slides are HTML, and the browser \
+               loads the syntax colours of only two languages.",
         run: slides::bytes,
     },
     Figure {
@@ -428,7 +429,7 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Seconds,
         against: "plain reveal.js",
         aim: Aim::None,
-        read: "From the command to the file; the other one by ?print-pdf.",
+        read: "From the command to the file. Plain reveal.js uses ?print-pdf.",
         run: slides::pdf,
     },
     Figure {
@@ -437,14 +438,14 @@ pub const FIGURES: &[Figure] = &[
         unit: Unit::Bytes,
         against: "plain reveal.js",
         aim: Aim::None,
-        read: "Ours has every slide once, tags and an outline.",
+        read: "Our file has each slide once, tags, and an outline.",
         run: slides::pdf_bytes,
     },
 ];
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What figures share.
+/// Everything that figures share, made when the first figure needs it.
 pub struct Bench {
     root: PathBuf,
     step: Step,
@@ -459,23 +460,23 @@ pub struct Bench {
     sandbox: Option<docker::Sandbox>,
 }
 
-/// The figures called `names`, or all.
+/// The figures called `names`, or all figures if `names` is empty.
 ///
 /// # Errors
-/// When there is no such figure.
+/// When no figure has such a name: the error lists the names.
 pub fn choose(names: &[&str]) -> Result<Vec<&'static Figure>> {
     let unknown =
         |name: &&&str| FIGURES.iter().all(|figure| figure.name != **name);
     if let Some(unknown) = names.iter().find(unknown) {
         let all: Vec<_> = FIGURES.iter().map(|figure| figure.name).collect();
-        bail!("no figure {unknown}; there are {}", all.join(", "));
+        bail!("no figure is called {unknown}; there are {}", all.join(", "));
     }
     let chosen =
         |figure: &&Figure| names.is_empty() || names.contains(&figure.name);
     Ok(FIGURES.iter().filter(chosen).collect())
 }
 
-/// What the figures of this machine hang on, in a line.
+/// One line about the properties of this machine that affect the figures.
 pub fn machine(step: &Step) -> String {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let disk = disk::kind().unwrap_or_else(|| "unknown".to_owned());
@@ -485,11 +486,10 @@ pub fn machine(step: &Step) -> String {
     )
 }
 
-/// Measures figures of a step's solution; `seen` is shown each one when it is
-/// there.
+/// Measures figures of a step's solution, and calls `seen` with each result.
 ///
 /// # Errors
-/// When one cannot be measured.
+/// When a figure cannot be measured.
 pub fn run(
     root: &Path,
     step: Step,
@@ -519,7 +519,7 @@ pub fn run(
 }
 
 impl Bench {
-    /// The solution that is measured, as a release build in its usual place.
+    /// The measured solution, as a release build in cargo's target folder.
     fn solution(&mut self) -> Result<Program> {
         if let Some(known) = &self.solution {
             return Ok(known.clone());
@@ -541,21 +541,21 @@ impl Bench {
     /// A copy of the project, built once.
     fn workspace(&mut self) -> Result<&mut Workspace> {
         if self.workspace.is_none() {
-            // The crates that the measured build needs are then here.
+            // This fetches the crates that the measured build needs.
             self.solution()?;
             self.workspace = Some(Workspace::build(&self.root)?);
         }
-        self.workspace.as_mut().context("it was made one line above")
+        self.workspace.as_mut().context("the workspace was made one line above")
     }
 }
 
-/// On the way, to who waits; not part of the result.
+/// Prints the progress to the standard error.
 fn say(text: &str) {
     anstream::eprintln!("bench: {text} …");
 }
 
-/// Runs a command to its end, which must be a success, without a word. It and
-/// what it started end with us.
+/// Runs a command that must succeed, and returns its output. The command and its
+/// children end with this process.
 fn finish(command: &mut Command) -> Result<Output> {
     command
         .process_group(0)
@@ -576,21 +576,21 @@ fn finish(command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
-/// The value in the middle, which no single hiccup moves.
+/// The median, which a single outlier does not change.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 impl Pair {
-    /// Of two series that were measured in turns.
+    /// The medians of two series that were measured in turns.
     fn medians(values: Vec<f64>, references: Vec<f64>) -> Self {
         Self { value: median(values), reference: median(references) }
     }
 }
 
 impl Unit {
-    /// With three digits that count, as a person writes it.
+    /// Formats an amount with three significant digits.
     fn show(self, amount: f64) -> String {
         let (amount, unit) = match self {
             Self::Requests => return format!("{amount}"),
@@ -609,7 +609,7 @@ impl Unit {
         format!("{amount:.digits$} {unit}")
     }
 
-    /// The aim in the way people talk about it.
+    /// Formats an aim without needless digits.
     fn show_aim(self, most: f64) -> String {
         match self {
             Self::Bytes if most < MIB => format!("{} KiB", most / 1024.0),
@@ -630,12 +630,12 @@ impl Unit {
     }
 }
 
-/// The line above all rows.
+/// The header of the table.
 pub fn header() -> impl Display {
     Row(["what", "seen", "ratio to", "aim"].map(str::to_owned), LABEL)
 }
 
-/// One figure as a row, and how to read it.
+/// One figure as a row of the table, with its meaning below.
 pub fn row(figure: &Figure, seen: &Measurement) -> impl Display {
     let aim = match figure.aim {
         Aim::Ratio(most) => format!("ratio <= {most}"),
@@ -665,7 +665,7 @@ impl Display for Row {
     }
 }
 
-/// Lines below a row, indented, in 78 columns.
+/// Wraps the text below a row, indented, at 78 columns.
 fn wrapped(text: &str) -> String {
     const WIDTH: usize = 78;
     const INDENT: &str = "   ";
@@ -682,7 +682,7 @@ fn wrapped(text: &str) -> String {
     lines.join("\n")
 }
 
-/// One figure for a program.
+/// One figure as JSON.
 pub fn to_json(figure: &Figure, seen: &Measurement) -> Value {
     let mut value = json!({
         "name": figure.name,
@@ -732,7 +732,8 @@ mod tests {
         assert_eq!(chosen(&[]), Some(FIGURES.len()));
         assert_eq!(chosen(&["start", "get"]), Some(2));
         let refusal = choose(&["get", "gte"]).unwrap_err().to_string();
-        assert!(refusal.starts_with("no figure gte; there are activate, get"));
+        let expected = "no figure is called gte; there are activate, get";
+        assert!(refusal.starts_with(expected), "{refusal}");
     }
 
     #[test]
@@ -778,7 +779,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hiccup_does_not_move_the_median() {
+    fn one_outlier_does_not_change_the_median() {
         assert_eq!(median(vec![3.0, 900.0, 1.0, 2.0, 2.5]), 2.5);
     }
 }

@@ -1,5 +1,5 @@
-//! The programs that are measured: the solution as docker/plugin.Dockerfile
-//! builds it, and its peer, the same driver in Go.
+//! The measured programs: the solution as docker/plugin.Dockerfile builds it, and
+//! its peer, the same driver in Go.
 
 use std::fs;
 use std::path::Path;
@@ -15,10 +15,10 @@ use stand_in::steps::Kind;
 
 use super::{Bench, Measurement, Pair, finish, say};
 
-/// A program, or why there is none on this machine.
+/// A program, or why this machine cannot build it.
 pub(super) type Built = Result<Program, String>;
 
-/// The step whose promises the peer makes.
+/// The step whose checks the peer passes.
 const PEER_STEP: u32 = 6;
 
 pub(super) fn image(bench: &mut Bench) -> Result<Measurement> {
@@ -40,11 +40,11 @@ impl Bench {
     /// The solution as the one file of its image.
     pub(super) fn image(&mut self) -> Result<Built> {
         if self.image.is_none() {
-            // The crates that it needs are then here.
+            // This fetches the crates that the build needs.
             self.solution()?;
             self.image = Some(self.build_image()?);
         }
-        self.image.clone().context("it was built one line above")
+        self.image.clone().context("the image was built one line above")
     }
 
     fn build_image(&self) -> Result<Built> {
@@ -53,7 +53,7 @@ impl Bench {
         }
         let package = self.step.package(Kind::Solution);
         say(&format!("building {package} as its image has it"));
-        // A named target keeps the flags away from derives.
+        // With a named target, the flags do not apply to proc macros.
         let mut rustc = Command::new("rustc");
         let host = finish(rustc.args(["--print", "host-tuple"]))?.stdout;
         let host = String::from_utf8_lossy(&host).trim().to_owned();
@@ -74,12 +74,12 @@ impl Bench {
         Program::new(&folder.join(package)).map(Ok)
     }
 
-    /// The same driver in Go, if there is a Go to build it.
+    /// The same driver in Go, if Go is installed.
     pub(super) fn peer(&mut self) -> Result<Built> {
         if self.peer.is_none() {
             self.peer = Some(build_peer(&self.root)?);
         }
-        self.peer.clone().context("it was built one line above")
+        self.peer.clone().context("the peer was built one line above")
     }
 }
 
@@ -109,14 +109,14 @@ fn build_peer(root: &Path) -> Result<Built> {
         .arg(&program)
         .arg(".")
         .current_dir(root.join("docker/prover/peer"))
-        // The Go that is here, and a static program.
+        // Use the installed Go, and build a static program.
         .envs([("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0")]);
     finish(&mut go)?;
     let program = Program::new(&program)?;
-    // A peer that promises less would have it easier.
+    // A driver that does less would be faster.
     let harness = Harness::new(program.clone());
     let report = checks::run(harness, Plan::new(PEER_STEP), |_| {})?;
-    ensure!(report.passed(), "the peer is not the same driver:\n{report}");
+    ensure!(report.passed(), "the peer fails a check:\n{report}");
     Ok(Ok(program))
 }
 

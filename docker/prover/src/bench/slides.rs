@@ -1,5 +1,5 @@
-//! Figures of the slides, which slides/tests/figures.mjs takes in a browser:
-//! ours, and plain reveal.js with the same chapters.
+//! Figures of the slides. slides/tests/figures.mjs measures our deck and plain
+//! reveal.js with the same chapters in a browser.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::test;
 
 const ROUNDS: u32 = 3;
 
-/// What the script has said; or why it was not asked.
+/// The output of the script, or why it was not run.
 pub(super) type Measured = Result<Value, String>;
 
 pub(super) fn first(bench: &mut Bench) -> Result<Measurement> {
@@ -52,7 +52,7 @@ fn seen(bench: &mut Bench, key: &str) -> Result<Measurement> {
             .map(|round| round[key].as_f64())
             .collect::<Option<Vec<_>>>()
     };
-    let missing = || format!("figures.mjs says nothing of {key}");
+    let missing = || format!("the output of figures.mjs has no {key}");
     Ok(Measurement::Pair(Pair::medians(
         series("ours").with_context(missing)?,
         series("plain").with_context(missing)?,
@@ -63,14 +63,14 @@ fn measure(root: &Path) -> Result<Measured> {
     let slides = root.join("slides");
     let browser = match test::browser_here() {
         Ok(browser) => browser,
-        // How to get it, make test says.
+        // Without the words in parentheses, which say how to install it.
         Err(why) => {
             let why = why.split(" (").next().unwrap_or(why);
             return Ok(Err(why.to_owned()));
         }
     };
     if !slides.join("node_modules/playwright-core").is_dir() {
-        return Ok(Err("npm ci was not run in slides/".to_owned()));
+        return Ok(Err("run npm ci in slides/ first".to_owned()));
     }
     say("the slides, and plain reveal.js with the same chapters");
     let mut build = Command::new("cargo");
@@ -81,6 +81,6 @@ fn measure(root: &Path) -> Result<Measured> {
     node.current_dir(slides).env("CARGO_TARGET_DIR", cargo::target()?);
     let output = finish(&mut node)?;
     serde_json::from_slice(&output.stdout)
-        .context("reading what figures.mjs says")
+        .context("reading the output of figures.mjs")
         .map(Ok)
 }

@@ -1,5 +1,5 @@
-//! Figures of a plugin at work. Its answers go over sockets of the kind that
-//! Docker uses, and so do those of the echo beside it.
+//! Figures of calls. The plugin and the raw echo beside it answer over Unix sockets,
+//! as Docker uses them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,10 +21,10 @@ use stand_in::wait::{PATIENCE, wait_until};
 
 use super::{Bench, Measurement, Pair, say};
 
-/// Both sides of a ratio are measured in turns, so that a busy moment of the
-/// machine hits both.
+/// Rounds in which both sides of a ratio are measured, so that a busy moment of the
+/// machine affects both.
 const ROUNDS: usize = 21;
-/// In one round, one after the other.
+/// Calls in one round, one after the other.
 const CALLS: u32 = 400;
 
 pub(super) fn activate(bench: &mut Bench) -> Result<Measurement> {
@@ -49,7 +49,7 @@ fn get_call() -> Call {
 }
 
 fn get_volume(number: usize) -> Call {
-    Call::new("VolumeDriver.Get", &[("Name", json!(volume(number)))])
+    Call::get(&volume(number))
 }
 
 fn volume(number: usize) -> String {
@@ -74,9 +74,9 @@ fn in_turns_with_echo(program: &Program, call: &Call) -> Result<Measurement> {
         .map(Measurement::Pair)
 }
 
-/// Lets all that `work` starts run on one processor. To wake a thread on another
-/// one takes ten times as long, and where the system puts threads would decide
-/// every ratio. Only Linux can.
+/// Runs `work`, and the processes that it starts, on one processor. Waking a thread
+/// on another processor takes ten times as long, so without this the system's choice
+/// of processors would decide every ratio. Only Linux allows it.
 #[cfg(target_os = "linux")]
 pub(super) fn on_one_processor<T>(
     work: impl FnOnce() -> Result<T>,
@@ -87,7 +87,7 @@ pub(super) fn on_one_processor<T>(
     let mut processors = (0..CpuSet::MAX_CPU).rev();
     let last = processors.find(|processor| all.is_set(*processor));
     let mut one = CpuSet::new();
-    one.set(last.context("this runs on some processor")?);
+    one.set(last.context("finding our own processor")?);
     sched_setaffinity(None, &one)?;
     let outcome = work();
     sched_setaffinity(None, &all)?;
@@ -101,7 +101,7 @@ pub(super) fn on_one_processor<T>(
     work()
 }
 
-/// Two sides that are measured in turns, after one round that warms them up.
+/// Measures two sides in turns, after one warm-up round.
 pub(super) fn in_turns(
     rounds: usize,
     mut measure: impl FnMut() -> Result<[f64; 2]>,
@@ -117,12 +117,12 @@ pub(super) fn in_turns(
 }
 
 const PARALLEL_ROUNDS: usize = 7;
-/// In one round, over all connections.
+/// Calls in one round, over all connections.
 const PARALLEL_CALLS: usize = 4000;
 
 pub(super) fn p99(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
-    say("Get over one connection and over eight");
+    say("Get over one connection and over eight connections");
     let serving = Serving::start(&program)?;
     let mut clients = serving.clients(8)?;
     in_turns(PARALLEL_ROUNDS, || {
@@ -150,7 +150,9 @@ fn p99_against_peer(
         Ok(peer) => peer,
         Err(why) => return Ok(Measurement::Skipped(why)),
     };
-    say(&format!("Get over {connections} connections, here and in Go"));
+    say(&format!(
+        "Get over {connections} connections, by the plugin and by its peer in Go"
+    ));
     let (ours, theirs) = (Serving::start(&program)?, Serving::start(&peer)?);
     let mut ours = (ours.clients(connections)?, ours);
     let mut theirs = (theirs.clients(connections)?, theirs);
@@ -221,7 +223,7 @@ pub(super) fn start_against_peer(bench: &mut Bench) -> Result<Measurement> {
     .map(Measurement::Pair)
 }
 
-/// How long it takes from a program's start to its first answer.
+/// The seconds from a program's start to its first answer.
 pub(super) fn started(program: &Program, place: &Place) -> Result<f64> {
     let request = Call::bare("Plugin.Activate").request(Dialect::default());
     let begin = Instant::now();
@@ -257,10 +259,10 @@ pub(super) fn memory_against_peer(bench: &mut Bench) -> Result<Measurement> {
     }
 }
 
-/// By then a program has long done all that it does at its start.
+/// After this time, a program has finished its start.
 const SETTLED: Duration = Duration::from_millis(300);
 
-/// What a plugin holds in memory that has answered and waits.
+/// The memory of a plugin that has answered and waits, in bytes.
 fn idle(program: &Program) -> Result<f64> {
     let serving = Serving::start(program)?;
     let request = get_call().request(Dialect::default());
@@ -269,7 +271,7 @@ fn idle(program: &Program) -> Result<f64> {
     resident(serving.plugin.id())
 }
 
-/// What a process holds in memory, in bytes.
+/// The resident memory of a process, in bytes.
 fn resident(id: Pid) -> Result<f64> {
     let path = format!("/proc/{id}/status");
     let text = fs::read_to_string(&path).context(path)?;
@@ -284,13 +286,13 @@ fn resident(id: Pid) -> Result<f64> {
 /// A plugin that serves.
 #[derive(Debug)]
 pub(super) struct Serving {
-    // Killed before its folder goes.
+    // The plugin is killed before its folder is removed.
     plugin: Plugin,
     place: Place,
 }
 
 impl Serving {
-    /// With one volume, so that Get finds it.
+    /// Starts a plugin with one volume, for Get.
     fn start(program: &Program) -> Result<Self> {
         let serving = Self::at(&program.unheard(), Place::new()?)?;
         serving.create(0)?;
@@ -298,13 +300,11 @@ impl Serving {
     }
 
     fn create(&self, number: usize) -> Result<()> {
-        let name = ("Name", json!(volume(number)));
-        let options = [name, ("Opts", json!({}))];
-        self.client(&Call::new("VolumeDriver.Create", &options))?;
+        self.client(&Call::create(&volume(number), json!({})))?;
         Ok(())
     }
 
-    /// With the volumes that are there.
+    /// Starts a plugin in `place`, with the volumes that are there.
     pub(super) fn at(program: &Program, place: Place) -> Result<Self> {
         let mut plugin = Plugin::spawn(program, &place)?;
         if let Err(why) = plugin.listens_on(&place.socket()) {
@@ -313,14 +313,14 @@ impl Serving {
         Ok(Self { plugin, place })
     }
 
-    /// A connection that has made a call.
+    /// A connection that has made one call.
     pub(super) fn client(&self, call: &Call) -> Result<Client> {
         let request = call.request(Dialect::default());
         Client::new(&self.place.socket(), &request)
     }
 
-    /// Connections that ask for a volume each. They come one after the other:
-    /// whether tiny_http serves all that come at once is another matter (step 7).
+    /// Connections, each of which calls Get of a volume. They are opened one after
+    /// the other, because tiny_http may not serve all that connect at once (step 7).
     fn clients(&self, count: usize) -> Result<Vec<Client>> {
         let client = |number| {
             self.create(number)?;
@@ -330,8 +330,8 @@ impl Serving {
     }
 }
 
-/// Sends back `reply` for each request, and does no more than a server must:
-/// it reads until the request is whole, and writes.
+/// Answers each request with `reply`. It does the least work of any server: it reads
+/// a complete request, and writes.
 fn echo(socket: &Path, length: usize, reply: Vec<u8>) -> Result<()> {
     let listener = UnixListener::bind(socket)
         .with_context(|| format!("binding {}", socket.display()))?;
@@ -354,7 +354,7 @@ fn first_reply(socket: &Path, request: &[u8]) -> Result<Vec<u8>> {
             Err(err) if Instant::now() > deadline => {
                 return Err(err).context("connecting to the plugin");
             }
-            // Short, because the start is measured in milliseconds.
+            // The pause is short, because a start takes milliseconds.
             Err(_) => thread::sleep(Duration::from_micros(50)),
         }
     };
@@ -362,21 +362,24 @@ fn first_reply(socket: &Path, request: &[u8]) -> Result<Vec<u8>> {
     reply_to(&mut client, request)
 }
 
-/// The bytes of a reply of any length, which must be a success.
+/// Makes a call and returns the bytes of the reply, which must be a success.
 fn reply_to(client: &mut UnixStream, request: &[u8]) -> Result<Vec<u8>> {
     client.write_all(request)?;
     let mut reply = Vec::new();
     while !is_whole(&reply)? {
         let mut some = [0; 65536];
         let count = client.read(&mut some).context("reading a reply")?;
-        ensure!(count > 0, "the connection closed before the reply was whole");
+        ensure!(
+            count > 0,
+            "the connection closed before the reply was complete"
+        );
         reply.extend_from_slice(&some[..count]);
     }
-    // Only a success costs what the figure says.
+    // A refused call does less work than the figure claims.
     let start = String::from_utf8_lossy(&reply[..reply.len().min(1000)]);
     ensure!(
         start.starts_with("HTTP/1.1 200 ") && !start.contains("\"Err\":"),
-        "no success: {start}"
+        "the call did not succeed: {start}"
     );
     Ok(reply)
 }
@@ -401,8 +404,8 @@ fn is_whole(reply: &[u8]) -> Result<bool> {
     Ok(reply.len() >= start + length)
 }
 
-/// One connection that makes the same call again and again, or calls whose
-/// requests and replies are of the same lengths.
+/// One connection that repeats a call, or makes calls whose requests and replies
+/// have the same lengths.
 #[derive(Debug)]
 pub(super) struct Client {
     connection: UnixStream,
@@ -424,11 +427,14 @@ impl Client {
         self.connection.write_all(&self.request)?;
         let read = self.connection.read_exact(&mut self.reply);
         read.context("reading a reply as long as the first")?;
-        ensure!(self.reply.starts_with(b"HTTP/1.1 "), "replies got mixed up");
+        ensure!(
+            self.reply.starts_with(b"HTTP/1.1 "),
+            "a reply has another length than the first one"
+        );
         Ok(())
     }
 
-    /// How long one call takes, in the mean of many.
+    /// The mean seconds of one call, from many calls.
     fn calls(&mut self, count: u32) -> Result<f64> {
         let begin = Instant::now();
         for _ in 0..count {
@@ -437,7 +443,7 @@ impl Client {
         Ok(begin.elapsed().as_secs_f64() / f64::from(count))
     }
 
-    /// How long each of many calls takes.
+    /// The seconds of each of many calls.
     fn each(&mut self, count: usize) -> Result<Vec<f64>> {
         let mut times = Vec::with_capacity(count);
         for _ in 0..count {
@@ -446,7 +452,7 @@ impl Client {
         Ok(times)
     }
 
-    /// How long another call takes.
+    /// The seconds of another call.
     pub(super) fn other(&mut self, call: &Call) -> Result<f64> {
         self.request = call.request(Dialect::default());
         self.calls(1)

@@ -1,4 +1,5 @@
-//! Clients that send what no dockerd does, or too much of it, or never the rest.
+//! Hostile clients: they send invalid requests, very long ones, or only half of
+//! one.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
-use stand_in::daemon::{Dialect, clip, read_reply};
+use stand_in::daemon::{Call, Dialect, clip, read_reply};
 use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::plugin::Place;
 use stand_in::wait::PATIENCE;
 
-use super::model::{Client, Said, Session, create, get, options};
+use super::model::{Answer, Client, Session, create, options};
 use super::{Need, Proof, Subject};
 
-/// More than this, in MiB, no client may make a plugin take.
+/// The most memory, in MiB, that clients may make a plugin use.
 const MOST_MEMORY: u64 = 64;
 
 const NAME: &str = "amber-1";
@@ -48,11 +49,11 @@ pub(super) const PROOFS: &[Proof] = &[
     proof("half requests, held open", 7, |subject| endures(subject, halves)),
 ];
 
-/// From this step on, a plugin answers others while one client misbehaves.
+/// The first step whose plugin answers other clients during an attack.
 const MANY: u32 = 7;
 
-/// Lets a client attack; others are served meanwhile from step 7 on, and
-/// afterwards in any case.
+/// Runs an attack. From step 7 on, the plugin must answer other clients during it;
+/// before that, only afterwards.
 fn endures(
     subject: &Subject,
     attack: fn(&Place) -> Result<String, Fault>,
@@ -92,16 +93,16 @@ fn endures(
     Ok(format!("{tried}{served}, {memory} MiB of memory"))
 }
 
-/// A call of Docker's, on a connection of its own.
+/// Makes one of Docker's calls on a new connection.
 fn honest(place: &Place, when: &str) -> Outcome {
-    let call = get(NAME);
+    let call = Call::get(NAME);
     match Client::new(place).ask(&call) {
-        Said::Yes(_) => Ok(()),
-        said => Err(wrong(format!("{call}, {when}"), "it succeeds", said)),
+        Answer::Success(_) => Ok(()),
+        answer => Err(wrong(format!("{call}, {when}"), "it succeeds", answer)),
     }
 }
 
-/// The most that a process has had in memory, in MiB.
+/// The most memory that a process has used so far, in MiB.
 fn memory(pid: Pid) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     memory_in(&status).context("no VmHWM in /proc")
@@ -121,7 +122,7 @@ fn connect(place: &Place) -> Result<UnixStream, Fault> {
     Ok(client)
 }
 
-/// The head of a call, up to what the caller adds.
+/// The beginning of a request, without the blank line that ends the headers.
 fn head(method: &str) -> String {
     format!(
         "{method} /VolumeDriver.Create HTTP/1.1\r\nHost: plugin\r\n\
@@ -129,14 +130,14 @@ fn head(method: &str) -> String {
     )
 }
 
-/// Whatever comes back to `what`, it is no success.
+/// Reads the reply to `what`, which must not be a success.
 fn refused(client: &mut UnixStream, what: &str) -> Result<String, Fault> {
     match read_reply(client, Duration::from_secs(2)) {
         Ok(reply) if reply.judge().is_ok() => {
-            Err(wrong(what, "an Err, or an end", reply))
+            Err(wrong(what, "an Err, or a closed connection", reply))
         }
         Ok(reply) => Ok(format!("answered {}", reply.status)),
-        Err(_) => Ok("no whole answer".to_owned()),
+        Err(_) => Ok("no complete answer".to_owned()),
     }
 }
 
@@ -156,7 +157,7 @@ const MIB: usize = 1 << 20;
 fn long_body(place: &Place) -> Result<String, Fault> {
     let mut client = connect(place)?;
     let head = format!("{}Content-Length: {}\r\n\r\n", head("POST"), 100 * MIB);
-    // Whoever refuses it reads no further, and may close, or not.
+    // A plugin that refuses the body stops reading, so a write may block or fail.
     client.set_write_timeout(Some(Duration::from_secs(1)))?;
     let _ = client.write_all(head.as_bytes()).and_then(|()| {
         (0..100).try_for_each(|_| client.write_all(&vec![b'['; MIB]))
@@ -221,7 +222,7 @@ fn no_calls(place: &Place) -> Result<String, Fault> {
         let mut client = connect(place)?;
         client.set_read_timeout(Some(Duration::from_millis(500)))?;
         let _ = client.write_all(&bytes);
-        // Half of it may be no request yet: it is not waited for.
+        // Close our side, so that the plugin does not wait for the rest of a request.
         let _ = client.shutdown(std::net::Shutdown::Write);
         let mut answer = vec![0; 64];
         let got = client.read(&mut answer).unwrap_or(0);
@@ -239,7 +240,7 @@ fn no_calls(place: &Place) -> Result<String, Fault> {
 fn pipeline(place: &Place) -> Result<String, Fault> {
     const MANY: usize = 100;
     let mut client = connect(place)?;
-    let calls = (0..MANY).map(|number| get(&format!("none-{number}-")));
+    let calls = (0..MANY).map(|number| Call::get(&format!("none-{number}-")));
     let bytes: Vec<u8> =
         calls.flat_map(|call| call.request(Dialect::default())).collect();
     client.write_all(&bytes)?;
@@ -262,8 +263,7 @@ fn pipeline(place: &Place) -> Result<String, Fault> {
         match rest.split_once(&wanted) {
             Some((_, after)) => rest = after,
             None => {
-                let got =
-                    format!("the answer {number} is not where it belongs");
+                let got = format!("answer {number} is missing or out of order");
                 return Err(wrong(sent, "an answer to each, in order", got));
             }
         }
@@ -278,18 +278,18 @@ fn crowd(place: &Place) -> Result<String, Fault> {
     for _ in 0..MANY {
         crowd.push(connect(place)?);
     }
-    // And each of them asks.
-    let request = get(NAME).request(Dialect::default());
+    // Some of them make a call.
+    let request = Call::get(NAME).request(Dialect::default());
     let mut answered = 0;
     for client in crowd.iter_mut().take(MANY / 10) {
         client.write_all(&request)?;
         answered += 1;
     }
     drop(crowd);
-    Ok(format!("{MANY} connections, {answered} of which ask and go"))
+    Ok(format!("{MANY} connections, {answered} calls without a reader"))
 }
 
-/// Lets this process have more files, until it is dropped.
+/// Allows this process more open files, until it is dropped.
 struct MoreFiles(Rlimit);
 
 impl MoreFiles {
@@ -301,7 +301,7 @@ impl MoreFiles {
             Resource::Nofile,
             Rlimit { current: wanted, maximum: before.maximum },
         )
-        .context("allowing ourselves more files")?;
+        .context("allowing this process more files")?;
         Ok(Self(before))
     }
 }
@@ -312,7 +312,8 @@ impl Drop for MoreFiles {
     }
 }
 
-/// It goes on once there are fewer, or ends with a status and a message.
+/// Opens more connections than the plugin may have files. The plugin must serve
+/// again once they are closed, or end with an error.
 fn few_files(subject: &Subject) -> Result<String, Fault> {
     const FILES: u32 = 64;
     const MANY: usize = 200;
@@ -331,13 +332,13 @@ fn few_files(subject: &Subject) -> Result<String, Fault> {
     });
     let Some(status) = ended else {
         honest(&place, "afterwards")?;
-        return Ok(format!("{what}: it serves on"));
+        return Ok(format!("{what}: it still serves"));
     };
     let log = session.log();
     session.plugin.kill();
     let message = log.last_lines(1).join("");
     if status.success() || message.is_empty() {
-        let expected = "it serves on, or ends with a status and a message";
+        let expected = "it still serves, or ends with a status and a message";
         let got = format!("{status}, {message:?}");
         return Err(wrong(what, expected, got));
     }

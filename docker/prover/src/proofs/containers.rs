@@ -1,4 +1,4 @@
-//! `kill -9` of the plugin and of a real dockerd, while containers run.
+//! Kills the plugin and a real dockerd with `kill -9` while containers run.
 
 use std::path::Path;
 use std::thread;
@@ -36,7 +36,7 @@ pub(super) const PROOFS: &[Proof] = &[
     },
 ];
 
-/// What a dockerd of our own is asked to go through: see [`inside`].
+/// The command of this program that calls [`inside`].
 pub const COMMAND: &str = "prove-dockerd";
 
 fn in_private(subject: &Subject, kind: &str) -> Result<String, Fault> {
@@ -48,22 +48,30 @@ fn in_private(subject: &Subject, kind: &str) -> Result<String, Fault> {
     match status.code() {
         Some(0) => Ok(format!("{rounds} of {rounds} rounds")),
         Some(1) => {
-            let sent = format!("{rounds} rounds with a dockerd of our own");
-            Err(wrong(sent, "all is as before", "see above"))
+            let sent = format!("{rounds} rounds with a private dockerd");
+            Err(wrong(
+                sent,
+                "volumes and containers are as before",
+                "see above",
+            ))
         }
-        _ => Err(anyhow::anyhow!("a dockerd of our own: {status}").into()),
+        _ => Err(anyhow::anyhow!(
+            "the rounds with a private dockerd ended ({status})"
+        )
+        .into()),
     }
 }
 
-/// Beside a private dockerd: the rounds, and whether all went well.
+/// Runs the rounds beside a private dockerd. Returns whether the plugin was right.
 ///
 /// # Errors
-/// When dockerd does not start, or no image is to be had.
+/// When dockerd does not start, or there is no image for containers.
 pub fn inside(words: &[&str]) -> Result<bool> {
     let [program, kind, rounds, seed] = words else {
-        bail!("PROGRAM TYPE ROUNDS SEED");
+        bail!("usage: {COMMAND} PROGRAM TYPE ROUNDS SEED");
     };
-    let private = Private::start()?.context("not beside a private dockerd")?;
+    let private = Private::start()?
+        .context("this command runs only beside a private dockerd")?;
     let place =
         Place::with_socket(Path::new(PLUGINS).join(format!("{NAME}.sock")))?;
     let program = Program::new(Path::new(program))?;
@@ -135,7 +143,8 @@ impl Stage {
         self.nothing_is_left()
     }
 
-    /// Kills one or both, in any order, at any moment, and starts them again.
+    /// Kills plugin, dockerd or both in random order at random moments, and starts
+    /// them again.
     fn crash(&mut self) -> Outcome {
         thread::sleep(Duration::from_millis(self.random.u64(..300)));
         let first = self.random.bool();
@@ -156,7 +165,7 @@ impl Stage {
         self.types(&list, &["busy", "idle", volume])?;
         let read = "docker run --rm -v idle:/data busybox cat /data/f";
         self.types(read, &["kept"])?;
-        // Its files are as they were, and it writes on.
+        // The container still has its files, and it writes more.
         let running = "docker exec one cat /data/starts";
         wait_until(PATIENCE, || self.types(running, &["start"]).ok());
         self.types(running, &["start"])?;
@@ -182,7 +191,7 @@ impl Stage {
         match good && words.iter().all(|word| played.output.contains(word)) {
             true => Ok(()),
             false => {
-                let expected = format!("it works, and prints {words:?}");
+                let expected = format!("it succeeds, and prints {words:?}");
                 Err(wrong(command, expected, played.output.trim()))
             }
         }
@@ -192,7 +201,7 @@ impl Stage {
         match mounts::left(&self.place.volumes()) {
             None => Ok(()),
             Some(path) => {
-                let expected = "nothing is mounted or attached any more";
+                let expected = "nothing is still mounted or attached";
                 Err(wrong("docker volume rm", expected, path.display()))
             }
         }

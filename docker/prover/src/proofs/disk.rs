@@ -1,4 +1,4 @@
-//! Disks that take nothing any more: ROOT's, and the log's.
+//! Disks that take no more data: the disk of ROOT, and that of the log.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -12,9 +12,7 @@ use stand_in::mounts;
 use stand_in::plugin::{Place, Program};
 use stand_in::root::Mountpoint;
 
-use super::model::{
-    Allowed, Said, Session, create, get, mount, options, remove, tool, unmount,
-};
+use super::model::{Allowed, Answer, Session, create, options, tool};
 use super::{Need, Proof, Subject};
 
 const EXT4: &[Need] =
@@ -41,16 +39,20 @@ pub(super) const PROOFS: &[Proof] = &[
     proof("no inode is left in ROOT, a tmpfs", &[Need::Root], |subject| {
         starve(subject, Disk::Tmpfs, Lack::Inodes)
     }),
-    proof("ROOT becomes read-only after an error of the disk", EXT4, read_only),
+    proof("ROOT becomes read-only after an I/O error", EXT4, read_only),
     proof("ROOT is mounted read-only for a while", EXT4, remounted),
     Proof {
         name: "leftovers",
-        ..proof("a file in a removed volume that cannot go", EXT4, immutable)
+        ..proof(
+            "a removed volume has a file that cannot be removed",
+            EXT4,
+            immutable,
+        )
     },
     proof("the log's disk is full", &[Need::Linux], |subject| {
         without_log(subject, "exec \"$0\" \"$@\" 2>/dev/full")
     }),
-    proof("nobody reads the log any more", &[Need::Linux], |subject| {
+    proof("the reader of the log has ended", &[Need::Linux], |subject| {
         without_log(subject, "\"$0\" \"$@\" 2>&1 | true")
     }),
 ];
@@ -70,13 +72,13 @@ enum Lack {
 const NO_SPACE: &str = "No space left on device";
 const READ_ONLY: &str = "Read-only file system";
 
-/// Volumes that are there before the disk takes nothing any more.
+/// Volumes that exist before the disk is full.
 const OLD: [&str; 3] = ["amber-1", "birch-2", "cedar-3"];
-/// One that is to come.
+/// A volume that is created later.
 const NEW: &str = "delta-4";
 
 impl Disk {
-    /// Mounts a small one where ROOT is.
+    /// Mounts a small disk on ROOT.
     fn mount(self, place: &Place) -> Result<()> {
         let root = place.volumes();
         if let Err(err) = fs::create_dir(&root)
@@ -85,7 +87,7 @@ impl Disk {
             return Err(err.into());
         }
         let is_link = fs::symlink_metadata(&root)?.is_symlink();
-        ensure!(!is_link, "the plugin made a link of ROOT");
+        ensure!(!is_link, "the plugin has made ROOT a link");
         match self {
             Self::Ext4 => {
                 let image = place.folder().join("disk");
@@ -122,7 +124,7 @@ impl Disk {
     }
 }
 
-/// Takes all that is left, under a name that is no volume's.
+/// Fills the disk with a file or with many, in a folder that is not a volume.
 fn fill(place: &Place, lack: Lack) -> Outcome {
     let root = place.root().open()?;
     root.make(".filler")?;
@@ -131,14 +133,14 @@ fn fill(place: &Place, lack: Lack) -> Outcome {
         Lack::Inodes => (0..10_000).find_map(|number| filler(number).err()),
         Lack::Blocks => {
             let mut file = filler(0)?;
-            // Whole blocks, and each on the disk: else it is but promised.
+            // Whole blocks, synced; otherwise the space is only reserved.
             (0..100_000).find_map(|_| {
                 let write = file.write_all(&[1; 4096]);
                 write.and_then(|()| file.sync_data()).err()
             })
         }
     };
-    let err = full.context("the disk takes more than it can have")?;
+    let err = full.context("the disk takes more than its size")?;
     if err.kind() != ErrorKind::StorageFull {
         return Err(err.into());
     }
@@ -190,13 +192,13 @@ fn read_only(subject: &Subject) -> Result<String, Fault> {
     subject.remember(session.log());
     works_again(&mut session, &mut allowed)?;
     Ok(format!(
-        "{refused} calls refused, as many after a new start, then it works \
+        "{refused} calls refused, the same after a new start, then it works \
          again"
     ))
 }
 
-/// An administrator does so before a check of the disk. The kernel refuses it
-/// while a program has a file that it may write to.
+/// An administrator remounts a disk read-only before a check of it. The kernel
+/// refuses that while a program has a file open for writing.
 fn remounted(subject: &Subject) -> Result<String, Fault> {
     let place = Place::new()?;
     let root = place.volumes();
@@ -209,8 +211,9 @@ fn remounted(subject: &Subject) -> Result<String, Fault> {
         match tool(&[&"mount", &"-o", &how, &root]) {
             Ok(_) => Ok(()),
             Err(err) => {
-                let sent = format!("mount -o {how} ROOT, while it runs");
-                Err(wrong(sent, "it can be done", format!("{err:#}")))
+                let sent =
+                    format!("mount -o {how} ROOT, while the plugin runs");
+                Err(wrong(sent, "it succeeds", format!("{err:#}")))
             }
         }
     };
@@ -221,7 +224,8 @@ fn remounted(subject: &Subject) -> Result<String, Fault> {
     Ok(format!("{refused} calls refused, then it works again"))
 }
 
-/// A volume is gone, whatever one of its files does, and its name is free.
+/// A volume is removed and its name is free, although one of its files cannot be
+/// removed.
 fn immutable(subject: &Subject) -> Result<String, Fault> {
     const TIMES: usize = 3;
     let place = Place::new()?;
@@ -233,15 +237,15 @@ fn immutable(subject: &Subject) -> Result<String, Fault> {
     let mut allowed = Allowed::new();
     for _ in 0..TIMES {
         session.must(&create(NEW, &made))?;
-        let value = session.must(&get(NEW))?;
-        let said = field(&value, "Volume")
+        let value = session.must(&Call::get(NEW))?;
+        let answer = field(&value, "Volume")
             .and_then(|volume| field(volume, "Mountpoint"));
-        let path = said.and_then(Value::as_str).context("a Mountpoint")?;
+        let path = answer.and_then(Value::as_str).context("a Mountpoint")?;
         let files = Mountpoint::new(path, "Get", place.root()).within()?;
         let file = root.join(files).join("file");
         place.root().open()?.write(file.strip_prefix(&root)?, "")?;
         tool(&[&"chattr", &"+i", &file])?;
-        session.must(&remove(NEW))?;
+        session.must(&Call::remove(NEW))?;
         allowed.insert(NEW.to_owned(), vec![None]);
         session.compare(&allowed)?;
     }
@@ -253,15 +257,16 @@ fn immutable(subject: &Subject) -> Result<String, Fault> {
     tool(&[&"chattr", &"-R", &"-i", &root.join(".removed")])?;
     Session::start(&subject.program, &place)?;
     match fs::read_dir(root.join(".removed"))?.count() {
-        0 => Ok(format!("{TIMES} Removes, and a start that ends it")),
+        0 => Ok(format!("{TIMES} Removes, and a start that removes the rest")),
         left => {
-            let sent = "a start, once the files can go";
-            Err(wrong(sent, "they go", format!("{left} are left")))
+            let sent = "a start, once the files can be removed";
+            let expected = "they are removed";
+            Err(wrong(sent, expected, format!("{left} are left")))
         }
     }
 }
 
-/// Three volumes, of which the last would keep its files.
+/// Creates three volumes; a Remove of the last one keeps its files.
 fn prepare(session: &mut Session) -> Result<Allowed, Fault> {
     let mut allowed = Allowed::new();
     for name in OLD {
@@ -275,8 +280,8 @@ fn prepare(session: &mut Session) -> Result<Allowed, Fault> {
     Ok(allowed)
 }
 
-/// Each call does what it shall, or says why it did not and changes nothing.
-/// Returns how many of them did not.
+/// Makes calls that the disk may not allow. Each must succeed, or name the reason
+/// and change nothing. Returns how many were refused.
 fn refuses(
     session: &mut Session,
     place: &Place,
@@ -285,33 +290,35 @@ fn refuses(
 ) -> Result<usize, Fault> {
     let made = options(&[("mode", "0750")]);
     let new = create(NEW, &made);
-    let text = session.must_not(&new)?;
+    let text = session.must_fail(&new)?;
     clear(&new, &text, place, words)?;
     session.compare(allowed)?;
-    // The same again is what Docker does.
-    let text = session.must_not(&new)?;
+    // Docker's user repeats the command.
+    let text = session.must_fail(&new)?;
     clear(&new, &text, place, words)?;
     let mut refused = 2;
-    session.must(&mount(OLD[0], "full"))?;
-    session.must(&unmount(OLD[0], "full"))?;
+    session.must(&Call::mount(OLD[0], "full"))?;
+    session.must(&Call::unmount(OLD[0], "full"))?;
     for name in [OLD[1], OLD[2]] {
-        let call = remove(name);
+        let call = Call::remove(name);
         match session.ask(&call) {
-            Said::Yes(_) if words == NO_SPACE => {
+            Answer::Success(_) if words == NO_SPACE => {
                 allowed.insert(name.to_owned(), vec![None]);
             }
-            Said::No(text) => {
+            Answer::Refusal(text) => {
                 refused += 1;
                 clear(&call, &text, place, words)?;
             }
-            said => return Err(wrong(call, format!("Err: …{words}"), said)),
+            answer => {
+                return Err(wrong(call, format!("Err: …{words}"), answer));
+            }
         }
         session.compare(allowed)?;
     }
     Ok(refused)
 }
 
-/// Whether an error says what could not be done to which path.
+/// Tests that an error names a path and the system's error.
 fn clear(call: &Call, text: &str, place: &Place, words: &str) -> Outcome {
     let root = place.volumes().display().to_string();
     match text.contains(&root) && text.contains(words) {
@@ -331,14 +338,14 @@ fn works_again(session: &mut Session, allowed: &mut Allowed) -> Outcome {
     session.compare(allowed)?;
     for name in OLD {
         if allowed[name] != [None] {
-            session.must(&remove(name))?;
+            session.must(&Call::remove(name))?;
             allowed.insert(name.to_owned(), vec![None]);
         }
     }
     session.compare(allowed)
 }
 
-/// What the plugin prints gets lost, and nothing else does.
+/// The plugin works although its output is lost.
 fn without_log(subject: &Subject, script: &str) -> Result<String, Fault> {
     const CALLS: usize = 50;
     let path = subject.program.path().display().to_string();
@@ -352,8 +359,8 @@ fn without_log(subject: &Subject, script: &str) -> Result<String, Fault> {
     for count in 0..CALLS {
         let name = format!("volume-{count}");
         session.must(&create(&name, &made))?;
-        session.must_not(&create("..", &made))?;
-        session.must(&remove(&name))?;
+        session.must_fail(&create("..", &made))?;
+        session.must(&Call::remove(&name))?;
     }
     session.compare(&Allowed::new())?;
     Ok(format!("{} calls answered", 3 * CALLS))

@@ -1,4 +1,4 @@
-//! `kill -9` at any moment, while many clients call.
+//! Kills the plugin with `kill -9` at random moments while many clients call.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use rustix::process::Signal;
+use stand_in::daemon::Call;
 use stand_in::finding::{Fault, wrong};
 use stand_in::mounts;
 use stand_in::plugin::Place;
 use stand_in::wait::PATIENCE;
 
 use super::model::{Session, State};
-use super::workload::{Reins, Volumes, acknowledged, allowed, storm};
+use super::workload::{Control, Volumes, acknowledged, allowed, run_clients};
 use super::{Need, Proof, Subject};
 
 const LOOPS: &[Need] =
@@ -35,7 +36,7 @@ pub(super) const PROOFS: &[Proof] = &[
     },
 ];
 
-/// Each round goes on with what the last one has left.
+/// Each round starts with the volumes that the last one left.
 fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
     let rounds = subject.choose(20, 200);
     let mut random = fastrand::Rng::with_seed(subject.seed);
@@ -46,22 +47,23 @@ fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
     for round in 0..rounds {
         subject.progress(|| format!("{round} of {rounds} rounds"));
         subject.remember(session.log());
-        let reins = Reins::default();
+        let control = Control::default();
         let moment = Duration::from_millis(random.u64(5..200));
         let seed = random.u64(..);
         let histories = thread::scope(|scope| {
-            let clients = scope
-                .spawn(|| storm(&place, 8, seed, volumes, &before, &reins));
+            let clients = scope.spawn(|| {
+                run_clients(&place, 8, seed, volumes, &before, &control)
+            });
             thread::sleep(moment);
-            // The storm ends with the plugin. A mount or a mkfs that the plugin
-            // has started lives on.
+            // The clients end with the plugin. A mount or mkfs that the plugin has
+            // started keeps running.
             session.plugin.signal(Signal::KILL);
             session.plugin.ends_within(PATIENCE);
             clients.join().map_err(|_| anyhow!("a bug of ours"))?
         })?;
         calls += acknowledged(&histories);
 
-        // At once, whatever the killed one has left at work.
+        // The next plugin starts while programs of the killed one still run.
         let killed = session;
         session = Session::start(&subject.program, &place)?;
         drop(killed);
@@ -74,14 +76,14 @@ fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
         }
     }
 
-    // In the end, all of them can go, and nothing stays.
+    // In the end, all volumes can be removed, and no mount is left.
     for (name, state) in &before {
         if state.is_some() {
-            session.must(&super::model::remove(name))?;
+            session.must(&Call::remove(name))?;
         }
     }
     if let Some(path) = mounts::left(&place.volumes()) {
-        let expected = "nothing is mounted or attached any more";
+        let expected = "nothing is still mounted or attached";
         return Err(wrong("Remove of all", expected, path.display()));
     }
     Ok(format!("{rounds} of {rounds} rounds, {calls} acknowledged calls"))

@@ -1,15 +1,16 @@
-//! One plugin for each ROOT, whatever comes in its way.
+//! The lock on ROOT: only one plugin works with a ROOT at a time.
 
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use stand_in::daemon::Call;
 use stand_in::finding::{Fault, Outcome, wrong};
 use stand_in::mounts;
 use stand_in::plugin::{Place, Plugin};
 use stand_in::wait::PATIENCE;
 
-use super::model::{Allowed, Session, create, get, list, options, tool};
+use super::model::{Allowed, Session, create, options, tool};
 use super::{Need, Proof, Subject};
 
 const fn proof(
@@ -52,7 +53,7 @@ fn waits(subject: &Subject) -> Result<String, Fault> {
     if status.success() || !text.contains("…/volumes") {
         return Err(wrong(sent, expected, format!("{status}: {text}")));
     }
-    first.must(&get(NAME))?;
+    first.must(&Call::get(NAME))?;
     Ok("one start".to_owned())
 }
 
@@ -63,7 +64,7 @@ fn takes_over(subject: &Subject) -> Result<String, Fault> {
         let mut first = Session::start(&subject.program, &place)?;
         first.must(&create(NAME, &options(&[])))?;
         let mut second = rival(subject, &place)?;
-        // Long enough for it to find out that ROOT is taken.
+        // By then the second plugin has found ROOT locked.
         thread::sleep(Duration::from_millis(300));
         drop(first);
         let socket = place.folder().join("run/rival.sock");
@@ -95,17 +96,18 @@ fn covered(subject: &Subject) -> Result<String, Fault> {
     let refused = [
         create("birch-2", &made),
         create(NAME, &made),
-        super::model::remove(NAME),
-        super::model::mount(NAME, "id"),
-        list(),
+        Call::remove(NAME),
+        Call::mount(NAME, "id"),
+        Call::list(),
     ];
     for call in &refused {
-        first.must_not(call)?;
+        first.must_fail(call)?;
         if std::fs::read_dir(&root)?.next().is_some() {
-            return Err(wrong(call, "nothing is made on the new disk", "it"));
+            let got = "the plugin made something there";
+            return Err(wrong(call, "nothing is made on the new disk", got));
         }
     }
-    // That disk may have a plugin of its own.
+    // Another plugin may use the new disk.
     let mut second = rival(subject, &place)?;
     let socket = place.folder().join("run/rival.sock");
     if let Err(got) = second.listens_on(&socket) {
@@ -122,5 +124,5 @@ fn covered(subject: &Subject) -> Result<String, Fault> {
 }
 
 fn is_refused(first: &mut Session) -> Outcome {
-    first.must_not(&create("cedar-3", &options(&[]))).map(drop)
+    first.must_fail(&create("cedar-3", &options(&[]))).map(drop)
 }

@@ -1,7 +1,8 @@
-//! Proofs: what no reader of the code can see, tried often enough.
+//! Proofs: stress tests of a plugin, which repeat crashes, full disks and hostile
+//! clients many times.
 //!
-//! Each kills, starves or cheats a plugin in one way, at many places, and
-//! compares what is there afterwards with what was acknowledged.
+//! Each proof disturbs the plugin in one way, at many moments, and then compares
+//! its volumes with the calls that were acknowledged.
 
 mod clients;
 mod containers;
@@ -37,22 +38,25 @@ use crate::counts::Counts;
 
 pub use containers::{COMMAND as DOCKERD, inside as beside_dockerd};
 
+/// The command that runs all proofs and writes their [`Counts`] to a file.
+pub const COUNTED: &str = "prove-counted";
+
 /// One thing that is proven of a plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof {
-    /// The word for it on the command line; several have the same.
+    /// The name on the command line. Several proofs share a name.
     pub name: &'static str,
-    /// What is tried here, in a few words.
+    /// What the proof does, in a few words.
     pub what: &'static str,
-    /// The first step whose solution holds it.
+    /// The first step whose solution must pass.
     pub from: u32,
-    /// What the machine has to have for it.
+    /// What the machine must have.
     needs: &'static [Need],
-    /// Tries it, and returns how much was tried.
+    /// Runs the proof, and returns how much was tried.
     run: fn(&Subject) -> Result<String, Fault>,
 }
 
-/// All of them, the most telling first.
+/// All proofs, the most important first.
 pub const PROOFS: &[&[Proof]] = &[
     syscalls::PROOFS,
     power::PROOFS,
@@ -64,25 +68,25 @@ pub const PROOFS: &[&[Proof]] = &[
     containers::PROOFS,
 ];
 
-/// What a machine may lack.
+/// A requirement of a proof.
 #[derive(Clone, Copy, Debug)]
 enum Need {
-    /// `/proc`, `/dev/full`.
+    /// `/proc` and `/dev/full`.
     Linux,
     /// The right to mount.
     Root,
-    /// The right to watch a process that is not a child of the watcher.
+    /// The right to trace a process that is not a child of the tracer.
     Watching,
-    /// A dockerd of our own.
+    /// A private dockerd.
     Dockerd,
     /// Loop devices.
     Loops,
-    /// A program, and the package that brings it.
+    /// A program, and the package that has it.
     Program(&'static str, &'static str),
 }
 
 impl Need {
-    /// Why it is not there; none if it is.
+    /// Why this machine does not meet the requirement; `None` if it does.
     fn lacks(self) -> Option<String> {
         let root = rustix::process::geteuid().is_root();
         match self {
@@ -91,9 +95,10 @@ impl Need {
             }
             Self::Dockerd => dockerd::no_private(),
             Self::Root if !root => Some("it needs root (sudo)".into()),
-            Self::Watching if !root && !watching() => {
-                Some("strace may not attach here: it needs root (sudo)".into())
-            }
+            Self::Watching if !root && !watching() => Some(
+                "strace may not attach to processes here: it needs root (sudo)"
+                    .into(),
+            ),
             Self::Loops => {
                 let control = Path::new("/dev/loop-control");
                 let opened = File::options().write(true).open(control);
@@ -109,29 +114,29 @@ impl Need {
     }
 }
 
-/// Whether this user may trace any process of theirs.
+/// Whether a user may trace all of their own processes.
 fn watching() -> bool {
     std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope")
         .map_or(true, |scope| scope.trim() == "0")
 }
 
-/// What is proven of whom, and how hard.
+/// The program under test, and the settings of a proof.
 #[derive(Debug)]
 pub struct Subject {
     /// The program under test.
     pub program: Program,
-    /// The step whose checks it passes.
+    /// The step whose checks the program passes.
     pub step: u32,
-    /// `PROOFS=full`
+    /// Whether to try more, by `PROOFS=full`.
     pub full: bool,
-    /// What is random comes from here.
+    /// The seed of all random numbers.
     pub seed: u64,
     log: Mutex<Log>,
-    said: Mutex<Instant>,
+    last_progress: Mutex<Instant>,
 }
 
 impl Subject {
-    /// A program, for the short proofs.
+    /// The program with the settings of the short proofs.
     pub fn new(program: Program, step: u32) -> Self {
         Self {
             program,
@@ -139,16 +144,16 @@ impl Subject {
             full: false,
             seed: fastrand::u64(..1_000_000),
             log: Mutex::default(),
-            said: Mutex::new(Instant::now()),
+            last_progress: Mutex::new(Instant::now()),
         }
     }
 
-    /// A number for the short proofs, another one for the full ones.
+    /// One value for the short proofs, another one for the full proofs.
     fn choose<T>(&self, short: T, full: T) -> T {
         if self.full { full } else { short }
     }
 
-    /// The log that a report shall end with.
+    /// Keeps the log with which a report has to end.
     fn remember(&self, log: Log) {
         *self.log() = log;
     }
@@ -157,24 +162,24 @@ impl Subject {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn said(&self) -> MutexGuard<'_, Instant> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_progress(&self) -> MutexGuard<'_, Instant> {
+        self.last_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says how far it is, for whoever waits: every two seconds.
+    /// Prints the progress, at most every two seconds.
     fn progress(&self, text: impl FnOnce() -> String) {
-        let mut said = self.said();
-        if said.elapsed() >= Duration::from_secs(2) {
-            *said = Instant::now();
+        let mut last = self.last_progress();
+        if last.elapsed() >= Duration::from_secs(2) {
+            *last = Instant::now();
             println!("        {}…", text());
         }
     }
 }
 
-/// The proofs that a person means by `name`.
+/// The proofs called `name`, or all.
 ///
 /// # Errors
-/// Names those that there are.
+/// When there is no such proof: the error lists the names.
 pub fn choose(name: Option<&str>) -> Result<Vec<Proof>> {
     let all = PROOFS.concat();
     let mut names: Vec<_> = all.iter().map(|proof| proof.name).collect();
@@ -183,28 +188,28 @@ pub fn choose(name: Option<&str>) -> Result<Vec<Proof>> {
     let chosen: Vec<_> =
         all.into_iter().filter(|proof| proof.name == name).collect();
     if chosen.is_empty() {
-        bail!("no proof {name}; there are {}", names.join(", "));
+        bail!("no proof is called {name}; there are {}", names.join(", "));
     }
     Ok(chosen)
 }
 
-/// Runs this very command again where nobody else sees what it mounts, if that
-/// can be had and is not so yet.
+/// Runs this command again in a mount namespace of its own, and returns its status.
+/// Returns `None` if the command runs in one already, or we may not make one.
 ///
-/// A program that starts namespaces of its own meanwhile would take our mounts
-/// with it, and keep them. And however we end, they end with us.
+/// Without it, other programs that make a mount namespace meanwhile would copy our
+/// mounts and keep them in use. Also, mounts of the namespace end with the process.
 ///
 /// # Errors
-/// When that program does not start.
+/// When the command does not start.
 pub fn in_own_mounts() -> Result<Option<ExitStatus>> {
-    const APART: &str = "WORKSHOP_APART";
+    const MARK: &str = "WORKSHOP_OWN_MOUNTS";
     let can = || {
         let mut probe = Command::new("unshare");
         probe.args(["--mount", "true"]);
         probe.stdout(Stdio::null()).stderr(Stdio::null());
         probe.status().is_ok_and(|status| status.success())
     };
-    if env::var_os(APART).is_some() || !can() {
+    if env::var_os(MARK).is_some() || !can() {
         return Ok(None);
     }
     let mut command = Command::new("unshare");
@@ -212,7 +217,7 @@ pub fn in_own_mounts() -> Result<Option<ExitStatus>> {
         .args(["--mount", "--propagation", "private", "--"])
         .args([cargo::program("prover")?])
         .args(env::args_os().skip(1))
-        .env(APART, "yes")
+        .env(MARK, "yes")
         .process_group(0);
     let (mut child, group) =
         Guard::polite_group(|| command.spawn()).context("starting unshare")?;
@@ -221,37 +226,37 @@ pub fn in_own_mounts() -> Result<Option<ExitStatus>> {
     Ok(Some(status))
 }
 
-/// Whether `PROOFS` asks for all that there is.
+/// Whether `PROOFS=full` is set.
 ///
 /// # Errors
-/// When it asks for something else.
+/// When `PROOFS` has an unknown value.
 pub fn full() -> Result<bool> {
     match env::var("PROOFS").unwrap_or_default().as_str() {
         "" | "short" => Ok(false),
         "full" => Ok(true),
-        other => bail!("no PROOFS={other}; there are short and full"),
+        other => bail!("unknown PROOFS={other}: write short or full"),
     }
 }
 
 impl Proof {
-    /// Why it cannot be tried here; none if it can.
+    /// Why this machine cannot run the proof; `None` if it can.
     pub fn lacks(&self) -> Option<String> {
         self.needs.iter().find_map(|need| need.lacks())
     }
 
-    /// Tries it, whatever the machine has.
+    /// Runs the proof, without looking at its needs. Returns how much was tried.
     ///
     /// # Errors
-    /// The plugin is wrong, or the checker could not work.
+    /// When the plugin is wrong, or the prover could not work.
     pub fn run(&self, subject: &Subject) -> Result<String, Fault> {
         (self.run)(subject)
     }
 }
 
-/// Tries some proofs, and prints what came of each.
+/// Runs some proofs, and prints the result of each.
 ///
 /// # Errors
-/// When the checker could not work.
+/// When the prover could not work.
 pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
     let mut counts = Counts::default();
     for proof in proofs.iter().filter(|proof| proof.from <= subject.step) {
@@ -262,8 +267,9 @@ pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
             continue;
         }
         let start = Instant::now();
-        *subject.said() = start;
+        *subject.last_progress() = start;
         let result = proof.run(subject);
+        counts.times.push((format!("proof {title}"), start.elapsed()));
         let took = start.elapsed().as_secs_f32();
         let (outcome, tried): (Outcome, _) = match result {
             Ok(tried) => (Ok(()), tried),
@@ -305,10 +311,10 @@ pub fn run(proofs: &[Proof], subject: &Subject) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The program to prove something of: `solution` and `exercise` are built.
+/// The program that `what` names. A solution or an exercise is built first.
 ///
 /// # Errors
-/// When it cannot be built, or is not there.
+/// When the program cannot be built, or does not exist.
 pub fn subject(root: &Path, what: &str, step: Option<&str>) -> Result<Subject> {
     let kinds = [Kind::Exercise, Kind::Solution];
     let kind = kinds.into_iter().find(|kind| kind.word() == what);
@@ -323,7 +329,8 @@ pub fn subject(root: &Path, what: &str, step: Option<&str>) -> Result<Subject> {
         }
         (None, step) => {
             let number = step.and_then(|step| step.parse().ok());
-            (what.into(), number.context("which step, as a number?")?)
+            let number = number.context("the step must be a number")?;
+            (what.into(), number)
         }
     };
     let program = Program::new(&path)?;

@@ -1,5 +1,5 @@
-//! What a proof works with: a plugin that is killed and started again in one
-//! place, Docker's calls, and what they may have come to.
+//! The tools of a proof: a plugin that is killed and started again in one place,
+//! Docker's calls, and the states to which these calls may have led.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +18,7 @@ use stand_in::root::{Mountpoint, Root};
 /// A volume's options by their keys.
 pub type Options = BTreeMap<String, String>;
 
-/// Options, as a user types them.
+/// Options from pairs of key and value.
 pub fn options(pairs: &[(&str, &str)]) -> Options {
     let owned = |(key, value): &(&str, &str)| {
         (String::from(*key), String::from(*value))
@@ -29,63 +29,37 @@ pub fn options(pairs: &[(&str, &str)]) -> Options {
 /// `docker volume create`
 pub fn create(name: &str, options: &Options) -> Call {
     let options = options.iter().map(|(k, v)| (k.clone(), v.as_str().into()));
-    let options = Value::Object(options.collect());
-    let fields = [("Name", name.into()), ("Opts", options)];
-    Call::new("VolumeDriver.Create", &fields)
+    Call::create(name, Value::Object(options.collect()))
 }
 
-/// `docker volume rm`
-pub fn remove(name: &str) -> Call {
-    Call::new("VolumeDriver.Remove", &[("Name", name.into())])
-}
-
-/// `docker volume inspect`
-pub fn get(name: &str) -> Call {
-    Call::new("VolumeDriver.Get", &[("Name", name.into())])
-}
-
-/// `docker volume ls`
-pub fn list() -> Call {
-    Call::new("VolumeDriver.List", &[])
-}
-
-/// A container starts.
-pub fn mount(name: &str, id: &str) -> Call {
-    let fields = [("Name", name.into()), ("ID", id.into())];
-    Call::new("VolumeDriver.Mount", &fields)
-}
-
-/// A container has ended.
-pub fn unmount(name: &str, id: &str) -> Call {
-    let fields = [("Name", name.into()), ("ID", id.into())];
-    Call::new("VolumeDriver.Unmount", &fields)
-}
-
-/// What Docker hears.
+/// The answer to a call, as Docker sees it.
 #[derive(Clone, Debug)]
-pub enum Said {
-    /// It is done.
-    Yes(Value),
-    /// It is not, and these words are shown.
-    No(String),
-    /// Nothing: the plugin may have done it or not.
-    Nothing(NoReply),
+pub enum Answer {
+    /// The call succeeded.
+    Success(Value),
+    /// The call failed, and Docker shows this text.
+    Refusal(String),
+    /// No answer came: the plugin may have done the work or not.
+    Missing(NoReply),
 }
 
-impl std::fmt::Display for Said {
+impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
-            Self::Yes(value) => write!(f, "{value}"),
-            Self::No(text) => write!(f, "Err: {text}"),
-            Self::Nothing(why) => write!(f, "{why}"),
+            Self::Success(value) => write!(f, "{value}"),
+            Self::Refusal(text) => write!(f, "Err: {text}"),
+            Self::Missing(why) => write!(f, "{why}"),
         }
     }
 }
 
 /// A plugin that listens, and a Docker that calls it.
+///
+/// It differs from the session of a check: its place outlives the plugin and is
+/// shared with other clients, and a missing answer is no fault of the plugin.
 #[derive(Debug)]
 pub struct Session {
-    /// The process. Dropped, it is killed as by `kill -9`.
+    /// The process. A drop kills it as `kill -9` does.
     pub plugin: Plugin,
     daemon: Daemon,
     root: Root,
@@ -95,7 +69,7 @@ impl Session {
     /// Starts the program in a place that may be in any state.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not listen there.
+    /// The plugin is wrong if it does not listen.
     pub fn start(program: &Program, place: &Place) -> Result<Self, Fault> {
         let mut plugin = Plugin::spawn(program, place)?;
         let socket = place.socket();
@@ -114,38 +88,38 @@ impl Session {
     }
 
     /// Makes one call.
-    pub fn ask(&mut self, call: &Call) -> Said {
+    pub fn ask(&mut self, call: &Call) -> Answer {
         ask(&mut self.daemon, call)
     }
 
-    /// Makes one call that has to succeed.
+    /// Makes one call that must succeed.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not.
+    /// The plugin is wrong if the call does not succeed.
     pub fn must(&mut self, call: &Call) -> Result<Value, Fault> {
         match self.ask(call) {
-            Said::Yes(value) => Ok(value),
-            said => Err(wrong(call, "it succeeds", said)),
+            Answer::Success(value) => Ok(value),
+            answer => Err(wrong(call, "it succeeds", answer)),
         }
     }
 
-    /// Makes one call that has to be refused, with words.
+    /// Makes one call that the plugin must refuse. Returns the text of the error.
     ///
     /// # Errors
-    /// The plugin is wrong if it succeeds, or says nothing.
-    pub fn must_not(&mut self, call: &Call) -> Result<String, Fault> {
+    /// The plugin is wrong if the call succeeds, or the text is empty.
+    pub fn must_fail(&mut self, call: &Call) -> Result<String, Fault> {
         match self.ask(call) {
-            Said::No(text) if !text.trim().is_empty() => Ok(text),
-            said => Err(wrong(call, "an Err that is not empty", said)),
+            Answer::Refusal(text) if !text.trim().is_empty() => Ok(text),
+            answer => Err(wrong(call, "an Err that is not empty", answer)),
         }
     }
 
     /// The names of all volumes.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not tell, or names one twice.
+    /// The plugin is wrong if List fails, or has a name twice.
     pub fn names(&mut self) -> Result<BTreeSet<String>, Fault> {
-        let value = self.must(&list())?;
+        let value = self.must(&Call::list())?;
         let volumes = field(&value, "Volumes").and_then(Value::as_array);
         let mut names = BTreeSet::new();
         for volume in volumes.into_iter().flatten() {
@@ -153,23 +127,23 @@ impl Session {
             let name = name.unwrap_or_default().to_owned();
             if !names.insert(name.clone()) {
                 let got = format!("{name} twice");
-                return Err(wrong(list(), "each volume once", got));
+                return Err(wrong(Call::list(), "each volume once", got));
             }
         }
         Ok(names)
     }
 
-    /// What there is under a name: its options as `docker volume inspect` shows
-    /// them, or nothing. It shall be whole.
+    /// The options of a volume as `docker volume inspect` shows them, or `None` if
+    /// there is no such volume.
     ///
     /// # Errors
-    /// The plugin is wrong if it is half of a volume.
+    /// The plugin is wrong if the volume is not complete.
     pub fn seen(&mut self, name: &str) -> Result<Option<Options>, Fault> {
-        let call = get(name);
+        let call = Call::get(name);
         let value = match self.ask(&call) {
-            Said::Yes(value) => value,
-            Said::No(_) => return Ok(None),
-            said => return Err(wrong(&call, "an answer", said)),
+            Answer::Success(value) => value,
+            Answer::Refusal(_) => return Ok(None),
+            answer => return Err(wrong(&call, "an answer", answer)),
         };
         let volume = field(&value, "Volume").unwrap_or(&Value::Null);
         let text = |key| field(volume, key).and_then(Value::as_str);
@@ -187,12 +161,15 @@ impl Session {
             status.iter().map(|(k, v)| (k.clone(), shown(v))).collect();
         let path = Mountpoint::new(mountpoint, &call.to_string(), &self.root);
         path.leads_below_root()?;
-        // Another kind of volume has a folder there only while it is mounted.
+        // Volumes of other types have a folder there only while they are mounted.
         if status.get("type").is_none_or(|kind| kind == "dir") {
             let mode = fs::symlink_metadata(mountpoint).map(|metadata| {
-                let is =
-                    if metadata.is_dir() { "a folder" } else { "no folder" };
-                format!("{is}, {:04o}", metadata.permissions().mode() & 0o7777)
+                let kind = match metadata.is_dir() {
+                    true => "a folder",
+                    false => "not a folder",
+                };
+                let mode = metadata.permissions().mode() & 0o7777;
+                format!("{kind}, {mode:04o}")
             });
             let mode = mode.unwrap_or_else(|err| err.to_string());
             let expected = match status.get("mode") {
@@ -207,16 +184,16 @@ impl Session {
         Ok(Some(status))
     }
 
-    /// Mounts a volume, and returns where.
+    /// Mounts a volume, and returns its mountpoint.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not say.
+    /// The plugin is wrong if the answer has no mountpoint.
     pub fn mounted(
         &mut self,
         name: &str,
         id: &str,
     ) -> Result<Mountpoint, Fault> {
-        let call = mount(name, id);
+        let call = Call::mount(name, id);
         let value = self.must(&call)?;
         match field(&value, "Mountpoint").and_then(Value::as_str) {
             Some(path) => {
@@ -226,17 +203,21 @@ impl Session {
         }
     }
 
-    /// Compares all there is with all there may be.
+    /// Compares all volumes with the states that are allowed.
     ///
     /// # Errors
-    /// The plugin is wrong if something was lost, has come back, or is half.
+    /// The plugin is wrong if a volume was lost, has come back, or is incomplete.
     pub fn compare(&mut self, allowed: &Allowed) -> Outcome {
         let names = self.names()?;
         if let Some(name) =
             names.iter().find(|name| !allowed.contains_key(*name))
         {
-            let expected = "only volumes that somebody has created";
-            return Err(wrong(list(), expected, format!("{name}, too")));
+            let expected = "only volumes that were created";
+            return Err(wrong(
+                Call::list(),
+                expected,
+                format!("{name} as well"),
+            ));
         }
         for (name, states) in allowed {
             let seen = self.seen(name)?;
@@ -254,49 +235,49 @@ impl Session {
             {
                 let states: Vec<_> = states.iter().map(words).collect();
                 let expected = states.join(", or ");
-                return Err(wrong(get(name), expected, words(&seen)));
+                return Err(wrong(Call::get(name), expected, words(&seen)));
             }
         }
         Ok(())
     }
 }
 
-/// A Docker beside another one.
+/// One more Docker that calls the same plugin.
 #[derive(Debug)]
 pub struct Client(Daemon);
 
 impl Client {
-    /// It has not connected yet.
+    /// A client that has not connected yet.
     pub fn new(place: &Place) -> Self {
         Self(Daemon::new(&place.socket(), Dialect::default()))
     }
 
     /// Makes one call.
-    pub fn ask(&mut self, call: &Call) -> Said {
+    pub fn ask(&mut self, call: &Call) -> Answer {
         ask(&mut self.0, call)
     }
 }
 
-fn ask(daemon: &mut Daemon, call: &Call) -> Said {
+fn ask(daemon: &mut Daemon, call: &Call) -> Answer {
     let reply = match daemon.call(call) {
         Ok(reply) => reply,
-        Err(no_reply) => return Said::Nothing(no_reply),
+        Err(no_reply) => return Answer::Missing(no_reply),
     };
-    // Whoever is killed may have sent a head, and nothing or half of a body.
+    // A plugin that was killed may have sent only a part of its answer.
     if serde_json::from_slice::<Value>(&reply.body).is_err() {
-        return Said::Nothing(NoReply::Dropped);
+        return Answer::Missing(NoReply::Dropped);
     }
     match reply.judge() {
-        Ok(value) => Said::Yes(value),
-        Err(text) => Said::No(text),
+        Ok(value) => Answer::Success(value),
+        Err(text) => Answer::Refusal(text),
     }
 }
 
-/// One state of a name: no volume, or one with at least these options. Nobody
-/// can see mode and owner of a filesystem that is not mounted.
+/// One state of a name: no volume, or a volume with at least these options. Mode
+/// and owner of a filesystem are not compared, because only a mount shows them.
 pub type State = Option<Options>;
 
-/// The states that each name may have; others there must not be.
+/// The allowed states of each name. No other volumes are allowed.
 pub type Allowed = BTreeMap<String, Vec<State>>;
 
 fn matches(allowed: Option<&Options>, seen: Option<&Options>) -> bool {
@@ -322,33 +303,33 @@ fn words(state: &State) -> String {
     }
 }
 
-/// One call that changes a volume, as its caller saw it.
+/// One call that changes a volume.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Before it was sent.
+    /// The moment before the call was sent.
     pub began: Instant,
-    /// After its answer was there.
+    /// The moment after its answer arrived; `None` if there was no answer.
     pub acknowledged: Option<Instant>,
-    /// What it makes of the volume.
+    /// The state of the volume after the call.
     pub to: State,
 }
 
-/// All that one client did to one volume, one call after the other.
+/// All changes that one client made to one volume.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// What there was before the first change.
+    /// The state before the first change.
     pub before: State,
-    /// In their order.
+    /// The changes, in their order.
     pub changes: Vec<Change>,
 }
 
 impl History {
-    /// What its client takes it for.
+    /// The state after the last change.
     pub fn now(&self) -> &State {
         self.changes.last().map_or(&self.before, |change| &change.to)
     }
 
-    /// What there may have been at some moment between these two.
+    /// The states in which the volume may have been between two moments.
     pub fn between(&self, from: Instant, to: Instant) -> Vec<State> {
         let all = &self.changes;
         let done = all
@@ -368,8 +349,8 @@ impl History {
     }
 }
 
-/// Everything below a folder whose path, relative to it, is `wanted`: a path,
-/// and what is there.
+/// Lists a folder: the relative path and the kind of each entry below it. Only
+/// entries whose path is `wanted` are listed.
 pub fn listing(
     folder: &Path,
     wanted: impl Fn(&Path) -> bool,
@@ -410,14 +391,14 @@ pub fn difference(
     let words = |of: &BTreeMap<PathBuf, String>| {
         of.get(path).cloned().unwrap_or_else(|| "nothing".to_owned())
     };
-    let (was, is) = (words(before), words(after));
-    Some(format!("{}: {was} before, {is} after", path.display()))
+    let (before, after) = (words(before), words(after));
+    Some(format!("{}: {before} before, {after} after", path.display()))
 }
 
-/// Runs a program of the machine's, which has to succeed.
+/// Runs a program of the machine that must succeed, and returns its output.
 ///
 /// # Errors
-/// With what it says.
+/// When the program fails: the error has its output.
 pub fn tool(words: &[&dyn AsRef<std::ffi::OsStr>]) -> Result<String> {
     let (program, words) = words.split_first().context("a program")?;
     let mut command = std::process::Command::new(program);

@@ -1,4 +1,4 @@
-//! Names, ids, options and links that lead out of ROOT.
+//! Hostile names, ids, options and links, which lead out of ROOT.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -12,8 +12,7 @@ use stand_in::plugin::{Place, Plugin};
 use stand_in::root::Root;
 
 use super::model::{
-    Options, Said, Session, create, difference, get, list, listing, mount,
-    options, remove, tool, unmount,
+    Answer, Options, Session, create, difference, listing, options, tool,
 };
 use super::{Need, Proof, Subject};
 
@@ -27,7 +26,7 @@ const fn proof(
 pub(super) const PROOFS: &[Proof] = &[
     proof("names that lead elsewhere", names),
     proof("ids that lead elsewhere", ids),
-    proof("options without end, sense or shame", hostile_options),
+    proof("options that are too long or make no sense", hostile_options),
     proof("links in ROOT that lead out of it, type=dir", |subject| {
         links(subject, DIR)
     }),
@@ -42,7 +41,7 @@ pub(super) const PROOFS: &[Proof] = &[
             links(subject, EXT4)
         })
     },
-    proof("what is in ROOT and is no volume", no_volumes),
+    proof("entries of ROOT that are not volumes", no_volumes),
 ];
 
 const NAME: &str = "amber-1";
@@ -52,7 +51,8 @@ type Pairs = &'static [(&'static str, &'static str)];
 const DIR: Pairs = &[("mode", "0777")];
 const EXT4: Pairs = &[("mode", "0777"), ("type", "ext4"), ("size", "8m")];
 
-/// Everything around ROOT as it shall stay, and a folder to lead to.
+/// A snapshot of everything around ROOT, which must not change, and a folder to
+/// which links lead.
 struct Around {
     place: Place,
     before: BTreeMap<PathBuf, String>,
@@ -62,11 +62,11 @@ impl Around {
     fn new(kind: Pairs) -> Result<Self> {
         let place = Place::new()?;
         let outside = place.folder().join("outside");
-        // It looks like a volume of ours.
+        // The folder looks like a volume.
         fs::create_dir_all(outside.join("files/deep"))?;
         let state = r#"{"keep":"false","mode":"0755","type":"dir"}"#;
         fs::write(outside.join("volume.json"), state)?;
-        fs::write(outside.join("files/deep/secret"), "of nobody's concern")?;
+        fs::write(outside.join("files/deep/secret"), "a secret")?;
         fs::write(outside.join("plain"), "a file")?;
         if kind == EXT4 {
             let image = outside.join("image");
@@ -85,31 +85,31 @@ impl Around {
         self.place.volumes()
     }
 
-    /// What is there, and when it was changed in any way.
+    /// Each entry with its text, owner, mode and time of change.
     fn look(place: &Place) -> BTreeMap<PathBuf, String> {
         let ours = ["volumes", "run"].map(Path::new);
         let mut found = listing(place.folder(), |path| !ours.contains(&path));
         for (path, kind) in &mut found {
             let path = place.folder().join(path);
-            let Ok(is) = fs::symlink_metadata(&path) else { continue };
-            let text = match is.is_file() {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let text = match metadata.is_file() {
                 true => fs::read_to_string(&path).unwrap_or_default(),
                 false => String::new(),
             };
             kind.push_str(&format!(
                 " ({:o}, of {}:{}, {} bytes {text:?}, changed {}.{})",
-                is.mode(),
-                is.uid(),
-                is.gid(),
-                is.len(),
-                is.ctime(),
-                is.ctime_nsec(),
+                metadata.mode(),
+                metadata.uid(),
+                metadata.gid(),
+                metadata.len(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
             ));
         }
         found
     }
 
-    /// Nothing has changed there.
+    /// Tests that nothing around ROOT has changed.
     fn is_untouched(&self, sent: &str) -> Outcome {
         match difference(&self.before, &Self::look(&self.place)) {
             None => Ok(()),
@@ -120,7 +120,7 @@ impl Around {
     }
 }
 
-/// Words that lead elsewhere, or nowhere; no volume may have one for a name.
+/// Words that lead out of ROOT or nowhere. None of them is a valid name.
 fn elsewhere(around: &Around) -> Vec<String> {
     let outside = around.outside().display().to_string();
     let mut words: Vec<String> = [
@@ -184,21 +184,20 @@ fn elsewhere(around: &Around) -> Vec<String> {
     words
 }
 
-/// Every call that there is about a name.
+/// Every kind of call about a name.
 fn calls(name: &str, id: &str, kind: Pairs) -> Vec<Call> {
-    let path = Call::new("VolumeDriver.Path", &[("Name", name.into())]);
     vec![
-        get(name),
-        path,
-        mount(name, id),
-        unmount(name, id),
-        remove(name),
+        Call::get(name),
+        Call::path(name),
+        Call::mount(name, id),
+        Call::unmount(name, id),
+        Call::remove(name),
         create(name, &options(&[])),
         create(name, &kept(kind, "true")),
-        get(name),
-        mount(name, id),
-        unmount(name, id),
-        remove(name),
+        Call::get(name),
+        Call::mount(name, id),
+        Call::unmount(name, id),
+        Call::remove(name),
     ]
 }
 
@@ -218,20 +217,20 @@ fn names(subject: &Subject) -> Result<String, Fault> {
     let mut sent = 0;
     for name in &words {
         for call in calls(name, "id", DIR) {
-            let text = session.must_not(&call)?;
+            let text = session.must_fail(&call)?;
             is_tame(&call, &text)?;
             sent += 1;
         }
         around.is_untouched(&format!("calls about {name:?}"))?;
         if let Some(got) = difference(&inside, &self::inside(&around)) {
             let sent = format!("calls about {name:?}");
-            return Err(wrong(sent, "nothing changes in ROOT either", got));
+            return Err(wrong(sent, "nothing in ROOT changes", got));
         }
     }
     let names = session.names()?;
     if !names.iter().eq([NAME]) {
         let got = format!("{names:?}");
-        return Err(wrong(list(), format!("only {NAME}"), got));
+        return Err(wrong(Call::list(), format!("only {NAME}"), got));
     }
     Ok(format!("{} names, {sent} calls refused", words.len()))
 }
@@ -240,7 +239,7 @@ fn inside(around: &Around) -> BTreeMap<PathBuf, String> {
     listing(&around.root(), |_| true)
 }
 
-/// An error is one short line, whatever was sent.
+/// Tests that an error is one short line without invisible characters.
 fn is_tame(call: &Call, text: &str) -> Outcome {
     let hidden = |c: char| {
         c.is_control()
@@ -251,7 +250,7 @@ fn is_tame(call: &Call, text: &str) -> Outcome {
     match tame {
         true => Ok(()),
         false => {
-            let expected = "an Err of one line that hides nothing";
+            let expected = "an Err of one line without invisible characters";
             Err(wrong(call, expected, format!("{text:?}")))
         }
     }
@@ -264,23 +263,24 @@ fn ids(subject: &Subject) -> Result<String, Fault> {
     session.must(&create(NAME, &options(&[])))?;
     let words = elsewhere(&around);
     for id in &words {
-        for call in [mount(NAME, id), unmount(NAME, id)] {
-            // Docker's own are 64 hexadecimal digits: any answer will do.
+        for call in [Call::mount(NAME, id), Call::unmount(NAME, id)] {
+            // Docker's ids have 64 hexadecimal digits. For others, the plugin may
+            // give any answer.
             answered(&mut session, &call)?;
         }
         around.is_untouched(&format!("Mount and Unmount, ID {id:?}"))?;
     }
-    session.must(&remove(NAME))?;
+    session.must(&Call::remove(NAME))?;
     around.is_untouched("and then Remove")?;
     Ok(format!("{} ids", words.len()))
 }
 
-/// Yes or no, but an answer; and where files are, they are in ROOT.
+/// Requires an answer, whether a success or an error.
 fn answered(session: &mut Session, call: &Call) -> Outcome {
     match session.ask(call) {
-        Said::No(text) => is_tame(call, &text),
-        Said::Nothing(why) => Err(wrong(call, "an answer", why)),
-        Said::Yes(_) => Ok(()),
+        Answer::Refusal(text) => is_tame(call, &text),
+        Answer::Missing(why) => Err(wrong(call, "an answer", why)),
+        Answer::Success(_) => Ok(()),
     }
 }
 
@@ -311,13 +311,13 @@ fn hostile_options(subject: &Subject) -> Result<String, Fault> {
     }
     for set in &sets {
         let call = create(NAME, set);
-        let text = session.must_not(&call)?;
+        let text = session.must_fail(&call)?;
         is_tame(&call, &text)?;
         around.is_untouched(&call.to_string())?;
     }
     let names = session.names()?;
     if !names.is_empty() {
-        return Err(wrong(list(), "no volume", format!("{names:?}")));
+        return Err(wrong(Call::list(), "no volume", format!("{names:?}")));
     }
     Ok(format!("{} sets of options refused", sets.len()))
 }
@@ -358,7 +358,7 @@ fn links(subject: &Subject, kind: Pairs) -> Result<String, Fault> {
     Ok(format!("{tried} links, each with calls and starts"))
 }
 
-/// A link in place of one of the folders that every ROOT has.
+/// Puts a link in the place of one of the hidden folders of ROOT.
 fn led_away(
     subject: &Subject,
     kind: Pairs,
@@ -374,7 +374,7 @@ fn led_away(
     root.open()?.write(format!("{NAME}/volume.json"), "{")?;
     plant(root, folder, &around.outside().join(target))?;
 
-    // It may end, if it says why.
+    // The plugin may end if its log names the folder.
     let mut plugin = Plugin::spawn(&subject.program, &around.place)?;
     let log = plugin.log();
     subject.remember(log.clone());
@@ -394,7 +394,7 @@ fn led_away(
     around.is_untouched(&format!("{what}, a start, and calls"))
 }
 
-/// A link in ROOT, before and after a start, and calls about its name.
+/// Puts a link into ROOT before and after a start, and makes calls about its name.
 fn planted(subject: &Subject, kind: Pairs, at: &str, target: &str) -> Outcome {
     let around = Around::new(kind)?;
     let what = format!("a link at ROOT/{at} to outside/{target}, and calls");
@@ -403,14 +403,14 @@ fn planted(subject: &Subject, kind: Pairs, at: &str, target: &str) -> Outcome {
     let keep = if at.starts_with(".kept") { "true" } else { "false" };
     session.must(&create(NAME, &kept(kind, keep)))?;
     if !at.starts_with("NAME") {
-        session.must(&remove(NAME))?;
+        session.must(&Call::remove(NAME))?;
     }
     let link = at.replace("NAME", NAME);
     plant(around.place.root(), &link, &around.outside().join(target))?;
     used(&mut session, &around, kind)?;
     around.is_untouched(&what)?;
 
-    // Whatever is left of it by now, it is there when a plugin starts.
+    // Put the link there again, so that the next plugin finds it at its start.
     drop(session);
     plant(around.place.root(), &link, &around.outside().join(target))?;
     let mut session = Session::start(&subject.program, &around.place)?;
@@ -423,7 +423,7 @@ fn planted(subject: &Subject, kind: Pairs, at: &str, target: &str) -> Outcome {
     around.is_untouched(&format!("{what}, and starts"))
 }
 
-/// Puts a link into ROOT, in place of whatever is there.
+/// Puts a link into ROOT, and removes what was there.
 fn plant(root: &Root, link: &str, target: &Path) -> Outcome {
     let root = root.open()?;
     for (at, _) in link.match_indices('/') {
@@ -437,15 +437,15 @@ fn plant(root: &Root, link: &str, target: &Path) -> Outcome {
     Ok(root.symlink(target, link)?)
 }
 
-/// All calls; whatever they answer, no container gets files from outside.
+/// Makes all calls. No answer to Mount may name a path out of ROOT.
 fn used(session: &mut Session, around: &Around, kind: Pairs) -> Outcome {
     let root = fs::canonicalize(around.root())?;
     for call in calls(NAME, "id", kind) {
-        let said = session.ask(&call);
-        if let Said::Nothing(why) = said {
+        let answer = session.ask(&call);
+        if let Answer::Missing(why) = answer {
             return Err(wrong(call, "an answer", why));
         }
-        let Said::Yes(value) = said else { continue };
+        let Answer::Success(value) = answer else { continue };
         let path = field(&value, "Mountpoint").and_then(|path| path.as_str());
         let path = path.and_then(|path| fs::canonicalize(path).ok());
         if let Some(path) = path
@@ -459,35 +459,35 @@ fn used(session: &mut Session, around: &Around, kind: Pairs) -> Outcome {
     session.names().map(drop)
 }
 
-/// What a disk, an admin or an editor leaves in ROOT is not listed, and stays.
+/// Entries of ROOT that are not volumes must not be listed, and must stay.
 fn no_volumes(subject: &Subject) -> Result<String, Fault> {
     let around = Around::new(DIR)?;
-    // The last one could be a volume's name, and that of the second FIFO, too.
+    // `backup` is a valid name, and so is `fifo` below.
     let names = ["lost+found", ".Trash-0", "notes~", "ü", "a b", "backup"];
     let root = around.root();
     for name in names {
         fs::create_dir_all(root.join(name).join("files"))?;
     }
     fs::set_permissions(&root, Permissions::from_mode(0o700))?;
-    // Older plugins had a file of this name. Opening a FIFO may take for ever.
+    // Older plugins had a file called .lock. Opening a FIFO may block for ever.
     tool(&[&"mkfifo", &root.join(".lock"), &root.join("fifo")])?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
     let seen = session.names()?;
     if !seen.is_empty() {
         let got = format!("{seen:?}");
-        return Err(wrong(list(), "only what can be a volume", got));
+        return Err(wrong(Call::list(), "no volume", got));
     }
     for name in names {
-        let call = remove(name);
-        session.must_not(&call)?;
+        let call = Call::remove(name);
+        session.must_fail(&call)?;
         if !root.join(name).join("files").is_dir() {
             return Err(wrong(call, "it stays", "it is gone"));
         }
     }
     for name in ["backup", "fifo"] {
         for call in calls(name, "id", DIR) {
-            session.must_not(&call)?;
+            session.must_fail(&call)?;
         }
         if fs::symlink_metadata(root.join(name)).is_err() {
             let sent = format!("calls about {name}");

@@ -1,9 +1,9 @@
-//! Power cuts: what the disk holds at some instant is what a plugin finds after
-//! one at that instant.
+//! Power cuts. After a power cut at some instant, a plugin finds what the disk held
+//! at that instant.
 //!
-//! ROOT is an ext4 filesystem in a file, and that file lies on an xfs, which can
-//! copy it at an instant. The loop device between them writes around the page
-//! cache: what is in the file is what a disk would hold.
+//! ROOT is an ext4 filesystem in a file. The file is on an xfs, which can copy it
+//! at one instant. The loop device between them bypasses the page cache, so the
+//! file has exactly what a disk would hold.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use stand_in::plugin::Place;
 
 use super::model::{Session, tool};
 use super::workload::{
-    Histories, Reins, Volumes, acknowledged, allowed, storm,
+    Control, Histories, Volumes, acknowledged, allowed, run_clients,
 };
 use super::{Need, Proof, Subject};
 
 pub(super) const PROOFS: &[Proof] = &[Proof {
     name: "power",
-    what: "the disk at an instant of a storm of calls",
+    what: "the disk's content at an instant, while clients call",
     from: 6,
     needs: &[
         Need::Root,
@@ -39,7 +39,7 @@ pub(super) const PROOFS: &[Proof] = &[Proof {
 /// A copy of the disk.
 struct Copy {
     file: PathBuf,
-    /// The instant lies between these two.
+    /// The instant of the copy is between `began` and `ended`.
     began: Instant,
     ended: Instant,
 }
@@ -52,7 +52,7 @@ fn cut(subject: &Subject) -> Result<String, Fault> {
     let (copies, histories) = copies(subject, &place, &disk)?;
     session.plugin.kill();
     let next = AtomicUsize::new(0);
-    let look = || -> Outcome {
+    let compare_copies = || -> Outcome {
         while let Some(copy) = copies.get(next.fetch_add(1, Ordering::Relaxed))
         {
             let outcome = compare(subject, copy, &histories);
@@ -64,7 +64,7 @@ fn cut(subject: &Subject) -> Result<String, Fault> {
         Ok(())
     };
     thread::scope(|scope| {
-        let workers = [(); 2].map(|()| scope.spawn(look));
+        let workers = [(); 2].map(|()| scope.spawn(compare_copies));
         workers.into_iter().try_for_each(|worker| {
             worker
                 .join()
@@ -78,7 +78,7 @@ fn cut(subject: &Subject) -> Result<String, Fault> {
 /// Mounts ROOT on a disk that can be copied at an instant. Returns its file.
 fn disk(place: &Place) -> Result<PathBuf> {
     let below = place.folder().join("xfs.img");
-    // An xfs has at least 300 MiB; the file takes what is written.
+    // An xfs needs at least 300 MiB; the file takes only what is written.
     File::create(&below)?.set_len(1 << 30)?;
     tool(&[&"mkfs.xfs", &"-q", &"-m", &"reflink=1", &below])?;
     let xfs = place.folder().join("xfs");
@@ -92,7 +92,8 @@ fn disk(place: &Place) -> Result<PathBuf> {
         tool(&[&"losetup", &"--find", &"--show", &"--direct-io=on", &disk])?;
     fs::create_dir(place.volumes())?;
     tool(&[&"mount", &device.trim(), &place.volumes()])?;
-    // It is in use, so it goes with the mount, even if we are killed before.
+    // The device is in use, so it is detached with the unmount, even if this
+    // process is killed before.
     tool(&[&"losetup", &"--detach", &device.trim()])?;
     fs::remove_dir(place.volumes().join("lost+found"))?;
     tool(&[&"sync", &"--file-system", &place.volumes()])?;
@@ -106,24 +107,32 @@ fn copies(
     disk: &Path,
 ) -> Result<(Vec<Copy>, Histories), Fault> {
     let most = subject.choose(40, 300);
-    let reins = Reins::default();
+    let control = Control::default();
     let nothing = [].into();
     thread::scope(|scope| {
         let clients = scope.spawn(|| {
-            storm(place, 4, subject.seed, Volumes::Dir, &nothing, &reins)
+            run_clients(
+                place,
+                4,
+                subject.seed,
+                Volumes::Dir,
+                &nothing,
+                &control,
+            )
         });
         let mut random = fastrand::Rng::with_seed(subject.seed);
         let mut copies = Vec::new();
         let mut copy = || -> Result<()> {
-            while copies.len() < most && !reins.stop.load(Ordering::Relaxed) {
-                // All 40 of them see the journal's own commit, every 5 s, too.
+            while copies.len() < most && !control.stop.load(Ordering::Relaxed) {
+                // 40 copies take longer than the 5 s after which the journal
+                // commits by itself.
                 let pause = Duration::from_millis(random.u64(50..350));
                 thread::sleep(pause);
                 let file = disk.with_file_name(copies.len().to_string());
-                // While others call, their fsyncs help each other; after the
-                // last call of all, nobody helps.
+                // Concurrent fsyncs commit each other's data. Half of the copies
+                // are made in a pause, when no other call commits anything.
                 let _quiet = match copies.len() % 2 {
-                    0 => reins.quiet.write().ok(),
+                    0 => control.pause.write().ok(),
                     _ => None,
                 };
                 let began = Instant::now();
@@ -135,19 +144,19 @@ fn copies(
             Ok(())
         };
         let copied = copy();
-        reins.stop.store(true, Ordering::Relaxed);
+        control.stop.store(true, Ordering::Relaxed);
         let histories = clients.join().map_err(|_| anyhow!("a bug of ours"))?;
         copied?;
         Ok((copies, histories?))
     })
 }
 
-/// Starts a plugin with what a copy holds.
+/// Starts a plugin on a copy and compares its volumes.
 fn compare(subject: &Subject, copy: &Copy, histories: &Histories) -> Outcome {
     let place = Place::new()?;
     fs::create_dir(place.volumes())?;
     tool(&[&"mount", &"-o", &"loop", &copy.file, &place.volumes()])
-        .context("mounting what the disk held")?;
+        .context("mounting a copy of the disk")?;
     let mut session = Session::start(&subject.program, &place)?;
     let moment = allowed(histories, copy.began, copy.ended);
     let outcome = session.compare(&moment);

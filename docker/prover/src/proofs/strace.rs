@@ -1,5 +1,5 @@
-//! `strace`, which records a running plugin's system calls and kills it at one
-//! of them.
+//! Runs `strace`, which records the system calls of a running plugin and kills it
+//! at one of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,25 +13,25 @@ use rustix::process::{Pid, Signal, kill_process};
 use stand_in::cleanup::Guard;
 use stand_in::wait::{PATIENCE, wait_until};
 
-/// One system call, as it was entered.
+/// The entry of a system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The thread that made it.
+    /// The thread that made the call.
     pub thread: u32,
-    /// When, since 1970.
+    /// The time since 1970.
     pub at: Duration,
     /// `rename`
     pub name: String,
-    /// How many of this name the thread has made by now, this one included:
-    /// so strace counts them, too.
+    /// How many calls with this name the thread has made, including this one.
+    /// strace counts in the same way.
     pub count: u32,
-    /// Its arguments, as far as they are the same in each run.
+    /// The arguments, without the parts that differ in each run.
     pub words: String,
 }
 
 impl Entry {
-    /// Whether its arguments are those of `killed`, which has come to nothing:
-    /// what a call fills in is not there.
+    /// Whether the arguments are those of `killed`. strace does not know the values
+    /// that a killed call would have filled in.
     fn is_like(&self, killed: &Self) -> bool {
         let mut pairs = self.words.split(", ").zip(killed.words.split(", "));
         let empty = ["", "#", "NULL"];
@@ -39,7 +39,7 @@ impl Entry {
     }
 }
 
-/// What strace writes about a run.
+/// The output of strace.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recording {
     /// The calls, in the order in which they were entered.
@@ -49,7 +49,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Reads what `strace -f -ttt` wrote; `folder` is another in each run.
+    /// Reads the output of `strace -f -ttt`. The path `folder` differs in each run
+    /// and is replaced by `…`.
     pub fn read(text: &str, folder: &Path) -> Self {
         let folder = folder.display().to_string();
         let mut recording = Self::default();
@@ -59,7 +60,8 @@ impl Recording {
             if rest.starts_with("+++ killed by") {
                 recording.killed.push(thread);
             }
-            // What is resumed was entered, and counted, above.
+            // A line about a resumed call has no name: the call was counted when it
+            // was entered.
             let Some((name, arguments)) = rest.split_once('(') else {
                 continue;
             };
@@ -80,7 +82,7 @@ impl Recording {
         recording
     }
 
-    /// Where to kill: everywhere, or where it can make a difference.
+    /// The calls at which to kill: all of them, or those that can make a difference.
     pub fn places(&self, everywhere: bool) -> Vec<Entry> {
         let places = self.entries.iter().filter(|entry| {
             everywhere || (changes(entry) && !self.is_one_of_many(entry))
@@ -88,8 +90,9 @@ impl Recording {
         places.cloned().collect()
     }
 
-    /// Whether it is neither the first, the middle nor the last of many such
-    /// calls of a program that the plugin runs: mkfs writes block after block.
+    /// Whether a program that the plugin runs has made many such calls, and this is
+    /// neither the first, the middle nor the last one. For example, mkfs writes many
+    /// blocks.
     fn is_one_of_many(&self, entry: &Entry) -> bool {
         const MANY: usize = 8;
         let theirs =
@@ -123,17 +126,17 @@ fn line_of(line: &str) -> Option<(u32, Duration, &str)> {
     Some((thread.parse().ok()?, at, rest))
 }
 
-/// The arguments without what differs from run to run: numbers, and a folder.
+/// The arguments without the parts that differ in each run: numbers, and a folder.
 fn words(arguments: &str, folder: &str) -> String {
     let end = arguments.rfind("<unfin").or_else(|| arguments.rfind(" = "));
     let arguments = arguments[..end.unwrap_or(arguments.len())].trim_end();
     let arguments = arguments.strip_suffix(')').unwrap_or(arguments);
-    // Cut short at what a killed call never filled in.
+    // The arguments of a killed call end at the first value that it did not fill in.
     let arguments = arguments.strip_suffix(',').unwrap_or(arguments);
     let mut words = String::new();
     for c in arguments.replace(folder, "…").chars() {
         match c {
-            // Hexadecimal addresses among them.
+            // Also the digits of hexadecimal addresses.
             '0'..='9' | 'a'..='f' if words.ends_with('#') => {}
             '0'..='9' => words.push('#'),
             'x' if words.ends_with('#') => {}
@@ -143,7 +146,7 @@ fn words(arguments: &str, folder: &str) -> String {
     words
 }
 
-/// A strace that watches one process and all that it starts.
+/// A strace that traces one process and its children.
 #[derive(Debug)]
 pub struct Strace {
     child: Child,
@@ -152,14 +155,12 @@ pub struct Strace {
 }
 
 impl Strace {
-    /// Attaches to all threads of a process.
-    ///
-    /// Only from here on is counted. Counted from a program's start, the calls
-    /// of a thread that begins with a request would have the same numbers as
-    /// the first calls of all other threads.
+    /// Attaches to all threads of a process, and counts calls from now on. If strace
+    /// counted from the program's start, the calls of a thread that begins with a
+    /// request would have the same numbers as the first calls of all other threads.
     ///
     /// # Errors
-    /// When strace does not come to watch it.
+    /// When strace does not attach.
     pub fn attach(pid: Pid, file: &Path, words: &[String]) -> Result<Self> {
         let mut command = Command::new("strace");
         command
@@ -176,38 +177,37 @@ impl Strace {
         let file = file.to_owned();
         let mut strace = Self { child, file, _group: group };
         let tracer = format!("TracerPid:\t{}\n", strace.child.id());
-        let watches = wait_until(PATIENCE, || {
-            // A call in which a thread waits begins again, and may be the one
-            // to kill at.
+        let traces = wait_until(PATIENCE, || {
+            // strace restarts a call in which a thread waits, and may kill at it.
             let ended = strace.child.try_wait().ok().flatten();
             match ended {
                 Some(status) => Some(status.success()),
-                None => watched_by(pid, &tracer).then_some(true),
+                None => traced_by(pid, &tracer).then_some(true),
             }
         });
-        match watches {
+        match traces {
             Some(true) => Ok(strace),
             _ => bail!("strace does not attach to process {pid}"),
         }
     }
 
-    /// Awaits that all it watches has ended, and returns what it wrote; nothing
-    /// if something lives on.
+    /// Waits until all traced processes have ended, and returns the recording;
+    /// `None` if one keeps running.
     ///
     /// # Errors
-    /// When that cannot be read.
+    /// When the output cannot be read.
     pub fn ends(mut self, folder: &Path) -> Result<Option<Recording>> {
         self.read(folder)
     }
 
-    /// Lets go of what it watches, which goes on.
+    /// Detaches, so that the traced processes continue, and returns the recording.
     ///
     /// # Errors
-    /// When it does not, or what it wrote cannot be read.
-    pub fn lets_go(mut self, folder: &Path) -> Result<Recording> {
-        // It may have ended with what it watched.
+    /// When strace does not end, or its output cannot be read.
+    pub fn detach(mut self, folder: &Path) -> Result<Recording> {
+        // strace may have ended with the traced process.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        self.read(folder)?.context("strace does not let go")
+        self.read(folder)?.context("strace does not detach")
     }
 
     fn read(&mut self, folder: &Path) -> Result<Option<Recording>> {
@@ -221,7 +221,7 @@ impl Strace {
     }
 }
 
-fn watched_by(pid: Pid, tracer: &str) -> bool {
+fn traced_by(pid: Pid, tracer: &str) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
     };
@@ -231,9 +231,8 @@ fn watched_by(pid: Pid, tracer: &str) -> bool {
     })
 }
 
-/// Whether a call can change what is on a disk or mounted, or what others get
-/// to know: killed before any other one, a process leaves what it leaves at the
-/// next of these.
+/// Whether a call can change something that is visible outside of the process. A
+/// kill at any other call leaves the same state as a kill at the next of these.
 fn changes(entry: &Entry) -> bool {
     const BEGIN: [&str; 30] = [
         "clone",

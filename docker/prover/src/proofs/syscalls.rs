@@ -1,4 +1,5 @@
-//! A plugin that is killed at the system calls which serve one of Docker's.
+//! Kills a plugin at each of the system calls that it makes for one of Docker's
+//! calls.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use stand_in::plugin::{Place, Program};
 use stand_in::root::Mountpoint;
 
 use super::model::{
-    Allowed, Options, Said, Session, State, create, difference, listing, mount,
-    options, remove, unmount,
+    Allowed, Answer, Options, Session, State, create, difference, listing,
+    options,
 };
 use super::strace::{Entry, Recording, Strace};
 use super::{Need, Proof, Subject};
@@ -82,7 +83,7 @@ const KEEP: Pairs = &[("keep", "true"), ("mode", "0750")];
 const EXT4: Pairs = &[("type", "ext4"), ("size", "8m"), ("mode", "0750")];
 const KEPT_EXT4: Pairs = &[("type", "ext4"), ("size", "8m"), ("keep", "true")];
 
-/// Which call is served when the plugin dies.
+/// The call during which the plugin is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Create,
@@ -91,7 +92,7 @@ enum What {
     Unmount,
 }
 
-/// One kind of volume, and one call.
+/// One type of volume, and one call.
 struct Scenario {
     what: What,
     options: Pairs,
@@ -99,13 +100,13 @@ struct Scenario {
 
 /// The volume that is created, removed, mounted or unmounted.
 const NAME: &str = "amber-1";
-/// A volume that nobody touches, in use all the time.
+/// Another volume, which is in use all the time.
 const OTHER: &str = "birch-2";
-/// Who uses the volume.
+/// The use of the volume.
 const ID: &str = "1f1f";
-/// Who uses the other one.
+/// The use of the other volume.
 const OTHER_ID: &str = "2e2e";
-/// Files that both have.
+/// The files in both volumes.
 const FILES: [&str; 3] = ["a", "b/c", "b/d/e"];
 const FOLDERS: [&str; 2] = ["b", "b/d"];
 
@@ -114,7 +115,8 @@ impl Scenario {
         options(self.options)
     }
 
-    /// As `docker volume inspect` shows them; a size it may spell otherwise.
+    /// The options that `docker volume inspect` shows. The size is left out, because
+    /// a plugin may write it in another way.
     fn shown(&self) -> Options {
         let mut shown = self.options();
         shown.remove("size");
@@ -128,13 +130,13 @@ impl Scenario {
     fn call(&self) -> Call {
         match self.what {
             What::Create => create(NAME, &self.options()),
-            What::Remove => remove(NAME),
-            What::Mount => mount(NAME, ID),
-            What::Unmount => unmount(NAME, ID),
+            What::Remove => Call::remove(NAME),
+            What::Mount => Call::mount(NAME, ID),
+            What::Unmount => Call::unmount(NAME, ID),
         }
     }
 
-    /// What there is before the call.
+    /// Creates the volumes and uses that exist before the call.
     fn prepare(&self, session: &mut Session) -> Outcome {
         session.must(&create(OTHER, &self.options()))?;
         put_files(session, OTHER, OTHER_ID)?;
@@ -145,22 +147,22 @@ impl Scenario {
         session.must(&create(NAME, &self.options()))?;
         put_files(session, NAME, ID)?;
         if self.what != What::Unmount {
-            session.must(&unmount(NAME, ID))?;
+            session.must(&Call::unmount(NAME, ID))?;
         }
         if new {
-            session.must(&remove(NAME))?;
+            session.must(&Call::remove(NAME))?;
         }
         Ok(())
     }
 
-    /// What there may be after a call that was answered in this way.
-    fn allowed(&self, said: &Said) -> Allowed {
+    /// The states that are allowed after this answer to the call.
+    fn allowed(&self, answer: &Answer) -> Allowed {
         let there: State = Some(self.shown());
-        let states = match (self.what, said) {
-            (What::Create, Said::Yes(_)) => vec![there.clone()],
-            // Nobody is told that there is a volume, so there is none.
-            (What::Create, Said::No(_)) => vec![None],
-            (What::Remove, Said::Yes(_)) => vec![None],
+        let states = match (self.what, answer) {
+            (What::Create, Answer::Success(_)) => vec![there.clone()],
+            // After a refused Create there must be no volume.
+            (What::Create, Answer::Refusal(_)) => vec![None],
+            (What::Remove, Answer::Success(_)) => vec![None],
             (What::Create | What::Remove, _) => vec![None, there.clone()],
             (What::Mount | What::Unmount, _) => vec![there.clone()],
         };
@@ -181,7 +183,7 @@ fn file_text(file: &str) -> String {
     format!("the text of {file}")
 }
 
-/// All files or none: half of them is not what anybody put there.
+/// Whether a volume has its files. To have only some of them is a fault.
 fn has_files(at: &Mountpoint, name: &str) -> Result<bool, Fault> {
     let files = at.open()?;
     let there = |file: &&&str| files.read(file) == Some(file_text(file));
@@ -190,32 +192,32 @@ fn has_files(at: &Mountpoint, name: &str) -> Result<bool, Fault> {
         0 => Ok(false),
         all if all == FILES.len() => Ok(true),
         some => Err(wrong(
-            format!("a look into the files of {name}"),
-            "all that were put there, or none",
+            format!("reading the files of {name}"),
+            "all files, or none",
             format!("{some} of {} are left", FILES.len()),
         )),
     }
 }
 
-/// Paths that are no volume's: in the making, going, kept or set aside.
+/// Lists the hidden folders of ROOT: unfinished, removed and unreadable volumes.
 fn behind_the_scenes(root: &Path) -> BTreeMap<PathBuf, String> {
     listing(root, |path| {
         let first = path.iter().next().unwrap_or_default();
         let hidden = first.as_encoded_bytes().starts_with(b".");
-        // What is kept shows as soon as a volume has that name again.
+        // Kept files are tested through a new volume with the same name.
         hidden && first != ".kept"
     })
 }
 
-/// Records one run, then kills at each place of it.
+/// Records one run, then kills the plugin at each of the recorded calls.
 fn each_call(
     subject: &Subject,
     what: What,
     options: Pairs,
 ) -> Result<String, Fault> {
     let scenario = &Scenario { what, options };
-    // Where it finds programs shall not depend on who proves it: each folder
-    // that is looked into first is one call more.
+    // PATH is the same for all users, because each of its folders may cost one more
+    // system call.
     let program = subject.program.path().display().to_string();
     let path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
     let env = Path::new("/usr/bin/env");
@@ -224,11 +226,13 @@ fn each_call(
     let places = recording.places(subject.full);
     if places.is_empty() {
         let got = format!("none among {} calls", recording.entries.len());
-        return Err(wrong(scenario.call(), "at least its answer", got));
+        let expected = "at least the call that writes the answer";
+        return Err(wrong(scenario.call(), expected, got));
     }
 
-    // strace counts for each thread, and kills all that count so far: one try
-    // reaches the first of several places, and sometimes more.
+    // strace counts the calls of each thread, and kills each thread that reaches the
+    // count. So one attempt covers all places with the same name and count, of which
+    // it reaches the first and sometimes more.
     let mut tries: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
     for place in &places {
         tries.entry((&place.name, place.count)).or_default().push(place);
@@ -240,12 +244,12 @@ fn each_call(
         while let Some(alike) = tries.get(next.fetch_add(1, Ordering::Relaxed))
         {
             let place = alike[0];
-            // Where other threads count, too, it may take some luck.
+            // Which thread reaches the count first may differ, so try again.
             for _ in 0..3 {
                 let tried = attempt(subject, program, scenario, Some(place));
                 let recording = tried.map_err(|fault| {
                     next.store(tries.len(), Ordering::Relaxed);
-                    told(fault, scenario, place)
+                    with_place(fault, scenario, place)
                 })?;
                 let died =
                     alike.iter().filter(|place| recording.died_at(place));
@@ -260,7 +264,7 @@ fn each_call(
         Ok(())
     };
     thread::scope(|scope| {
-        // Most of an attempt is waiting.
+        // An attempt mostly waits, so several run at once.
         let workers = [(); 3].map(|()| scope.spawn(work));
         workers.into_iter().try_for_each(|worker| {
             worker
@@ -277,8 +281,8 @@ fn each_call(
     Ok(format!("{reached} of {} places", places.len()))
 }
 
-/// A finding, with where the plugin was killed.
-fn told(fault: Fault, scenario: &Scenario, place: &Entry) -> Fault {
+/// Adds to a finding at which call the plugin was killed.
+fn with_place(fault: Fault, scenario: &Scenario, place: &Entry) -> Fault {
     match fault {
         Fault::Wrong(mut finding) => {
             finding.sent = format!(
@@ -294,8 +298,8 @@ fn told(fault: Fault, scenario: &Scenario, place: &Entry) -> Fault {
     }
 }
 
-/// Prepares ROOT, makes the call under strace, kills at `place` or in the end,
-/// starts again and compares. Returns the calls that served.
+/// Prepares ROOT, makes the call under strace, kills the plugin at `place` or in the
+/// end, starts it again and compares. Returns the recorded calls.
 fn attempt(
     subject: &Subject,
     program: &Program,
@@ -316,27 +320,32 @@ fn attempt(
                 format!("--inject={name}:signal=KILL:when={count}"),
             ],
         };
-        // Not where the plugin is: a link of that name would be written to.
+        // Not in the plugin's folder, where a link could lead strace's output
+        // elsewhere.
         let beside = Folder::new()?;
         let file = beside.path().join("strace");
         let strace = Strace::attach(session.plugin.id(), &file, &words)?;
         let began = now();
-        let said = session.ask(&scenario.call());
+        let answer = session.ask(&scenario.call());
         let ended = now();
-        if let (None, Said::No(_) | Said::Nothing(_)) = (place, &said) {
-            return Err(wrong(scenario.call(), "it succeeds", said));
+        if let (None, Answer::Refusal(_) | Answer::Missing(_)) =
+            (place, &answer)
+        {
+            return Err(wrong(scenario.call(), "it succeeds", answer));
         }
         let folder = home.folder();
-        let recording = if matches!(said, Said::Nothing(_)) {
+        let recording = if matches!(answer, Answer::Missing(_)) {
             strace.ends(folder)?.with_context(|| {
                 let call = scenario.call();
-                format!("a child of the plugin survives its end in {call}")
+                format!(
+                    "a child of the plugin still runs after its end in {call}"
+                )
             })?
         } else {
-            // Only a child of its was killed, or nobody; or it was, in what it
-            // does after its answer.
-            let recording = strace.lets_go(folder)?;
-            let seen = session.compare(&scenario.allowed(&said));
+            // The plugin has answered. Only a child or no process was killed, or the
+            // plugin was killed in its work after the answer.
+            let recording = strace.detach(folder)?;
+            let seen = session.compare(&scenario.allowed(&answer));
             let moment = Duration::from_millis(500);
             if seen.is_err() && session.plugin.ends_within(moment).is_none() {
                 seen?;
@@ -350,8 +359,8 @@ fn attempt(
         };
         session = Session::start(program, &home)?;
         log = session.log();
-        compare(scenario, &said, &mut session, &root, &before)?;
-        live_on(scenario, &said, &mut session, &root)?;
+        compare(scenario, &answer, &mut session, &root, &before)?;
+        use_and_remove(scenario, &answer, &mut session, &root)?;
         Ok(recording)
     };
     let result = outcome();
@@ -365,7 +374,7 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The calls that were entered from `began` to the answer.
+/// The calls that were entered between `began` and the answer.
 fn between(
     recording: Recording,
     began: Duration,
@@ -383,50 +392,50 @@ fn between(
     Recording { entries: entries.collect(), killed: recording.killed }
 }
 
-/// What is there right after the call, or after the next start.
+/// Compares volumes, hidden folders and files with those that are allowed.
 fn compare(
     scenario: &Scenario,
-    said: &Said,
+    answer: &Answer,
     session: &mut Session,
     root: &Path,
     before: &BTreeMap<PathBuf, String>,
 ) -> Outcome {
-    session.compare(&scenario.allowed(said))?;
+    session.compare(&scenario.allowed(answer))?;
     if let Some(got) = difference(before, &behind_the_scenes(root)) {
         let expected = "ROOT holds nothing but volumes, as before";
-        return Err(wrong("a look into ROOT", expected, got));
+        return Err(wrong("listing ROOT", expected, got));
     }
-    // Somebody uses the other one, whatever happens to this one.
+    // The other volume is in use and must keep its files.
     let at = session.mounted(OTHER, "look")?;
     let has = has_files(&at, OTHER)?;
-    session.must(&unmount(OTHER, "look"))?;
+    session.must(&Call::unmount(OTHER, "look"))?;
     if !has {
-        let what = format!("a look into the files of {OTHER}");
-        return Err(wrong(what, "those that were put there", "none"));
+        let what = format!("reading the files of {OTHER}");
+        return Err(wrong(what, "all files", "none"));
     }
     Ok(())
 }
 
-/// The volume is used on, and removed.
-fn live_on(
+/// Uses the volume once more, and removes it.
+fn use_and_remove(
     scenario: &Scenario,
-    said: &Said,
+    answer: &Answer,
     session: &mut Session,
     root: &Path,
 ) -> Outcome {
-    // Docker ends a use that it has begun, heard of or not.
+    // Docker sends an Unmount for each Mount, whether or not an answer came.
     if matches!(scenario.what, What::Mount | What::Unmount) {
-        session.must(&unmount(NAME, ID))?;
+        session.must(&Call::unmount(NAME, ID))?;
         if let Some(left) = mounts::below(&root.join(NAME)).first() {
             let got = format!("{} is mounted", left.path.display());
-            let expected = "nothing of it is mounted: nobody holds it";
-            return Err(wrong(unmount(NAME, ID), expected, got));
+            let expected = "nothing of the volume is mounted any more";
+            return Err(wrong(Call::unmount(NAME, ID), expected, got));
         }
     }
 
     let there = session.seen(NAME)?.is_some();
     session.must(&create(NAME, &scenario.options()))?;
-    let allowed = scenario.allowed(&Said::Yes(().into()));
+    let allowed = scenario.allowed(&Answer::Success(().into()));
     let there_now: Allowed = allowed
         .into_keys()
         .map(|name| (name, vec![Some(scenario.shown())]))
@@ -439,17 +448,17 @@ fn live_on(
     let expected = scenario.keeps() || !(removed || new);
     if has != expected {
         let words = |are_there| {
-            if are_there { "they are there" } else { "there is none" }
+            if are_there { "all files" } else { "no files" }
         };
         return Err(wrong(
-            format!("the files of {NAME} (answered: {said})"),
+            format!("the files of {NAME} (answered: {answer})"),
             words(expected),
             words(has),
         ));
     }
-    session.must(&unmount(NAME, "again"))?;
+    session.must(&Call::unmount(NAME, "again"))?;
 
-    session.must(&remove(NAME))?;
+    session.must(&Call::remove(NAME))?;
     let mut left = there_now;
     left.insert(NAME.to_owned(), vec![None]);
     session.compare(&left)?;
@@ -458,8 +467,8 @@ fn live_on(
         !path.starts_with(OTHER) && !path.starts_with(".kept")
     });
     if let Some(path) = found.keys().find(|path| path.ends_with(name)) {
-        let expected = "none of its files takes space any more";
-        return Err(wrong(remove(NAME), expected, path.display()));
+        let expected = "all of its files are removed";
+        return Err(wrong(Call::remove(NAME), expected, path.display()));
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Several clients that create and remove volumes all the time, and remember
-//! what was acknowledged.
+//! Clients that create and remove volumes until they are stopped, and record which
+//! calls were acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -8,50 +8,50 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
+use stand_in::daemon::Call;
 use stand_in::finding::{Fault, wrong};
 use stand_in::plugin::Place;
 
 use super::model::{
-    Allowed, Change, Client, History, Said, State, create, get, list, mount,
-    options, remove, unmount,
+    Allowed, Answer, Change, Client, History, State, create, options,
 };
 
-/// What became of each volume; no two clients have one in common.
+/// The history of each volume. Each volume belongs to one client.
 pub type Histories = BTreeMap<String, History>;
 
 /// How many names each client has.
 const NAMES: usize = 6;
 
-/// What stops clients, for good or for a moment.
+/// Stops clients, or makes them pause.
 #[derive(Debug, Default)]
-pub struct Reins {
-    /// Set, it ends the storm.
+pub struct Control {
+    /// Clients end when this is set.
     pub stop: AtomicBool,
-    /// Held, it keeps every client from calling.
-    pub quiet: RwLock<()>,
+    /// Clients make no call while this is locked for writing.
+    pub pause: RwLock<()>,
 }
 
-/// What kind of volumes clients ask for.
+/// The types of volumes that clients create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volumes {
     /// `type=dir`
     Dir,
-    /// Filesystems of their own among them.
+    /// All types, also those with a filesystem of their own.
     All,
 }
 
-/// Lets `clients` call the plugin in `place` until they are stopped, or until it
-/// does not answer any more. Each goes on from what `before` says.
+/// Lets `clients` call the plugin in `place` until `control` stops them or the
+/// plugin no longer answers. `before` has the states from which they start.
 ///
 /// # Errors
 /// The plugin is wrong if it refuses a call.
-pub fn storm(
+pub fn run_clients(
     place: &Place,
     clients: usize,
     seed: u64,
     volumes: Volumes,
     before: &BTreeMap<String, State>,
-    reins: &Reins,
+    control: &Control,
 ) -> Result<Histories, Fault> {
     thread::scope(|scope| {
         let clients = (0..clients).map(|number| {
@@ -62,7 +62,7 @@ pub fn storm(
                     random: fastrand::Rng::with_seed(seed ^ number as u64),
                     histories: histories(number, before),
                 };
-                caller.call_until(reins)
+                caller.call_until(control)
             })
         });
         let clients: Vec<_> = clients.collect();
@@ -71,8 +71,8 @@ pub fn storm(
             let histories = client
                 .join()
                 .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()));
-            // Nobody waits for the others of a storm that has failed.
-            reins.stop.fetch_or(histories.is_err(), Ordering::Relaxed);
+            // If one client has failed, the others stop as well.
+            control.stop.fetch_or(histories.is_err(), Ordering::Relaxed);
             all.extend(histories?);
         }
         Ok(all)
@@ -88,7 +88,7 @@ fn histories(number: usize, before: &BTreeMap<String, State>) -> Histories {
     names.map(|name| (name.clone(), history(&name))).collect()
 }
 
-/// What each name may be, if one looked at some moment between these two.
+/// The states in which each name may be between two moments.
 pub fn allowed(histories: &Histories, from: Instant, to: Instant) -> Allowed {
     let states = histories
         .iter()
@@ -111,9 +111,9 @@ struct Caller {
 }
 
 impl Caller {
-    fn call_until(mut self, reins: &Reins) -> Result<Histories, Fault> {
-        while !reins.stop.load(Ordering::Relaxed) {
-            let _calling = reins.quiet.read();
+    fn call_until(mut self, control: &Control) -> Result<Histories, Fault> {
+        while !control.stop.load(Ordering::Relaxed) {
+            let _calling = control.pause.read();
             let number = self.random.usize(..self.histories.len());
             let Some(name) = self.histories.keys().nth(number).cloned() else {
                 break;
@@ -125,20 +125,20 @@ impl Caller {
         Ok(self.histories)
     }
 
-    /// One call about `name`. Returns whether it was answered.
+    /// Makes one call about `name`. Returns whether it was answered.
     fn call(&mut self, name: &str) -> Result<bool, Fault> {
         let history = self.histories.entry(name.to_owned()).or_default();
         let there = history.now().clone();
         let look = match self.random.u8(..8) {
-            0 => Some(list()),
-            1 if there.is_some() => Some(get(name)),
-            2 if there.is_some() => Some(mount(name, "storm")),
-            3 if there.is_some() => Some(unmount(name, "storm")),
+            0 => Some(Call::list()),
+            1 if there.is_some() => Some(Call::get(name)),
+            2 if there.is_some() => Some(Call::mount(name, "client")),
+            3 if there.is_some() => Some(Call::unmount(name, "client")),
             _ => None,
         };
         let (call, to) = match (look, &there) {
             (Some(look), _) => (look, there.clone()),
-            (None, Some(_)) => (remove(name), None),
+            (None, Some(_)) => (Call::remove(name), None),
             (None, None) => {
                 let mode = format!("07{:02o}", self.random.u8(..64));
                 let mut made = options(&[("mode", &mode)]);
@@ -148,7 +148,7 @@ impl Caller {
                     _ => "tmpfs",
                 };
                 made.insert("type".to_owned(), kind.to_owned());
-                // What is kept has to be of one kind for ever.
+                // Kept files must always have the same type.
                 let keep = kind == "dir"
                     && self.volumes == Volumes::Dir
                     && self.random.u8(..4) == 0;
@@ -161,11 +161,11 @@ impl Caller {
             }
         };
         let began = Instant::now();
-        let said = self.client.ask(&call);
-        let acknowledged = match said {
-            Said::Yes(_) => Some(Instant::now()),
-            Said::Nothing(_) => None,
-            said => return Err(wrong(call, "it succeeds", said)),
+        let answer = self.client.ask(&call);
+        let acknowledged = match answer {
+            Answer::Success(_) => Some(Instant::now()),
+            Answer::Missing(_) => None,
+            answer => return Err(wrong(call, "it succeeds", answer)),
         };
         if to != there {
             history.changes.push(Change { began, acknowledged, to });

@@ -142,7 +142,7 @@ pub const CHECKS: &[Check] = &[
         step: 8,
         name: "its files have the owner and the mode that were asked for",
         why: "what is set before the filesystem is mounted lies hidden below it",
-        file: "src/volumes.rs",
+        file: "src/filesystem.rs",
         place: "`own`",
         source: "our rule: uid, gid and mode are those of the directory",
         run: |harness| beside(harness, owner),
