@@ -1279,7 +1279,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         check: "8.not-mounted",
         what: "containers see the folder that it mounts on",
         step: 8,
-        file: "src/volumes.rs",
+        file: "src/filesystem.rs",
         right: "pub const FILES: &str = \"fs/files\";",
         wrong: "pub const FILES: &str = \"fs\";",
         more: &[
@@ -1571,6 +1571,14 @@ fn every_check_has_a_wrong_plugin_and_a_recorded_report() {
     }
     for name in NEED_MOUNTS {
         assert!(reports.contains(*name), "{name} is no wrong plugin");
+    }
+}
+
+/// In a moment, before any of them is built.
+#[test]
+fn each_mistake_has_its_place_in_a_solution() {
+    for wrong in WRONG {
+        assert!(!wrong.sources().is_empty(), "{}", wrong.name());
     }
 }
 
