@@ -7,7 +7,7 @@
 # crates that root's CARGO_HOME has are not downloaded again.
 # `.ci/rust-alone.sh COMMAND…` runs another command there.
 set -euo pipefail
-# A CDPATH of the caller's would lead into another checkout.
+# With the caller's CDPATH, cd could lead into another checkout.
 unset CDPATH
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- make test
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 user=64321
 folder=$(mktemp -d /var/tmp/workshop-alone.XXXXXX)
 trap 'rm -rf "$folder"' EXIT
-# The user passes through it.
+# The user has to pass through this folder.
 chmod 755 "$folder"
 mkdir "$folder"/{bin,cargo,checkout,home,rust,tmp}
 
@@ -37,7 +37,7 @@ tar -c --exclude=./target --exclude=node_modules --exclude=./.git . |
 chown -R "$user:$user" "$folder"/{cargo,checkout,home,tmp}
 
 status=0
-# In a mount namespace of its own: nobody else sees what it mounts.
+# In a mount namespace of its own, so that the mounts stay inside.
 unshare --mount bash -euo pipefail -s -- \
     "$folder" "$user" "$(rustc --print sysroot)" "$@" <<'INSIDE' || status=$?
 folder=$1 user=$2 rust=$3
@@ -52,7 +52,7 @@ for program in docker podman npm node strace chromium go git mkfs.ext4; do
         exit 2
     fi
 done
-# What a report must not depend on, each as unusual as users have it.
+# A report must not depend on any of these, so each has an unusual value.
 install -d -o "$user" "/tmp/a folder"
 umask 027
 cd "$folder/checkout"
@@ -64,7 +64,7 @@ time setpriv --reuid "$user" --regid "$user" --clear-groups \
 rmdir "/tmp/a folder"
 INSIDE
 
-# Nobody else is this user, so what is the user's was made by the run.
+# No other process is this user, so everything of the user's comes from the run.
 left() {
     find "$folder/home" "$folder/tmp" -mindepth 1
     find /tmp /var/tmp /var/lib /dev/shm /run -xdev -user "$user" \
