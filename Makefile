@@ -1,7 +1,7 @@
-# Each recipe is a command that a person could type; the logic is the checker's.
-# For make 3.81, POSIX sh, and tools as macOS has them.
+# Each recipe is a command that a person could type. The checker has the logic.
+# The file works with make 3.81, POSIX sh, and the tools of macOS.
 .DEFAULT_GOAL := help
-# None of these targets is a file that a rule of make's own could make.
+# No built-in rule of make applies to these targets.
 MAKEFLAGS += --no-builtin-rules
 CHECKER = @sh docker/checker/run.sh
 PROVER = @sh docker/prover/run.sh
@@ -103,11 +103,11 @@ lint:
 bench:
 	$(PROVER) bench
 
-# Only what no rule above knows comes here: 04 is step 4.
+# These rules get the numbers that no rule above has: 04 is step 4.
 run-exercise-% run-solution-% check-exercise-% check-solution-% watch-exercise-% hint-% diff-exercise-% reset-exercise-%:
 	@step=$$(echo "$*" | sed 's/^0*//'); case " $(NUMBERS) " in \
 		*" $$step "*) exec $(MAKE) --no-print-directory $(patsubst %$*,%,$@)$$step ;; \
 		esac; echo "make: there is no step $*; there are $(NUMBERS)" >&2; exit 2
 
 run-exercise run-solution check-exercise check-solution watch-exercise hint diff-exercise reset-exercise:
-	@echo "make: of which step? make $@-1 is that of step 1; there are $(NUMBERS)" >&2; exit 2
+	@echo "make: $@ needs a step: make $@-1, for example; there are $(NUMBERS)" >&2; exit 2

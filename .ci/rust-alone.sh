@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Proves that `make test` needs Rust and nothing else: a user who is not root runs
-# it, with the programs that every Debian has, with make, a linker, and Rust.
+# Tests that `make test` needs only Rust: a user who is not root runs it with the
+# programs that every Debian has, with make, a linker, and Rust.
 #
-# Root starts it and becomes that user, who has a number and no name. Checkout,
-# HOME, CARGO_HOME and /tmp are the run's own, so everything can go afterwards, and
-# crates that root's CARGO_HOME has are not downloaded again.
-# `.ci/rust-alone.sh COMMAND…` runs another command there.
+# Root starts the script, which becomes a user without a name. The run has its own
+# checkout, HOME, CARGO_HOME and /tmp, which are removed afterwards. Crates come from
+# root's CARGO_HOME, so that they are not downloaded again.
+# `.ci/rust-alone.sh COMMAND…` runs another command in this way.
 set -euo pipefail
 # With the caller's CDPATH, cd could lead into another checkout.
 unset CDPATH
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 user=64321
 folder=$(mktemp -d /var/tmp/workshop-alone.XXXXXX)
 trap 'rm -rf "$folder"' EXIT
-# The user has to pass through this folder.
+# The user needs access to the folders in it.
 chmod 755 "$folder"
 mkdir "$folder"/{bin,cargo,checkout,home,rust,tmp}
 
@@ -37,12 +37,12 @@ tar -c --exclude=./target --exclude=node_modules --exclude=./.git . |
 chown -R "$user:$user" "$folder"/{cargo,checkout,home,tmp}
 
 status=0
-# In a mount namespace of its own, so that the mounts stay inside.
+# The mounts are in a mount namespace, so other programs do not see them.
 unshare --mount bash -euo pipefail -s -- \
     "$folder" "$user" "$(rustc --print sysroot)" "$@" <<'INSIDE' || status=$?
 folder=$1 user=$2 rust=$3
 shift 3
-# Where root has its toolchain, the user may not even pass through.
+# The user may not enter root's home, which may have the toolchain.
 mount --bind "$rust" "$folder/rust"
 mount --bind "$folder/tmp" /tmp
 PATH=$folder/rust/bin:$folder/bin
@@ -52,7 +52,7 @@ for program in docker podman npm node strace chromium go git mkfs.ext4; do
         exit 2
     fi
 done
-# A report must not depend on any of these, so each has an unusual value.
+# Unusual settings, which some users have and on which no report may depend.
 install -d -o "$user" "/tmp/a folder"
 umask 027
 cd "$folder/checkout"
@@ -64,7 +64,7 @@ time setpriv --reuid "$user" --regid "$user" --clear-groups \
 rmdir "/tmp/a folder"
 INSIDE
 
-# No other process is this user, so everything of the user's comes from the run.
+# No other program runs as this user, so all files of the user are from this run.
 left() {
     find "$folder/home" "$folder/tmp" -mindepth 1
     find /tmp /var/tmp /var/lib /dev/shm /run -xdev -user "$user" \
@@ -73,7 +73,7 @@ left() {
 }
 left=$(left)
 if [ -n "$left" ]; then
-    echo "FAIL: the user has left this behind:"
+    echo "FAIL: these files and processes of the user are left:"
     echo "$left"
     status=1
 fi

@@ -1,13 +1,14 @@
 # A plugin as an image that holds one static program: --build-arg STEP=04.
-# With --target driver, beside what step 8 runs: mount, umount, losetup, mkfs.ext4.
-# Needs BuildKit: Docker 23 or newer, or DOCKER_BUILDKIT=1 before that.
+# With --target driver, the image also has the programs that step 8 runs: mount,
+# umount, losetup and mkfs.ext4.
+# The build needs BuildKit: Docker 23 or newer, or DOCKER_BUILDKIT=1 before that.
 
 ARG BASE=rust:1.95-slim-trixie
 ARG DEBIAN=debian:trixie-slim
 FROM ${BASE} AS build
 
-# Small rather than fast: a plugin waits for Docker and for disks. Panics must
-# go on unwinding, for the plugin answers them.
+# Optimise for size, because a plugin mostly waits for Docker and for disks. Panics
+# must unwind, because the plugin answers a call that panics.
 ENV CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
     CARGO_PROFILE_RELEASE_LTO=true \
     CARGO_PROFILE_RELEASE_OPT_LEVEL=s \
@@ -17,9 +18,9 @@ ENV CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
 WORKDIR /workshop
 COPY . .
 ARG STEP=01
-# Crates and what was built of them outlive an edit. Cargo compares times, and
-# the sources of another checkout may be older than what was built here: touched
-# sources are built again. A named target keeps the flags away from derives.
+# The caches keep crates and their builds after an edit. Cargo compares times, and
+# the sources of another checkout may be older than the last build, so touch makes
+# cargo build them again. With a named target, the flags do not apply to proc macros.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/workshop/target,sharing=locked \
     touch solutions/${STEP}-*/src/*.rs \
@@ -35,7 +36,7 @@ RUN apt-get update \
 COPY --from=build /plugin /plugin
 ENTRYPOINT ["/plugin"]
 
-# The last one is what is built unless another is asked for.
+# Without --target, Docker builds the last stage.
 FROM scratch
 COPY --from=build /plugin /plugin
 ENTRYPOINT ["/plugin"]

@@ -1,33 +1,33 @@
 #!/bin/sh
-# The sandbox: a container with a dockerd of its own, which you may crash.
+# The sandbox: a container with its own dockerd, which you may crash.
 #
-# usage: docker/sandbox.sh run [COMMAND…]  a shell or a command in the sandbox,
-#                                          which is started first if need be
-#        docker/sandbox.sh restart [FLAG…] restart its dockerd, with such flags
-#        docker/sandbox.sh rm              remove it; what was built stays cached
-#        docker/sandbox.sh image           build its image, print its name
-#        docker/sandbox.sh name            print that name only
-#        docker/sandbox.sh container       print the name of its container
+# usage: docker/sandbox.sh run [COMMAND…]  run a shell or a command in the sandbox;
+#                                          starts the sandbox if it does not run
+#        docker/sandbox.sh restart [FLAG…] restart its dockerd, with these flags
+#        docker/sandbox.sh rm              remove the sandbox; keep built files
+#        docker/sandbox.sh image           build its image, print the image's name
+#        docker/sandbox.sh name            print the image's name only
+#        docker/sandbox.sh container       print the container's name
 #
-# It is a script because a machine may have Docker and no Rust. BASE names
-# another base image, DOCKER another client than `docker`. Exit status: that of
-# COMMAND; 125 if there is no sandbox to run it in.
+# This is a script because a machine may have Docker without Rust. BASE names
+# another base image, DOCKER another client than `docker`. The exit status is that
+# of COMMAND, or 125 if the sandbox cannot be started.
 set -eu
 
-# A CDPATH of the caller's would lead into another checkout.
+# With the caller's CDPATH, cd could lead into another checkout.
 unset CDPATH
 cd "$(dirname "$0")/.."
 docker=${DOCKER:-docker}
-# One sandbox a checkout, found again from any shell.
+# Each checkout has one sandbox, which all shells share.
 name=workshop-$(pwd -P | cksum | cut -d ' ' -f 1)
-# A change of what it is made of is another image.
+# If these files change, the image gets another name.
 recipe=$(cat docker/toolbox.Dockerfile docker/toolbox-init.sh | cksum)
 image=workshop-toolbox:${recipe%% *}
 
 say() { echo "sandbox: $*" >&2; }
 fail() { say "$@"; exit 125; }
 
-# Leaves `$said` for whoever wants to know why it failed.
+# Runs a docker command and keeps its output in `$said`.
 try() { said=$("$docker" "$@" 2>&1); }
 
 need_daemon() {
@@ -47,10 +47,10 @@ sandbox: $next"
 
 build() {
     ! try image inspect "$image" || return 0
-    say 'building its image (once: about 100 MB and a minute, and the rust image)'
+    say 'building the image, once (a minute, about 100 MB, and the rust image)'
     "$docker" build --tag "$image" ${BASE:+--build-arg BASE="$BASE"} \
         --file docker/toolbox.Dockerfile docker >&2 ||
-        fail 'no image, see above. If the rust image cannot be pulled from here: BASE=IMAGE is built upon instead, docker load brings one from a file, docker/prover/base-image.sh makes one'
+        fail 'the image was not built, see above. If the rust image cannot be pulled: BASE=IMAGE names another base image; docker load reads one from a file, and docker/prover/base-image.sh makes one'
 }
 
 running() { [ "$("$docker" container inspect --format '{{.State.Running}}' "$name" 2>/dev/null)" = true ]; }
@@ -58,24 +58,24 @@ running() { [ "$("$docker" container inspect --format '{{.State.Running}}' "$nam
 start() {
     need_daemon
     if try container inspect --format '{{.Config.Image}}' "$name"; then
-        [ "$said" = "$image" ] || say "it is of another edition of the workshop: $0 rm starts afresh"
-        running || try start "$name" || fail "$said (start afresh: $0 rm)"
+        [ "$said" = "$image" ] || say "this sandbox is of another version of the workshop: $0 rm removes it, and the next command makes a new one"
+        running || try start "$name" || fail "$said (remove this sandbox: $0 rm)"
         return
     fi
     build
     set -- --privileged
     if ! try run --rm --entrypoint true "$@" "$image"; then
-        say 'no privileged container may start here, so it gets all capabilities but one'
+        say 'privileged containers are not allowed here, so the sandbox gets all capabilities except one'
         set -- --cap-add ALL --cap-drop SYS_RESOURCE --cgroupns private \
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
             --security-opt systempaths=unconfined --device-cgroup-rule 'a *:* rwm'
     fi
-    # Docker would make this mount point as root.
+    # Otherwise Docker would make this folder as root.
     mkdir -p target
     source=$(pwd -P | sed 's/"/""/g')
-    # Overlay filesystems do not stack: volumes hold what dockerd and plugins
-    # write. /dev is the kernel's own, where new loop devices appear. /run starts
-    # empty, as after a boot.
+    # dockerd and plugins write to volumes, because overlay filesystems do not stack.
+    # /dev is the host's, where new loop devices appear. /run starts empty, as after
+    # a boot.
     if ! try run --detach --name "$name" --hostname sandbox "$@" \
         --mount "type=bind,\"source=$source\",target=/workshop" \
         --mount type=volume,source="$name-target",target=/workshop/target \
@@ -88,7 +88,7 @@ start() {
         reason=$said
         case $reason in
         *'is already in use by container'*) # another shell was faster
-            # A dead plugin of this machine's own Docker costs it half a minute.
+            # A dead plugin delays this machine's own Docker by half a minute.
             tries=60
             until running || [ $tries = 0 ]; do tries=$((tries - 1)); sleep 1; done
             ! running || return 0
@@ -96,20 +96,21 @@ start() {
         *) try rm --force --volumes "$name" || : ;;
         esac
         fail "$reason
-sandbox: without one, the stand-in daemon still grades: make check-exercise-1"
+sandbox: you can work without it: make check-exercise-1 uses the stand-in daemon"
     fi
 }
 
-# Docker's client tells a command nothing of the end of its terminal or of its
-# own: without the trap, a plugin would run on after its window was closed.
+# The docker client does not pass the end of its terminal on to the command. Without
+# the trap, a plugin would keep running after its window was closed.
 enter() {
     set -- --env SANDBOX_CALL=$$ "$name" toolbox-init "$@"
-    for variable in NO_COLOR RUST_LOG NAME SEED PROOFS AGAINST ENGINE RECORD; do
+    for variable in NO_COLOR RUST_LOG NAME SEED PROOFS AGAINST DOCKERD ENGINE RECORD \
+        REQUIRE ONLY STEP; do
         set -- --env $variable "$@"
     done
     [ ! -t 0 ] || [ ! -t 1 ] || set -- --tty "$@"
     trap 'try exec "$name" toolbox-init end $$ || :' HUP INT TERM
-    exec 3<&0 # what is in the background loses its standard input
+    exec 3<&0 # a command in the background loses its standard input
     "$docker" exec --interactive "$@" <&3 &
     status=0
     wait $! || status=$?
@@ -132,7 +133,7 @@ rm)
     *'No such container'*) ;;
     *) fail "$said" ;;
     esac
-    say "gone. docker volume rm $name-target workshop-cargo would empty its caches, too"
+    say "the sandbox is removed. docker volume rm $name-target workshop-cargo removes its caches as well"
     ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 125 ;;
 esac

@@ -1,39 +1,40 @@
 #!/bin/sh
-# What runs inside a sandbox; docker/sandbox.sh is how to get there.
+# Runs inside a sandbox; docker/sandbox.sh calls it.
 #
-# toolbox-init boot             start dockerd, and stay until told to stop
-# toolbox-init restart [FLAG…]  end dockerd, if it lives, and start it again
-# toolbox-init run [COMMAND…]   a shell or a command, once dockerd answers
-# toolbox-init end CALL         end that `run`, and all that it started
-# toolbox-init give-back        the checkout's owner gets what root made there
+# toolbox-init boot             start dockerd, and wait for the signal to stop
+# toolbox-init restart [FLAG…]  end dockerd if it runs, and start it again
+# toolbox-init run [COMMAND…]   run a shell or a command, once dockerd answers
+# toolbox-init end CALL         end that `run` and its children
+# toolbox-init give-back        give root's files in the checkout to its owner
 set -eu
 
 LOG=/var/log/dockerd.log
-# There from the moment dockerd answers and has the test image.
+# Exists while dockerd answers and has the test image.
 READY=/run/toolbox.ready
 PIDFILE=/run/docker.pid
 CONTAINERD=/run/containerd/containerd.sock
-SLOW='dockerd does not answer yet (a plugin that is missing costs it 15 seconds a volume)'
+SLOW='dockerd does not answer yet (it waits 15 seconds for each volume of a dead plugin)'
 
 boot() {
     # Filesystems that a plugin mounts must reach containers that already run.
     mount --make-rshared /
-    # Without --privileged, Docker mounts these to be looked at only.
+    # Without --privileged, Docker mounts these read-only.
     awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts | while read -r hierarchy; do
         mount -o remount,bind,rw "$hierarchy"
     done
     make_room_for_groups
     trap 'stop; exit' TERM INT
     lock
-    # A restart may have been faster.
+    # A restart may have started dockerd already.
     pgrep -x dockerd >/dev/null || start
     unlock
     sleep infinity &
     wait
 }
 
-# A group of cgroup v2 holds processes or groups with limits, never both: ours
-# move into one of their own. A process that starts meanwhile needs a next try.
+# A group of cgroup v2 cannot have both processes and groups with limits, so our
+# processes move into a group of their own. If a process starts meanwhile, the loop
+# tries again.
 make_room_for_groups() {
     groups=/sys/fs/cgroup
     [ -e $groups/cgroup.controllers ] || return 0
@@ -45,11 +46,11 @@ make_room_for_groups() {
         sed 's/[^ ][^ ]*/+&/g' $groups/cgroup.controllers \
             >$groups/cgroup.subtree_control && return
     done 2>/dev/null
-    echo 'sandbox: containers in here get no limits of memory and the like' >&2
+    echo 'sandbox: limits, such as of memory, do not work for containers in here' >&2
 }
 
-# One at a time starts a dockerd: `make sandbox-restart` comes while a sandbox
-# boots, too. What start leaves running does not hold the lock.
+# Only one process at a time starts a dockerd, because `make sandbox-restart` may run
+# while a sandbox boots. The daemons themselves do not hold the lock.
 lock() {
     exec 9>/run/toolbox.lock
     flock 9
@@ -58,7 +59,7 @@ lock() {
 unlock() { exec 9>&-; }
 
 start() {
-    # A containerd of its own is what dockerd would wait a second for.
+    # Without this containerd, dockerd would start one and wait a second for it.
     if ! pgrep -x containerd >/dev/null; then
         rm -f $CONTAINERD
         setsid containerd --root /var/lib/docker/containerd --log-level warn \
@@ -68,12 +69,13 @@ start() {
             sleep 0.05
         done
     fi
-    # A killed dockerd leaves its number, and another process may have it now.
+    # A killed dockerd leaves this file, and another process may have its id now.
     rm -f $PIDFILE
-    # In a session of its own it outlives the shell that restarted it.
+    # In a session of its own, dockerd keeps running after the shell that restarted
+    # it has ended.
     setsid dockerd --containerd $CONTAINERD "$@" </dev/null >>$LOG 2>&1 9>&- &
     dockerd=$!
-    # Its socket takes a connection long before it answers.
+    # dockerd takes connections long before it answers.
     { sleep 3 >/dev/null 2>&1 && tell "$SLOW"; } 9>&- &
     reminder=$!
     until docker version >/dev/null 2>&1; do
@@ -88,7 +90,8 @@ start() {
     touch $READY
 }
 
-# dockerd first stops its containers: one that ignores SIGTERM takes 10 seconds.
+# dockerd first stops its containers. A container that ignores SIGTERM takes 10
+# seconds.
 stop() {
     rm -f $READY
     pkill -x dockerd || return 0
@@ -96,7 +99,7 @@ stop() {
 }
 
 run() {
-    # Not for ever: who comes may be the one to start the missing plugin.
+    # Wait only a while: this command may start the plugin for which dockerd waits.
     for _ in $(seq 100); do
         [ ! -e $READY ] || break
         sleep 0.05
@@ -108,7 +111,7 @@ run() {
     if [ $# -gt 0 ]; then
         "$@" || status=$?
     else
-        # How the last command in a shell ended is nobody's failure.
+        # A shell returns the status of its last command, which is not a failure.
         PROMPT_COMMAND='toolbox-init give-back' bash || :
     fi
     rm -f "$call"
@@ -116,8 +119,8 @@ run() {
     return $status
 }
 
-# Every `run` is the first of its session. Shells ignore one of the signals, and
-# only the other one is what a plugin stops at in good order.
+# Each `run` leads a session. Interactive shells ignore SIGTERM, so they get SIGHUP
+# as well; plugins stop in good order after SIGTERM.
 end() {
     session=$(cat "/run/toolbox.$1")
     rm -f "/run/toolbox.$1"

@@ -1,10 +1,10 @@
-# The workshop's tool box: Rust, a dockerd, and the programs that plugins run.
-# docker/sandbox.sh builds it and starts a sandbox from it.
+# The image of the sandbox: Rust, a dockerd, and the programs that plugins run.
+# docker/sandbox.sh builds the image and starts a sandbox from it.
 
 ARG BASE=rust:1.95-slim-trixie
 FROM ${BASE}
 
-# The rust image of some suppliers comes without what `make lint` runs.
+# Some suppliers' rust images lack the programs that `make lint` runs.
 RUN cargo fmt --version && cargo clippy --version \
     || rustup component add clippy rustfmt
 
@@ -25,8 +25,8 @@ RUN apt-get update \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/*
 
-# What the sandbox's dockerd runs without a network: the image `busybox`. The
-# program comes last, for it lists a link of its own name, too.
+# The files of the image `busybox`, which the sandbox's dockerd imports without a
+# network. The program is copied last, because it replaces a link of its own name.
 RUN mkdir -p /opt/busybox/bin /opt/busybox/etc \
     && mkdir -m 1777 /opt/busybox/tmp \
     && cd /opt/busybox/bin \
@@ -36,9 +36,9 @@ RUN mkdir -p /opt/busybox/bin /opt/busybox/etc \
 
 COPY toolbox-init.sh /usr/local/bin/toolbox-init
 
-# Here a plugin belongs where dockerd looks for it.
+# Tells the checker that plugins listen where dockerd looks for them.
 ENV WORKSHOP_SANDBOX=yes
 WORKDIR /workshop
-# tini reaps what a killed plugin or dockerd leaves behind.
+# tini reaps the children of a killed plugin or dockerd.
 ENTRYPOINT ["tini", "--", "toolbox-init"]
 CMD ["boot"]

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Builds the checker and calls it: run.sh check exercise 1
 #
-# docker/prover/run.sh comes here, too, by WORKSHOP_PROGRAM=prover.
+# docker/prover/run.sh calls this script with WORKSHOP_PROGRAM=prover.
 #
-# The Makefile's recipes come here, so that what can keep a checker from being
-# there at all is dealt with in one place.
+# The Makefile's recipes call it as well, so that one place handles a missing
+# cargo, a target folder that is not writable, and a broken manifest.
 set -u
-# A CDPATH of the caller's would lead into another checkout.
+# With the caller's CDPATH, cd could lead into another checkout.
 unset CDPATH
 cd "$(dirname "$0")/../.." || exit 2
 name=${WORKSHOP_PROGRAM:-checker}
@@ -14,33 +14,33 @@ unset WORKSHOP_PROGRAM
 
 if ! command -v cargo >/dev/null 2>&1; then
     if command -v "${DOCKER:-docker}" >/dev/null 2>&1; then
-        # The same, in a container that has Rust. What was not passed on to it
-        # would not arrive: the variables are named in sandbox.sh.
+        # Run the same command in a container that has Rust. sandbox.sh lists the
+        # variables that it passes on.
         sh docker/sandbox.sh run sh "docker/$name/run.sh" "$@"
         status=$?
         [ $status = 125 ] || exit $status
-        echo "make: with Rust (https://rustup.rs) it would work without Docker" >&2
+        echo "make: with Rust (https://rustup.rs), this works without Docker" >&2
         exit 2
     fi
     echo "make: neither Rust (no cargo on PATH) nor Docker is installed." >&2
-    echo "https://rustup.rs brings the one, https://docs.docker.com the other;" \
-        "either is enough." >&2
+    echo "Install one of them: https://rustup.rs or https://docs.docker.com" >&2
     exit 2
 fi
 
-# Empty, it would mean the current folder to some programs and /tmp to others.
+# Some programs take an empty TMPDIR for the current folder, others for /tmp.
 [ -n "${TMPDIR:-}" ] || unset TMPDIR
 
 target=${CARGO_TARGET_DIR:-target}
 if ! mkdir -p "$target" 2>/dev/null || ! [ -w "$target" ]; then
-    echo "make: $PWD/$target cannot be written to, and builds go there." >&2
-    echo "CARGO_TARGET_DIR=/some/folder make … puts them elsewhere." >&2
+    echo "make: builds need $target, where you may not write." >&2
+    echo "CARGO_TARGET_DIR=/some/folder make … builds in another folder." >&2
     exit 2
 fi
 
 program=$target/debug/$name
-# An idle cargo takes longer than most checks. It is asked when a source or a
-# manifest is younger than the program, or when all of the workspace is meant.
+# cargo takes longer than most checks, even if there is nothing to build. So it runs
+# only if a source or a manifest is younger than the program, or for `make test`,
+# which builds the whole workspace.
 is_built() {
     [ "${1:-}" != test ] && [ -x "$program" ] || return 1
     young=$(find docker/stand-in/src docker/checker/src "docker/$name/src" \
@@ -48,17 +48,18 @@ is_built() {
     [ -z "$young" ]
 }
 if is_built "$@"; then exec "$program" "$@"; fi
-# A first build takes seconds and shows it; later ones have nothing to say.
+# The first build takes seconds, so it shows its progress. Later builds print errors
+# only.
 if [ -x "$program" ]; then quiet=yes; else quiet=; fi
-# Built alone, its dependencies lack features that other crates ask for, and cargo
-# test would build it once more.
+# A build of these packages alone leaves out features that other crates need, and
+# cargo test would build them again.
 alone="--package $name --package checker"
 [ "${1:-}" != test ] || alone=
 # shellcheck disable=SC2086 # words
 if ! cargo build ${quiet:+--quiet} $alone; then
-    # One broken manifest in exercises/ stops cargo for every crate. The checker
-    # of the last build names it and can put the starter back.
+    # With one broken manifest in exercises/, cargo builds nothing. The checker of
+    # the last build names the manifest and can restore the starter.
     [ -x "$program" ] || exit 2
-    echo "make: cargo fails, so the $name of the last build goes on" >&2
+    echo "make: cargo failed, so the $name of the last build runs" >&2
 fi
 exec "$program" "$@"

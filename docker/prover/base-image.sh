@@ -1,18 +1,18 @@
 #!/bin/sh
-# A stand-in for the rust image where no image registry can be reached.
+# Makes a replacement for the rust image on machines that reach no image registry.
 #
 # usage: docker/prover/base-image.sh TAG
 #
-# The same Debian, the same packages, and the toolchain of this machine in the
-# place of rustup's. It takes over how this machine reaches its registries, so
-# that a build inside of it can, too. Needs root, debootstrap, a Rust toolchain
-# and a dockerd; DOCKER names another client than `docker`.
+# It has the same Debian and the same packages, and this machine's toolchain instead
+# of rustup's. It also has this machine's settings for package registries, so that
+# builds inside of it reach them. The script needs root, debootstrap, a Rust
+# toolchain and a dockerd; DOCKER names another client than `docker`.
 set -eu
-# A CDPATH of the caller's would lead elsewhere.
+# With the caller's CDPATH, cd could lead elsewhere.
 unset CDPATH
 
 SUITE=trixie
-# What the slim variant of the rust image adds to its Debian.
+# The packages that the slim variant of the rust image adds to Debian.
 PACKAGES=gcc,libc6-dev,ca-certificates
 
 tag=${1:?usage: $0 TAG}
@@ -25,19 +25,19 @@ for program in debootstrap rustc "$docker"; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 [ -z "$missing" ] || { say "install first:$missing"; exit 1; }
-[ "$(id -u)" = 0 ] || { say 'debootstrap makes device files: run me as root'; exit 1; }
+[ "$(id -u)" = 0 ] || { say 'debootstrap makes device files: run this as root'; exit 1; }
 "$docker" version >/dev/null || { say 'start a dockerd first'; exit 1; }
 
 content="$SUITE $(rustc --version)"
 label() { "$docker" image inspect --format '{{index .Config.Labels "workshop.base"}}' "$tag"; }
 if [ "$(label 2>/dev/null)" = "$content" ]; then
-    say "$tag is there: $content"
+    say "$tag exists already: $content"
     exit
 fi
 
 stage=$(mktemp -d)
-# debootstrap that is interrupted leaves /proc and /sys mounted: never delete
-# across a border of filesystems.
+# An interrupted debootstrap leaves /proc and /sys mounted, so never delete files of
+# another filesystem.
 clean() {
     umount "$stage/proc" "$stage/sys" 2>/dev/null || :
     rm -rf --one-file-system "$stage"
@@ -45,7 +45,7 @@ clean() {
 trap clean EXIT
 trap 'exit 1' HUP INT TERM
 
-# The mirror of this machine, if it is a Debian with one of its own.
+# This machine's mirror, if it is a Debian with a mirror of its own.
 # shellcheck disable=SC2016 # apt's variable, not ours
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 2>/dev/null |
     grep -v security | head -n 1) || :
@@ -59,7 +59,7 @@ rm -rf "$stage.log" "$stage"/var/cache/apt/archives/*.deb "$stage"/var/lib/apt/l
 mkdir -p "$stage/usr/local/cargo"
 chmod a+w "$stage/usr/local/cargo"
 
-# What an administrator has set up here: certificates, mirrors, proxies.
+# Copy an administrator's settings: certificates, mirrors, proxies.
 take() {
     [ ! -e "$1" ] || { mkdir -p "$stage$(dirname "$2")"; cp -RL "$1" "$stage$2"; }
 }
@@ -67,7 +67,7 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 take "${SSL_CERT_FILE:-$certificates}" $certificates
 take "${CARGO_HOME:-$HOME/.cargo}/config.toml" /usr/local/cargo/config.toml
 for file in /etc/apt/apt.conf.d/* /etc/apt/auth.conf.d/*; do
-    # What belongs to a package speaks of that package.
+    # A file of a package is about that package only.
     dpkg -S "$file" >/dev/null 2>&1 || take "$file" "$file"
 done
 set -- # from here on, the arguments are those of `docker import`
@@ -77,7 +77,7 @@ for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
 done
 
 say "$content"
-# Docker refuses a tar that names a path twice, be it a folder.
+# Docker refuses a tar that has a path twice, even a folder.
 (cd "$stage/usr/local" && find bin lib libexec -depth -exec rmdir {} +)
 tar -c -C "$stage" . -C "$(rustc --print sysroot)" \
     --transform='s,^\(bin\|lib\|libexec\)\(/\|$\),usr/local/\1\2,S' bin lib libexec |
@@ -87,5 +87,5 @@ tar -c -C "$stage" . -C "$(rustc --print sysroot)" \
         -c 'ENV PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
         -c 'CMD ["bash"]' \
         - "$tag" >/dev/null
-label >/dev/null # a tar that broke off must not pass for an image
-say "$tag is made"
+label >/dev/null # fails if the tar was incomplete
+say "$tag is ready"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A stand-in for the node image where no image registry can be reached: this
-# machine's node and npm upon the stand-in that base-image.sh makes, with the
-# way to npm's registry that an administrator has set up here.
+# Makes a replacement for the node image on machines that reach no image registry:
+# this machine's node, npm and settings for npm's registry, on top of the image that
+# base-image.sh makes.
 #
 # usage: docker/prover/node-image.sh TAG BASE
 set -eu
@@ -20,7 +20,7 @@ trap 'exit 1' HUP INT TERM
 
 mkdir -p "$stage/usr/bin" "$stage/usr/local/lib/node" "$stage/etc"
 cp -L "$node" "$stage/usr/bin/node"
-# Debian's node consists of libraries; libc is the image's.
+# Debian's node needs many libraries. libc is that of the image.
 ldd "$node" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' |
     grep -v -E '/(libc|libm|libdl|libpthread|librt)\.so' |
     while read -r library; do cp -L "$library" "$stage/usr/local/lib/node/"; done
@@ -44,4 +44,4 @@ END
 DOCKER_BUILDKIT=1 "$docker" build --quiet --build-arg BASE="$base" \
     --build-arg REGISTRY="$(npm config get registry)" \
     --tag "$tag" "$stage" >/dev/null
-say "$tag is made: node $(node --version), npm $(npm --version)"
+say "$tag is ready: node $(node --version), npm $(npm --version)"

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds the prover, and the checker that it starts, and calls it:
+# Builds the prover and the checker, which the prover starts, and calls the prover:
 # run.sh prove power solution 8
 set -u
-# A CDPATH of the caller's would lead into another checkout.
+# With the caller's CDPATH, cd could lead into another checkout.
 unset CDPATH
 WORKSHOP_PROGRAM=prover
 export WORKSHOP_PROGRAM

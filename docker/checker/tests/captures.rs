@@ -1,8 +1,9 @@
-//! The stand-in speaks and judges as dockerd did, and Podman.
+//! The stand-in sends what dockerd and Podman have sent, and judges answers as they
+//! did.
 //!
-//! `captures/VERSION/*.jsonl` is what travelled between that dockerd and a
-//! plugin (with `.cli.jsonl`: what the user saw); the numbers are its steps.
-//! `captures/podman` is Podman 4.3.1, with runc.
+//! `captures/VERSION/*.jsonl` has the traffic between that dockerd and a plugin,
+//! and `.cli.jsonl` what the user saw. The numbers are steps of the capture.
+//! `captures/podman` is from Podman 4.3.1 with runc.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -40,7 +41,7 @@ fn text<'a>(line: &'a Value, key: &str) -> &'a str {
     line[key].as_str().unwrap_or_else(|| panic!("no {key} in {line}"))
 }
 
-/// The call with the same meaning, made by the stand-in.
+/// The stand-in's call with the same meaning.
 fn call_like(path: &str, body: &str) -> Call {
     let method: &'static str = path.trim_start_matches('/').to_owned().leak();
     if body.is_empty() {
@@ -201,16 +202,16 @@ fn judged_as_seen(dialect: Dialect, case: &str, line: &Value, seen: &Value) {
 
     let Err(shown) = judged else { return };
     if dialect == Dialect::Podman {
-        // Its words about what it cannot read are its own, and it shows none
-        // of a handshake's.
+        // For an answer that Podman cannot read, it shows words of its own, and for a
+        // failed handshake it shows none of the plugin's.
         let shows = activates || shown.starts_with("no JSON: ");
         let stderr = text(seen, "stderr");
         let case = format!("{case}: {shown} but {stderr}");
         assert!(shows || stderr.contains(&shown), "{case}");
         return;
     }
-    // Where it is no JSON of the right shape, the words are dockerd's; and an
-    // Err beside a status of 200 it does not look for in a handshake.
+    // If the answer is not JSON of the right shape, dockerd shows words of its own. In
+    // a handshake with status 200, dockerd does not read Err.
     let of_the_plugin = line["status"] != 200
         || !activates
             && serde_json::from_str(body).is_ok_and(|body: Value| {
@@ -283,7 +284,7 @@ fn podman_mounts_once_and_not_again_after_an_unmount_that_failed() {
     podman.call(&unmount).unwrap();
     let failed = podman.call(&unmount).unwrap();
     assert_eq!(failed.status, 500);
-    // It believes that the volume is mounted: nothing is sent for the next.
+    // Podman takes the volume for mounted, and sends no Mount for the next container.
     podman.call(&mount).unwrap();
     podman.call(&unmount).unwrap();
     podman.volume_unmount(&unmount).unwrap();

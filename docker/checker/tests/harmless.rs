@@ -1,5 +1,5 @@
-//! Whatever path a plugin answers, the checker touches nothing outside of the
-//! ROOT that it has made.
+//! The checker touches nothing outside of the ROOT that it has made, whatever path a
+//! plugin answers.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -42,7 +42,7 @@ fn solution(step: u32) -> PathBuf {
     checker::cargo::build(&root(), &step, Kind::Solution).unwrap()
 }
 
-/// A folder of somebody's, in which all that checks write has a namesake.
+/// A folder outside of ROOT, with a file for each name that checks write.
 struct Outside {
     folder: Folder,
     before: BTreeMap<PathBuf, String>,
@@ -57,9 +57,9 @@ impl Outside {
         for file in ["file", "fill", "0", "1", "volume.json", "folder/file"] {
             fs::write(path.join(file), "irreplaceable").unwrap();
         }
-        // As long as a volume's image.
+        // This file is as long as a volume's image.
         File::create(path.join("image")).unwrap().set_len(16 << 20).unwrap();
-        let before = look(&path);
+        let before = snapshot(&path);
         Self { folder, before }
     }
 
@@ -69,40 +69,40 @@ impl Outside {
 
     #[track_caller]
     fn assert_untouched(&self, case: &str) {
-        assert_eq!(look(&self.path()), self.before, "{case}");
+        assert_eq!(snapshot(&self.path()), self.before, "{case}");
     }
 }
 
-/// All that is in a folder, with its text and the time of its last change.
-fn look(folder: &Path) -> BTreeMap<PathBuf, String> {
+/// All entries of a folder, with their text and the time of their last change.
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(path) = open.pop() {
-        let is = fs::symlink_metadata(&path).unwrap();
-        let text = match is.is_file() && is.len() < 1 << 20 {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let text = match metadata.is_file() && metadata.len() < 1 << 20 {
             true => fs::read_to_string(&path).unwrap(),
             false => String::new(),
         };
-        if is.is_dir() {
+        if metadata.is_dir() {
             let entries = fs::read_dir(&path).unwrap();
             open.extend(entries.map(|entry| entry.unwrap().path()));
         }
         let words = format!(
             "{:o} {}:{} {} bytes, {}.{} {text:?}",
-            is.mode(),
-            is.uid(),
-            is.gid(),
-            is.len(),
-            is.ctime(),
-            is.ctime_nsec(),
+            metadata.mode(),
+            metadata.uid(),
+            metadata.gid(),
+            metadata.len(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
         );
         all.insert(path, words);
     }
     all
 }
 
-/// How it lies, the step whose solution it speaks for, the check that sees it
-/// first.
+/// How the plugin lies, the step whose solution it uses, and the check that finds the
+/// lie first.
 const CASES: &[(&str, u32, &str)] = &[
     ("outside", 4, "4.in-root"),
     ("link", 4, "4.in-root"),
@@ -131,13 +131,13 @@ fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
         let solution = solution(*step).display().to_string();
         let program =
             Program::with_args(&LIAR, &[how, &path, &solution]).unwrap();
-        // What is asked for the home of whoever runs the check gets this one.
+        // A plugin that answers with HOME gets this folder, not the user's.
         let program = program.after(&format!("export HOME='{path}'"));
         let mut harness = Harness::new(program);
         harness.seed = SEED;
         let mut report = Report::new(*step, &LIAR, SEED);
         let mut seen: Option<(&str, String)> = None;
-        // Step 8 takes its time, and those before it are tried with others.
+        // For step 8, run only its own checks, which take long enough.
         let from = if *step == 8 { 8 } else { 4 };
         let steps = from..=*step;
         for check in checks::all().filter(|check| steps.contains(&check.step)) {
@@ -159,7 +159,7 @@ fn a_path_that_leads_out_of_root_is_a_finding_and_nothing_is_touched() {
         }
         let (id, lines) = seen.unwrap_or_default();
         if id != *first {
-            return Some(format!("{case}: seen by {id:?}, not {first}"));
+            return Some(format!("{case}: found by {id:?}, not by {first}"));
         }
         let file = format!("out-of-root-{how}-{step:02}.txt");
         differs_from_record(&file, &masked(&lines))
@@ -179,7 +179,7 @@ fn no_container_of_a_story_writes_out_of_root() {
         let outside = Outside::new();
         let path = outside.path().display().to_string();
         let script = outside.folder.path().join("plugin");
-        // Written by another process: see `misbehaving.rs`.
+        // Another process writes the script: see `misbehaving.rs`.
         let words = format!(
             "printf '#!/bin/sh\\nexec \"{}\" {how} \"{path}\" \"{solution}\" \
              \"$@\"\\n' >\"$1\"; chmod 755 \"$1\"",

@@ -1,6 +1,6 @@
-//! Whatever a program does, the checker reports it within seconds, and leaves
-//! nothing behind: no process, no socket, no folder. Its own trouble is told
-//! apart from a plugin's.
+//! Whatever a program does, the checker reports it within seconds, and leaves no
+//! process, no socket and no folder behind. Errors of the checker have another exit
+//! status than faults of a plugin.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,7 +21,7 @@ use stand_in::wait::wait_until;
 
 use common::{Workspace, root, side_by_side};
 
-/// Far more than any case needs, for a machine that does other things too.
+/// Far more than any case needs, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A plugin that passes all checks of step 1.
@@ -55,14 +55,15 @@ impl Scene {
     }
 
     fn write(&self, script: &str) {
-        // Where it lies there may be blanks.
+        // The paths may have blanks.
         let quoted = |path: &Path| format!("\"{}\"", path.display());
         let script = script
             .replace("SOLUTION", &quoted(&SOLUTION))
             .replace("ROGUE", &quoted(&ROGUE))
             .replace("FOLDER", &quoted(self.folder.path()));
-        // By a process of its own: as long as a child that another test starts
-        // has inherited the file open for writing, nobody can execute it.
+        // Another process writes the file. If this process wrote it, a child that
+        // another test starts could inherit the open file, and the system refuses to
+        // execute a file that is open for writing.
         let write = "printf '%s\\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
         let written = Command::new("sh")
             .args(["-c", write, "sh"])
@@ -87,7 +88,7 @@ impl Scene {
         checker
     }
 
-    /// What there is of ours, or soon is not.
+    /// Waits until all files and processes of the checker are gone.
     #[track_caller]
     fn assert_nothing_is_left(&self, case: &str) {
         let left = || left_in(&self.temp());
@@ -111,7 +112,7 @@ fn left_in(temp: &Path) -> Vec<String> {
     let files = fs::read_dir(temp).unwrap();
     let files = files.map(|entry| entry.unwrap().path().display().to_string());
     let mark = format!("WORKSHOP_FOLDER={}/", temp.display());
-    // Elsewhere than on Linux, only the files tell.
+    // Only Linux has /proc; on other systems, the test compares only files.
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let processes = processes.filter(|process| {
         let environment = fs::read(process.path().join("environ"));
@@ -129,7 +130,7 @@ fn left_in(temp: &Path) -> Vec<String> {
 
 #[test]
 fn a_misbehaving_program_gets_a_report_and_leaves_nothing() {
-    /// What it does, its script, the exit status, words of the report.
+    /// What the program does, its script, the exit status, and words of the report.
     const CASES: &[(&str, &str, i32, &[&str])] = &[
         (
             "it never listens",
@@ -278,8 +279,8 @@ fn a_misbehaving_program_gets_a_report_and_leaves_nothing() {
 }
 
 #[test]
-fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
-    /// What is wrong, the words after `checker`, a setting, what is said.
+fn errors_of_the_checker_have_status_2_and_a_next_step() {
+    /// The fault, the words after `checker`, a setting, and the message.
     type Case = (
         &'static str,
         &'static str,
@@ -389,7 +390,7 @@ fn trouble_of_its_own_is_status_2_and_says_what_to_do() {
 }
 
 #[test]
-fn outside_of_the_project_it_says_so() {
+fn outside_of_the_project_the_checker_says_so() {
     let scene = Scene::new("");
     let output = scene.checker().current_dir("/").output().unwrap();
     let trouble = String::from_utf8_lossy(&output.stderr);
@@ -397,7 +398,7 @@ fn outside_of_the_project_it_says_so() {
     assert!(trouble.contains("not inside the workshop's folder"), "{trouble}");
 }
 
-/// A checker that waits for a plugin that never listens, which is started.
+/// Starts a checker whose plugin never listens, and waits until the plugin runs.
 #[track_caller]
 fn in_the_middle_of_a_check(scene: &Scene) -> std::process::Child {
     let mut checker = scene.checker();
@@ -428,8 +429,8 @@ fn a_signal_in_the_middle_of_a_check_leaves_nothing() {
     }
 }
 
-/// A child that nothing leads to: out of the group and the session, without an
-/// environment, a folder or an open file.
+/// A child that leaves the process group and the session, and has neither an
+/// environment, nor a folder, nor an open file that would lead to it.
 const HIDDEN: &str = "(env -i setsid sh -c 'echo $$ >FOLDER/pid; cd /; \
                       mv FOLDER/pid FOLDER/hidden; exec sleep 1000' \
                       <&- >&- 2>&- &); ";
@@ -445,7 +446,7 @@ fn a_hidden_child_does_not_outlive_the_checker() {
         ("a closed terminal", Some(Signal::HUP), "sleep 1000"),
         ("kill -9", Some(Signal::KILL), "sleep 1000"),
     ];
-    // What is not the plugin's is spared.
+    // A process that is not the plugin's must keep running.
     let mut other = Command::new("setsid").args(["sleep", "1000"]).spawn();
     let other = other.as_mut().unwrap();
     for (case, signal, then) in cases {
@@ -472,7 +473,7 @@ fn a_hidden_child_does_not_outlive_the_checker() {
 }
 
 #[test]
-fn an_empty_tmpdir_is_none() {
+fn an_empty_tmpdir_means_no_tmpdir() {
     let scene = Scene::new("exec SOLUTION \"$@\"");
     let before = left_in(&root());
     let output = scene.checker().env("TMPDIR", "").output().unwrap();
@@ -490,7 +491,7 @@ fn the_next_run_sweeps_what_a_killed_checker_left() {
     let left = left_in(&scene.temp());
     assert!(!left.is_empty(), "kill -9 leaves something to sweep");
 
-    // Another checker that still runs keeps what it has.
+    // Another checker that still runs must keep its folder.
     fs::remove_file(scene.folder.path().join("started")).unwrap();
     let mut running = in_the_middle_of_a_check(&scene);
     let swept = left_in(&scene.temp());

@@ -1,7 +1,7 @@
-//! The checker is itself checked: for each check there is a wrong plugin that
-//! fails it and nothing else, and the report reads as it was recorded.
+//! Tests of the checks: for each check there is a wrong plugin that fails this check
+//! and no other, and the report is the recorded one.
 //!
-//! A wrong plugin is a solution with one mistake, such as a learner makes.
+//! A wrong plugin is a solution with one mistake of the kind that learners make.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -28,17 +28,17 @@ use common::{
 
 /// One mistake in a solution.
 struct Wrong {
-    /// The check that sees it, and no other does.
+    /// The one check that must fail.
     check: &'static str,
-    /// It, as a sentence.
+    /// The mistake, as a sentence.
     what: &'static str,
     /// The step of the solution.
     step: u32,
     file: &'static str,
-    /// Stands in that file, once.
+    /// The right text, which the file has once.
     right: &'static str,
     wrong: &'static str,
-    /// Files, right and wrong texts, if one place is not enough.
+    /// More files, right and wrong texts.
     more: &'static [(&'static str, &'static str, &'static str)],
 }
 
@@ -1464,7 +1464,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
 ];
 
 impl Wrong {
-    /// The check's id, and a number for the second plugin that fails it.
+    /// The check's id, with a number from the second plugin for the same check on.
     fn name(&self) -> String {
         let same = WRONG.iter().filter(|other| other.check == self.check);
         match same.take_while(|other| !std::ptr::eq(*other, self)).count() {
@@ -1496,8 +1496,8 @@ impl Wrong {
     }
 }
 
-/// The wrong plugins that are tried: all, or those of the checks whose ids begin
-/// with a word of `ONLY` (`ONLY="2.refused 5."`).
+/// The wrong plugins of this run: all, or those of the checks whose ids begin with a
+/// word of `ONLY` (`ONLY="2.refused 5."`).
 fn chosen() -> Vec<&'static Wrong> {
     let only = env::var("ONLY").unwrap_or_default();
     let is_chosen = |id: &str| {
@@ -1520,7 +1520,7 @@ static RIGHT: LazyLock<PathBuf> = LazyLock::new(|| {
     Workspace::write("right", &packages).build().0
 });
 
-/// The program of one of them.
+/// The solution of one step, built as the wrong plugins are.
 fn right(step: u32) -> PathBuf {
     RIGHT.join(format!("right-{step:02}"))
 }
@@ -1530,7 +1530,7 @@ fn step_of(check: &str) -> u32 {
     checks::all().find(|row| row.id == check).unwrap().step
 }
 
-/// What this machine cannot try with any plugin, and why.
+/// The checks that this machine skips with any plugin, and why.
 static NOT_TRIED: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
     let steps: BTreeSet<_> =
         chosen().into_iter().map(|wrong| step_of(wrong.check)).collect();
@@ -1618,8 +1618,8 @@ fn each_check_is_unique_and_says_where_to_mend_what() {
     }
 }
 
-/// Wrong plugins that fail another check, too, on some runs: what they do wrong
-/// meets a clock, or the order in which threads run.
+/// Wrong plugins that may fail another check as well, because of time or of the order
+/// in which threads run.
 const BY_CHANCE: &[(&str, &str)] = &[
     // A socket that was bound a moment ago is one on which somebody answers.
     ("1.live-socket", "1.race"),
@@ -1635,11 +1635,12 @@ const BY_CHANCE: &[(&str, &str)] = &[
     ("7.stranded", "7.one-name"),
 ];
 
-/// Reports that tell what came of a mount or of another user's file: only with
-/// what [`mounts::missing`] asks for are these the recorded ones.
+/// Reports about a mount or about another user's file. They are the recorded ones
+/// only if [`mounts::missing`] finds nothing missing.
 const NEED_MOUNTS: &[&str] = &["8.bad-size", "8.bad-size.2", "8.bad-owner"];
 
-/// What is not as it should be with a wrong plugin; none if all is.
+/// The difference between the expected result of a wrong plugin and the real one;
+/// `None` if there is none.
 fn complaint(wrong: &Wrong, full: bool) -> Option<String> {
     let case = format!("{} ({})", wrong.check, wrong.what);
     let skipped = |why: &str| println!("skipped: {case}: {why}");
@@ -1659,7 +1660,7 @@ fn complaint(wrong: &Wrong, full: bool) -> Option<String> {
     let by_chance = |id| {
         BY_CHANCE.iter().any(|chance| chance.0 == wrong.check && chance.1 == id)
     };
-    // A path that leads out of ROOT is used by no check.
+    // No check uses a path that leads out of ROOT.
     let is_unused =
         |lines: &str| wrong.check == "4.in-root" && lines.contains(BELOW_ROOT);
     let is_other =
@@ -1683,8 +1684,8 @@ fn complaint(wrong: &Wrong, full: bool) -> Option<String> {
     Some(format!("{case}: {differs}"))
 }
 
-/// Among the checks of its own step, that is. Those of earlier steps, which take
-/// most of the time, run with `PROOFS=full`.
+/// Runs only the checks of the plugin's own step. The checks of earlier steps, which
+/// take most of the time, run with `PROOFS=full`.
 #[test]
 fn each_wrong_plugin_fails_its_check_alone_and_reads_as_recorded() {
     let full = checker::setting("PROOFS").as_deref() == Some("full");
@@ -1692,9 +1693,9 @@ fn each_wrong_plugin_fails_its_check_alone_and_reads_as_recorded() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// By the newest dockerd, `tests/check.rs` of each solution shows it. By the other
-/// engines, each solution plays the checks of its own step here, and the last one
-/// plays all of them.
+/// `tests/check.rs` of each solution tests it with the newest dockerd's dialect. With
+/// the other dialects, each solution runs the checks of its own step here, and the
+/// last solution runs all checks.
 #[test]
 fn each_solution_passes_whichever_engine_is_played() {
     let steps = steps::all(&root()).unwrap();

@@ -1,6 +1,6 @@
-//! docker/sandbox.sh and run.sh, with a program in Docker's place that says
-//! what real ones have said: which sentence a person gets, and what was asked
-//! of Docker.
+//! docker/sandbox.sh and run.sh, with a script in the place of docker that prints
+//! what real ones have printed. The tests compare the messages for people, and the
+//! commands that docker gets.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
@@ -13,20 +13,20 @@ use std::process::{Command, Output, Stdio};
 use stand_in::cleanup::Folder;
 use stand_in::search_path::find;
 
-/// A Docker, and what comes of a command there.
+/// A state of Docker, and the result of a command.
 struct Case {
     name: &'static str,
-    /// Arms of a shell's `case`, before those of a Docker that is well.
+    /// Arms of a shell's `case`, before those of a Docker without faults.
     docker: &'static str,
     words: &'static str,
     status: i32,
-    /// What is said, besides what the client said.
+    /// The message, without the output of the client.
     says: &'static str,
-    /// What Docker is asked for, without the flags that are always the same.
+    /// The commands that docker gets, without the flags that are always the same.
     calls: &'static [&'static str],
 }
 
-const NO_SANDBOX: &str = "without one, the stand-in daemon still grades";
+const NO_SANDBOX: &str = "you can work without it: make check-exercise-1";
 const LOOK: &str = "container inspect --format {{.Config.Image}} NAME";
 const RUNNING: &str = "container inspect --format {{.State.Running}} NAME";
 const ENTER: &str = "exec --interactive toolbox-init run true";
@@ -35,7 +35,7 @@ const START: &str = "run --detach --privileged";
 
 const CASES: &[Case] = &[
     Case {
-        name: "all is well",
+        name: "no fault",
         docker: "",
         words: "run true",
         status: 0,
@@ -92,7 +92,7 @@ const CASES: &[Case] = &[
                  build*) die 'failed to resolve source metadata: timeout' ;;",
         words: "run true",
         status: 125,
-        says: "If the rust image cannot be pulled from here: BASE=IMAGE",
+        says: "If the rust image cannot be pulled: BASE=IMAGE",
         calls: &["version", LOOK, "image inspect IMAGE", "build --tag IMAGE"],
     },
     Case {
@@ -101,7 +101,7 @@ const CASES: &[Case] = &[
                  permitted' ;;",
         words: "run true",
         status: 0,
-        says: "it gets all capabilities but one",
+        says: "the sandbox gets all capabilities except one",
         calls: &[
             "version",
             LOOK,
@@ -159,7 +159,7 @@ const CASES: &[Case] = &[
                  'container inspect'*) echo true ;;",
         words: "run true",
         status: 0,
-        says: "it is of another edition of the workshop",
+        says: "this sandbox is of another version of the workshop",
         calls: &["version", LOOK, RUNNING, ENTER],
     },
     Case {
@@ -185,7 +185,7 @@ const CASES: &[Case] = &[
         docker: "rm*) die 'Error: No such container: NAME' ;;",
         words: "rm",
         status: 0,
-        says: "gone. docker volume rm NAME-target workshop-cargo would",
+        says: "the sandbox is removed. docker volume rm NAME-target workshop-cargo",
         calls: &["version", RUNNING, "rm --force --volumes NAME"],
     },
     Case {
@@ -198,7 +198,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// The scripts, a Docker that does as told, and a PATH without cargo.
+/// The scripts, a script in the place of docker, and a PATH without cargo.
 struct Session {
     folder: Folder,
     name: String,
@@ -216,7 +216,7 @@ impl Session {
             symlink(find(tool).unwrap(), bin.join(tool)).unwrap();
         }
         symlink(find("touch").unwrap(), bin.join("touch")).unwrap();
-        // Who waits here does so in vain: nothing changes with time.
+        // Nothing changes with time here, so sleep returns at once.
         symlink(find("true").unwrap(), bin.join("sleep")).unwrap();
         let mut session =
             Self { folder, name: String::new(), image: String::new() };
@@ -263,7 +263,8 @@ impl Session {
             .unwrap()
     }
 
-    /// What Docker was asked for, with plain words for what differs.
+    /// The commands that docker got, with IMAGE and NAME for names that differ in
+    /// each run.
     fn calls(&self) -> Vec<String> {
         let file = self.folder.path().join("calls");
         let calls = fs::read_to_string(file).unwrap_or_default();
@@ -278,7 +279,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// `exec` has one flag a setting; `run --detach` its host name and mounts.
+/// Removes the flags for variables of `exec`, and for the name of `run --detach`.
 fn without_settings(call: String) -> String {
     let mut words: Vec<&str> = Vec::new();
     let mut all = call.split(' ');
@@ -305,7 +306,7 @@ fn assert_calls(case: &Case, session: &Session) {
 }
 
 #[test]
-fn each_trouble_with_docker_has_a_sentence_and_a_next_step() {
+fn each_fault_of_docker_has_a_message_and_a_next_step() {
     let session = Session::new();
     for case in CASES {
         session.docker(case.docker);
@@ -322,7 +323,7 @@ fn each_trouble_with_docker_has_a_sentence_and_a_next_step() {
 }
 
 #[test]
-fn make_without_cargo_passes_a_status_on_and_makes_2_of_no_sandbox() {
+fn make_without_cargo_returns_the_status_or_2_without_a_sandbox() {
     let session = Session::new();
     for (docker, expected) in
         [("version) die down ;;", 2), ("exec*) exit 1 ;;", 1), ("", 0)]

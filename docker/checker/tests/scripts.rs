@@ -1,4 +1,4 @@
-//! The scripts that people and make call work in the checkout that they are in.
+//! Tests of the scripts that people and make call: they work in their own checkout.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,8 +11,8 @@ use stand_in::cleanup::Folder;
 
 use common::root;
 
-/// The scripts, with words for which they say where they are: by the name of
-/// the sandbox, or by the folder in which they call cargo.
+/// The scripts, and arguments with which their output depends on the checkout: on
+/// the name of the sandbox, or on the folder in which they call cargo.
 const SCRIPTS: &[(&str, &[&str])] = &[
     ("docker/prover/run.sh", &["lint"]),
     ("docker/sandbox.sh", &["container"]),
@@ -31,8 +31,8 @@ fn a_cdpath_leads_no_script_into_another_checkout() {
     }
     let bin = folder.path().join("bin");
     fs::create_dir(&bin).unwrap();
-    // Written by another process: see `misbehaving.rs`. The machine's own npm
-    // would fetch into HOME and the checkout.
+    // Another process writes these: see `misbehaving.rs`. The machine's own npm would
+    // write to HOME and to the checkout.
     let failing =
         "printf '#!/bin/sh\\npwd -P\\nexit 1\\n' >\"$1\"; chmod 755 \"$1\"";
     for program in ["cargo", "npm"] {
@@ -70,8 +70,8 @@ fn make_knows_a_step_as_people_write_it_or_asks_for_it() {
         ("check-exercise-0", Some(2), none),
         ("check-exercise-1x", Some(2), none),
         ("check-exercise-", Some(2), ""),
-        ("check-exercise", Some(2), "of which step?"),
-        ("hint", Some(2), "of which step?"),
+        ("check-exercise", Some(2), "needs a step"),
+        ("hint", Some(2), "needs a step"),
     ] {
         // What would run is printed, except where make calls itself: that runs.
         let dry: &[&str] = if status == Some(0) { &["-n"] } else { &[] };

@@ -1,5 +1,5 @@
-//! A starter is its solution with holes: it compiles without a warning, fails
-//! at its first own hole, and nothing else separates the two.
+//! Tests of the starters: a starter compiles without a warning, fails at its first
+//! hole, and differs from its solution only in the holes.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -19,7 +19,7 @@ use stand_in::steps::{self, Kind, Step};
 
 use common::{Outcome, Workspace, cargo, differs_from_record, outcome, root};
 
-/// The starters as learners first get them, whatever stands in `exercises/`.
+/// The starters as learners first get them. `exercises/` is not read.
 static STARTERS: LazyLock<Workspace> = LazyLock::new(|| {
     let packages: Vec<_> =
         all_steps().iter().map(|step| (package(step), starter(step))).collect();
@@ -38,12 +38,14 @@ fn solution(step: &Step) -> Sources {
     starters::read(&root(), step, Kind::Solution).unwrap()
 }
 
-/// Not `exercise-01`: that program is the learner's.
+/// The name of a starter's package. `exercise-01` would overwrite the learner's
+/// program.
 fn package(step: &Step) -> String {
     format!("starter-{:02}", step.number)
 }
 
-/// In the project's own CI, exercises are the starters and READMEs are there.
+/// Whether this is the project's own CI, where exercises must be the starters and
+/// READMEs must exist.
 fn in_ci() -> bool {
     env::var_os("CI").is_some()
 }
@@ -120,17 +122,17 @@ fn each_starter_compiles_without_a_warning() {
     }
 }
 
-/// A starter's text without what a learner replaces.
+/// A starter's text without the parts that a learner replaces.
 #[derive(Debug, Default, PartialEq)]
 struct Cut {
-    /// What must stand in the solution, in this order.
+    /// The parts that the solution must have, in this order.
     kept: Vec<String>,
-    /// What was cut after each of them but the last: a hole's id, or nothing
-    /// for an attribute, which the solution does not have at all.
+    /// The cut after each part except the last one: a hole's id, or `None` for an
+    /// attribute, which the solution does not have.
     between: Vec<Option<String>>,
 }
 
-/// Cuts at holes and at `expect(…, reason = "TODO(N)…")` attributes.
+/// Cuts a text at holes and at `expect(…, reason = "TODO(N)…")` attributes.
 fn cut(text: &str) -> Cut {
     let mut cut = Cut::default();
     let mut kept = String::new();
@@ -159,7 +161,7 @@ fn cut(text: &str) -> Cut {
                 kept += &attribute;
                 continue;
             }
-            // And the blank line that keeps it apart.
+            // Also skip the blank line after the attribute.
             lines.next_if(|line| line.trim().is_empty());
             None
         } else {
@@ -177,7 +179,7 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// What the solution has in each hole, or why it is no twin.
+/// The solution's text in each hole, or why the solution differs elsewhere.
 fn fillings(
     cut: &Cut,
     solution: &str,
@@ -257,8 +259,8 @@ fn each_solution_is_its_starter_with_the_holes_filled() {
         let given = given(&step, &starter);
         println!("{name}: {given} lines given, holes {lines:?}, {sum} in all");
         assert!((15..=60).contains(&sum), "{name}: {sum} lines in {lines:?}");
-        // From step 6 on a lesson brings modules along, and step 8 all that the
-        // driver still lacks.
+        // From step 6 on, a starter has given modules, and step 8 has the rest of the
+        // driver.
         let most = match step.number {
             ..6 => 120,
             6 | 7 => 200,
@@ -306,7 +308,7 @@ fn a_file_that_a_step_does_not_change_is_that_of_the_step_before() {
     }
 }
 
-/// Given whole, and named as such: no lesson needs a line of them.
+/// Given files that learners need not read, because no lesson is about them.
 const UNREAD: &[(u32, &str)] = &[
     (1, "src/text.rs"),
     (1, "src/turn.rs"),
@@ -323,8 +325,8 @@ const UNREAD: &[(u32, &str)] = &[
     (8, "src/size.rs"),
 ];
 
-/// Lines of code in the starter that the solution before does not have. Unit
-/// tests and `UNREAD` do not count: nobody has to read them to write a hole.
+/// How many lines of code a starter has that the previous solution lacks. Unit tests
+/// and `UNREAD` do not count, because learners need not read them.
 fn given(step: &Step, starter: &Sources) -> usize {
     let before =
         all_steps().into_iter().find(|other| other.number + 1 == step.number);
@@ -436,7 +438,7 @@ fn a_twin_differs_in_its_holes_alone() {
     }
 }
 
-/// A copy of what a reset needs, with untouched exercises, outside of git.
+/// A copy of the files that a reset needs, outside of git, with untouched exercises.
 struct Copy {
     folder: Folder,
 }
@@ -473,7 +475,7 @@ impl Copy {
         fs::read_to_string(&file).unwrap_or_else(|err| panic!("{name}: {err}"))
     }
 
-    /// Resets step 1, with no other program at hand, and returns what is said.
+    /// Resets step 1 with an empty PATH, and returns the output.
     #[track_caller]
     fn reset(&self) -> String {
         let Output { status, stdout, stderr } =

@@ -1,4 +1,4 @@
-//! What several test files need.
+//! Code that several test files use.
 #![allow(dead_code, reason = "each of them needs another part")]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use stand_in::cleanup;
 use stand_in::harness::Harness;
 use stand_in::plugin::Program;
 
-/// Names in recorded reports come from here.
+/// The seed of recorded reports, from which their names come.
 pub const SEED: u64 = 7;
 
 /// The project's folder.
@@ -47,7 +47,7 @@ impl Workspace {
         fs::create_dir_all(&folder).unwrap();
         let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
         let shared = manifest.find("[workspace.package]").unwrap();
-        // cargo warns of a profile for a package that is not there.
+        // cargo warns if a profile names a package that the workspace lacks.
         let is_missing = |section: &&str| {
             section.starts_with("\n[profile.dev.package.")
                 && !section.contains("\"*\"")
@@ -59,7 +59,8 @@ impl Workspace {
             .map(|section| section + "\n")
             .collect();
         for (package, _) in packages {
-            // Nobody debugs these. For what they depend on, the profile stays.
+            // These packages are never debugged. The profile of their dependencies
+            // stays, so that those are not built again.
             shared += &format!("\n[profile.dev.package.{package}]\n");
             shared += "debug = 0\ncodegen-units = 1\n";
         }
@@ -80,21 +81,21 @@ impl Workspace {
         Self { folder, target, packages }
     }
 
-    /// Builds all of it, and returns the folder of programs and what cargo said.
+    /// Builds all packages. Returns the folder of programs, and cargo's output.
     #[track_caller]
     pub fn build(&self) -> (PathBuf, String) {
         let output = self.cargo(&["build"]);
         (self.target.join("debug"), output)
     }
 
-    /// Runs cargo, which must succeed, and returns what it said.
+    /// Runs cargo, which must succeed, and returns its output.
     #[track_caller]
     pub fn cargo(&self, words: &[&str]) -> String {
         let output = cargo()
             .args(words)
             .arg("--target-dir")
             .arg(&self.target)
-            // These sources change seldom, and then each file is small.
+            // An incremental build is no faster for these: they seldom change.
             .env("CARGO_INCREMENTAL", "0")
             .current_dir(&self.folder)
             .output()
@@ -116,7 +117,7 @@ fn write_package(folder: &Path, package: &str, sources: &Sources) {
     }
 }
 
-/// A manifest for another package, which is not tested by the checker.
+/// The manifest with another package name, and without the tests' dependencies.
 fn renamed(manifest: &str, package: &str) -> String {
     manifest
         .split_inclusive('\n')
@@ -128,7 +129,7 @@ fn renamed(manifest: &str, package: &str) -> String {
         .replace("[dev-dependencies]\nstand-in.workspace = true\n", "")
 }
 
-/// What is written anew is compiled anew.
+/// Writes a file only if its text changes, because cargo compiles what was written.
 fn write_if_new(file: &Path, text: &str) {
     if fs::read_to_string(file).ok().as_deref() != Some(text) {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -142,24 +143,25 @@ pub struct Failed {
     pub lines: String,
 }
 
-/// What came of a run.
+/// The result of a run.
 pub struct Outcome {
     pub failed: Vec<Failed>,
     /// The ids of checks that were not tried, and why.
     pub not_tried: BTreeMap<&'static str, String>,
 }
 
-/// Runs all checks of `plan`, whatever fails, with the seed of the records.
+/// Runs all checks of `plan` with the seed of the records, and returns the failed
+/// ones.
 #[track_caller]
 pub fn failures(program: &Path, plan: Plan) -> Vec<Failed> {
     outcome(program, plan).failed
 }
 
-/// The same, and what was not tried.
+/// Runs all checks of `plan`, and returns the failed and the skipped ones.
 #[track_caller]
 pub fn outcome(program: &Path, plan: Plan) -> Outcome {
-    // A signal that `make test &` has ignored is ignored by plugins, too, unless
-    // it is handled here.
+    // `make test &` ignores some signals, and plugins would inherit that. A handler
+    // here prevents it.
     static SIGNALS: Once = Once::new();
     SIGNALS.call_once(|| cleanup::on_signals().unwrap());
     let plan = Plan { seed: Some(SEED), ..plan };
@@ -185,8 +187,7 @@ pub fn outcome(program: &Path, plan: Plan) -> Outcome {
     Outcome { failed, not_tried }
 }
 
-/// The one place that hides what differs from run to run, or from machine to
-/// machine.
+/// Replaces everything that differs from run to run, or from machine to machine.
 pub fn masked(text: &str) -> String {
     let mut lines = Vec::new();
     for line in without_times(text).lines() {
@@ -195,10 +196,10 @@ pub fn masked(text: &str) -> String {
         let line = without_process_ids(&line);
         let line = without_ports(&line);
         let line = without_owners(&line);
-        // Whether a crash leaves a core file is the machine's affair.
+        // Whether a crash leaves a core file depends on the machine.
         lines.push(line.replace(" (core dumped)", "") + "\n");
     }
-    // A client may be served before the thread that listens has said so.
+    // A client may be served before the listening thread has logged that it listens.
     let first = lines.iter().position(|line| line.starts_with("  log "));
     let listens =
         lines.iter().position(|line| line.contains("] listening on "));
@@ -259,8 +260,8 @@ fn without_ports(line: &str) -> String {
     masked
 }
 
-/// `"uid":"1000"` becomes `"uid":"…"`: whoever runs the tests owns the files. A
-/// line that was cut is cut there, since these numbers moved its end.
+/// `"uid":"1000"` becomes `"uid":"…"`, because the user who runs the tests owns the
+/// files. A line that was cut ends there, because these numbers moved the cut.
 fn without_owners(line: &str) -> String {
     let mut line = line.to_owned();
     for key in ["\"uid\":\"", "\"gid\":\""] {
@@ -281,8 +282,8 @@ fn without_owners(line: &str) -> String {
     }
 }
 
-/// The lines of a report, those of the log sorted: threads that log at once do
-/// so in any order.
+/// The lines of a report. Those of the log are sorted, because threads log in any
+/// order.
 fn in_one_order(report: &str) -> Vec<&str> {
     let mut lines: Vec<_> = report.lines().collect();
     for log in lines.chunk_by_mut(|one, next| is_log(one) && is_log(next)) {
@@ -310,7 +311,7 @@ pub fn differs_from_record(name: &str, got: &str) -> Option<String> {
     })
 }
 
-/// Does `work` with every item, some at a time: most of them wait.
+/// Does `work` with each item, several at a time, because most of them wait.
 pub fn side_by_side<'a, T: Sync, R: Send>(
     items: &'a [T],
     work: impl Fn(&'a T) -> R + Sync,

@@ -1,6 +1,6 @@
-//! A plugin whose paths lead elsewhere: `liar HOW OUTSIDE SOLUTION SOCKET ROOT`.
-//! It lets SOLUTION answer, and puts other paths into its answers. The tests
-//! compile it.
+//! A plugin whose paths lead out of ROOT: `liar HOW OUTSIDE SOLUTION SOCKET ROOT`.
+//! SOLUTION answers the calls, and this program puts other paths into the answers.
+//! The tests compile it.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
@@ -18,7 +18,7 @@ struct Liar {
     outside: String,
     root: PathBuf,
     inner: PathBuf,
-    /// What becomes a link at the next call.
+    /// The directory that becomes a link at the next call.
     named: Mutex<Option<PathBuf>>,
 }
 
@@ -48,7 +48,7 @@ fn main() {
         inner,
         named: Mutex::new(None),
     }));
-    // What kill -9 has left.
+    // A killed plugin may have left its socket.
     let _ = fs::remove_file(socket);
     for client in UnixListener::bind(socket).unwrap().incoming() {
         let client = client.unwrap();
@@ -76,7 +76,7 @@ impl Liar {
         }
     }
 
-    /// A reply with other paths in it.
+    /// The reply with other paths.
     fn changed(&self, reply: &str, is_mount: bool) -> String {
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
         let mut parts = body.split(MARK);
@@ -98,8 +98,8 @@ impl Liar {
     fn instead_of(&self, path: &str, is_mount: bool) -> String {
         match self.how.as_str() {
             "outside" | "home" => self.outside.clone(),
-            // Of one volume alone, so that a checker which goes by it does
-            // little harm.
+            // Only for one volume, so that a checker that uses this path does little
+            // harm.
             "slash" if path.ends_with("/grove-264") => "/".to_owned(),
             "link" => {
                 let link = self.root.join("leads-out");
@@ -116,7 +116,7 @@ impl Liar {
     }
 }
 
-/// A head, and the body that it promises.
+/// Reads a head, and a body of the length that the head declares.
 fn message(from: &mut UnixStream) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut some = [0; 4096];

@@ -1,4 +1,4 @@
-//! A plugin that takes every connection, and then does what its first word
+//! A plugin that takes every connection, and then misbehaves as its first argument
 //! says: `rogue WORD SOCKET ROOT`. The tests compile it.
 
 use std::fs::{self, Permissions};
@@ -25,7 +25,7 @@ fn main() {
     let mut held = Vec::new();
     for client in listener.incoming() {
         let mut client = client.unwrap();
-        // The first connection may only ask whether somebody listens.
+        // The checker's first connection only tests whether the plugin listens.
         if let Ok(0) | Err(_) = client.read(&mut [0; 4096]) {
             continue;
         }
