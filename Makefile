@@ -83,7 +83,7 @@ sandbox-rm:
 rescue:
 	$(CHECKER) rescue
 
-## slides: show the slides on http://localhost:8000 (PORT=N: on another port)
+## slides: show the slides on http://localhost:8000 (PORT=N: port N)
 slides:
 	@sh slides/run.sh serve
 
