@@ -204,7 +204,7 @@ fn judged_as_seen(dialect: Dialect, case: &str, line: &Value, seen: &Value) {
     if dialect == Dialect::Podman {
         // For an answer that Podman cannot read, it shows words of its own, and for a
         // failed handshake it shows none of the plugin's.
-        let shows = activates || shown.starts_with("no JSON: ");
+        let shows = activates || shown.starts_with("not JSON");
         let stderr = text(seen, "stderr");
         let case = format!("{case}: {shown} but {stderr}");
         assert!(shows || stderr.contains(&shown), "{case}");

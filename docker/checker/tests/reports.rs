@@ -45,7 +45,7 @@ struct Wrong {
 static WRONG: &[Wrong] = &[
     Wrong {
         check: "1.activate",
-        what: "it writes the value in lower case",
+        what: "the plugin writes the value in lower case",
         step: 1,
         file: "src/main.rs",
         right: r#"{"Implements":["VolumeDriver"]}"#,
@@ -54,7 +54,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.stale-socket",
-        what: "it waits for another error than bind gives",
+        what: "the plugin tests for an error that bind does not return",
         step: 1,
         file: "src/socket.rs",
         right: "Err(err) if err.kind() == ErrorKind::AddrInUse =>",
@@ -63,7 +63,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.live-socket",
-        what: "it removes a socket on which somebody answers",
+        what: "the plugin removes a socket on which another one answers",
         step: 1,
         file: "src/socket.rs",
         right: r#"Ok(_) => bail!("a running plugin answers on {path}: stop it first"),"#,
@@ -72,7 +72,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.race",
-        what: "it looks, removes and binds, and believes itself alone",
+        what: "the plugin tests, removes and binds without a lock",
         step: 1,
         file: "src/socket.rs",
         right: "    let _turn = turn::take(socket)?;\n",
@@ -81,7 +81,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.not-a-socket",
-        what: "it removes whatever is in the way and answers nothing",
+        what: "the plugin removes anything that does not answer",
         step: 1,
         file: "src/socket.rs",
         right: "if !fs::symlink_metadata(socket)?.file_type().is_socket() {",
@@ -90,7 +90,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.private-socket",
-        what: "everybody may write to its socket",
+        what: "every user may write to the socket",
         step: 1,
         file: "src/socket.rs",
         right: "Permissions::from_mode(0o600)",
@@ -99,7 +99,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.again",
-        what: "it takes a second handshake for a mistake",
+        what: "the plugin refuses a second handshake",
         step: 1,
         file: "src/main.rs",
         right: "    match path {\n",
@@ -115,7 +115,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.unknown-call",
-        what: "it says yes to what it does not know",
+        what: "the plugin answers 200 to an unknown call",
         step: 1,
         file: "src/main.rs",
         right: r#"(404, format!("workshop: no call is named {path}"))"#,
@@ -124,7 +124,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.short-text",
-        what: "it repeats whatever path was sent",
+        what: "the plugin repeats any path in full",
         step: 1,
         file: "src/main.rs",
         right: "            let path = text::shown(path);\n",
@@ -133,7 +133,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.get",
-        what: "it believes that nobody but Docker ever calls",
+        what: "the plugin panics at any method other than POST",
         step: 1,
         file: "src/server.rs",
         right: r#"_ => refuse(405, "Docker sends only POST".to_owned()),"#,
@@ -142,7 +142,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.long-body",
-        what: "it takes a long body for impossible",
+        what: "the plugin panics at a long body",
         step: 1,
         file: "src/server.rs",
         right: r#"refuse(413, format!("no call has over {LONGEST_BODY} bytes"))"#,
@@ -151,7 +151,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.long-length",
-        what: "it has no limit for what a head may promise",
+        what: "the plugin has no limit for Content-Length",
         step: 1,
         file: "src/server.rs",
         right: "const LONGEST_PROMISE: usize = 64 << 20;",
@@ -160,7 +160,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.connection",
-        what: "it refuses the words that it knows, and lets all others in",
+        what: "the plugin refuses a few values of Connection, and accepts all others",
         step: 1,
         file: "src/server.rs",
         right: r#"
@@ -175,7 +175,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.connection",
-        what: "it knows a word in lower case only",
+        what: "the plugin accepts values of Connection in lower case only",
         step: 1,
         file: "src/server.rs",
         right: "header.value.as_str().to_ascii_lowercase()",
@@ -184,7 +184,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.hang-up",
-        what: "it believes the length that a head promises",
+        what: "the plugin trusts Content-Length",
         step: 1,
         file: "src/server.rs",
         right: "Method::Post => Ok(body),",
@@ -196,7 +196,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.few-files",
-        what: "it passes over the error that ends tiny_http's accepting",
+        what: "the plugin ignores the error after which tiny_http accepts no connection",
         step: 1,
         file: "src/server.rs",
         right: r#"let request = server.recv().context("accepting connections")?;"#,
@@ -205,7 +205,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "1.few-files",
-        what: "it lives on when a thread of tiny_http panics",
+        what: "the plugin keeps running when a thread of tiny_http panics",
         step: 1,
         file: "src/server.rs",
         right: "if thread::current().name().is_none() {",
@@ -214,7 +214,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "2.create",
-        what: "it wants a map of options, and Docker sends null for none",
+        what: "the plugin refuses null as options",
         step: 2,
         file: "src/protocol.rs",
         right: "pub struct Named {\n",
@@ -226,7 +226,7 @@ static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "2.options",
-        what: "it refuses fields that it does not know",
+        what: "the plugin refuses unknown fields",
         step: 2,
         file: "src/protocol.rs",
         right: "#[serde(rename_all = \"PascalCase\")]\npub struct Named {\n",
@@ -241,7 +241,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.empty-body",
-        what: "it takes an empty body for a call without arguments",
+        what: "the plugin reads an empty body as an empty object",
         step: 2,
         file: "src/protocol.rs",
         right: r#"return Err(Failure::BadBody("it is empty".to_owned()));"#,
@@ -250,7 +250,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.no-json",
-        what: "it guesses a name where the body is no object",
+        what: "the plugin uses a default name if the body is not an object",
         step: 2,
         file: "src/protocol.rs",
         right: "    serde_json::from_slice(body)\n",
@@ -263,7 +263,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.no-name",
-        what: "it has a default for the name",
+        what: "the plugin uses a default name if the body has none",
         step: 2,
         file: "src/protocol.rs",
         right: "    pub name: String,\n",
@@ -272,7 +272,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.no-such-volume",
-        what: "it answers Get the same, whatever it is asked for",
+        what: "the plugin gives the same answer to every Get",
         step: 2,
         file: "src/main.rs",
         right: "    protocol::encode(path, Call::decode(path, body).and_then(act))\n",
@@ -286,7 +286,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.error-text",
-        what: "it puts its JSON together by hand",
+        what: "the plugin puts its JSON together by hand",
         step: 2,
         file: "src/protocol.rs",
         right: r#"json!({ "Err": format!("workshop: {failure}") }).to_string()"#,
@@ -295,7 +295,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.refused",
-        what: "it refuses a Create with 200",
+        what: "the plugin refuses a Create with status 200",
         step: 2,
         file: "src/protocol.rs",
         right: r#"_ if path == "/VolumeDriver.Get" => 200,"#,
@@ -305,7 +305,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.refused",
-        what: "it takes every call about an unknown volume for a Get",
+        what: "the plugin answers every call about an unknown volume as a Get",
         step: 2,
         file: "src/protocol.rs",
         right: r#"_ if path == "/VolumeDriver.Get" => 200,"#,
@@ -314,7 +314,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.get-status",
-        what: "it refuses a Get as it refuses a Create",
+        what: "the plugin refuses a Get with another status than 200",
         step: 2,
         file: "src/protocol.rs",
         right: r#"_ if path == "/VolumeDriver.Get" => 200,"#,
@@ -323,7 +323,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.tame-errors",
-        what: "it repeats a name as it was sent",
+        what: "the plugin repeats a name without escaping it",
         step: 2,
         file: "src/protocol.rs",
         right: "write!(f, \"no such volume: {}\", shown(name))",
@@ -332,7 +332,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.list",
-        what: "it looks for a name in every call",
+        what: "the plugin requires a name in every call",
         step: 2,
         file: "src/protocol.rs",
         right: r#""/VolumeDriver.List" => Ok(Self::List),"#,
@@ -341,7 +341,7 @@ pub struct Named {
     },
     Wrong {
         check: "2.list",
-        what: "it lists a name, where Docker reads objects",
+        what: "the plugin lists strings instead of objects",
         step: 2,
         file: "src/main.rs",
         right: "Ok(Reply::Volumes { volumes: Vec::new() })",
@@ -350,7 +350,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.get",
-        what: "it finds a volume by the beginning of its name",
+        what: "the plugin finds a volume by the beginning of its name",
         step: 3,
         file: "src/volumes.rs",
         right: "match self.by_name.get_key_value(name) {",
@@ -359,7 +359,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.again",
-        what: "it refuses to be asked twice",
+        what: "the plugin refuses a second Create with the same options",
         step: 3,
         file: "src/volumes.rs",
         right: "Some(None) => Ok(()),",
@@ -368,7 +368,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.other-options",
-        what: "it says yes to other options, and drops them",
+        what: "the plugin accepts different options and ignores them",
         step: 3,
         file: "src/volumes.rs",
         right: "Some(Some(what)) => Err(Failure::OtherOptions(name, what)),",
@@ -377,7 +377,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.list",
-        what: "it lists one volume, and there are three",
+        what: "the plugin lists only one volume",
         step: 3,
         file: "src/volumes.rs",
         right: "self.by_name.keys().map(",
@@ -386,7 +386,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.remove",
-        what: "it forgets all volumes to remove one",
+        what: "the plugin removes all volumes at once",
         step: 3,
         file: "src/volumes.rs",
         right: "match self.by_name.remove(name) {",
@@ -395,7 +395,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.create-anew",
-        what: "it never gives a name free",
+        what: "the plugin refuses the name of a removed volume",
         step: 3,
         file: "src/volumes.rs",
         right: "            None => {\n                self.by_name.insert(",
@@ -412,7 +412,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.case",
-        what: "it keeps names in lower case",
+        what: "the plugin stores names in lower case",
         step: 3,
         file: "src/volumes.rs",
         right: "        if name.contains('/') {",
@@ -421,7 +421,7 @@ pub struct Named {
     },
     Wrong {
         check: "3.path",
-        what: "its answer to Path has no path",
+        what: "the answer to Path has no path",
         step: 3,
         file: "src/main.rs",
         right: "Ok(Reply::Mountpoint { mountpoint })",
@@ -430,7 +430,7 @@ pub struct Named {
     },
     Wrong {
         check: "4.created",
-        what: "it makes the directory when a container starts",
+        what: "the plugin creates the directory in Mount",
         step: 4,
         file: "src/volumes.rs",
         right: "fs::create_dir_all(&directory)\n                    .map_err(",
@@ -443,7 +443,7 @@ pub struct Named {
     },
     Wrong {
         check: "4.mountpoint",
-        what: "it does not look whether the directory is there",
+        what: "Mount does not test whether the directory exists",
         step: 4,
         file: "src/volumes.rs",
         right: "        fs::metadata(&directory)\n            .map_err(Failure::system(\"looking for\", &directory))?;\n",
@@ -452,7 +452,7 @@ pub struct Named {
     },
     Wrong {
         check: "4.in-root",
-        what: "it keeps its files beside ROOT",
+        what: "the plugin keeps its files beside ROOT",
         step: 4,
         file: "src/volumes.rs",
         right: "root: root::open(root)?,",
@@ -461,7 +461,7 @@ pub struct Named {
     },
     Wrong {
         check: "4.same-place",
-        what: "Path names another directory than Mount",
+        what: "Path returns another directory than Mount",
         step: 4,
         file: "src/main.rs",
         right: "let mountpoint = volumes.get(&it.name)?.mountpoint;",
@@ -470,7 +470,7 @@ pub struct Named {
     },
     Wrong {
         check: "4.shared",
-        what: "it takes a volume that has a container for busy",
+        what: "the plugin refuses a second Mount",
         step: 4,
         file: "src/protocol.rs",
         right: "    /// As it was created, or not at all.\n",
@@ -505,7 +505,7 @@ static USERS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     },
     Wrong {
         check: "4.apart",
-        what: "it keeps eight bytes of a name",
+        what: "the plugin uses only eight bytes of a name",
         step: 4,
         file: "src/volumes.rs",
         right: "mountpoint: self.root.join(name) }",
@@ -518,7 +518,7 @@ static USERS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     },
     Wrong {
         check: "4.outlives",
-        what: "it empties a volume when its last container has ended",
+        what: "the plugin empties a volume after its last Unmount",
         step: 4,
         file: "src/volumes.rs",
         right: "        self.get(name).map(|_| ())\n",
@@ -546,7 +546,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "4.in-use",
-        what: "it unmounts at the first Unmount, whoever else is there",
+        what: "the plugin moves the files away at the first Unmount",
         step: 4,
         file: "src/volumes.rs",
         right: "        self.get(name).map(|_| ())\n",
@@ -565,7 +565,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "4.remove",
-        what: "it can only remove what is empty",
+        what: "the plugin can only remove an empty directory",
         step: 4,
         file: "src/volumes.rs",
         right: "match fs::remove_dir_all(&directory) {",
@@ -574,7 +574,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "4.removed-already",
-        what: "it insists on a directory to remove",
+        what: "the plugin refuses to remove a missing directory",
         step: 4,
         file: "src/volumes.rs",
         right: "Err(err) if err.kind() != ErrorKind::NotFound => {",
@@ -583,7 +583,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "4.names",
-        what: "it takes .. for a name",
+        what: "the plugin accepts .. as a name",
         step: 4,
         file: "src/volumes.rs",
         right: "Some(path::Component::Normal(_))",
@@ -592,7 +592,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "4.private-root",
-        what: "it makes ROOT as mkdir does",
+        what: "the plugin creates ROOT with the mode of mkdir",
         step: 4,
         file: "src/root.rs",
         right: "DirBuilder::new().mode(0o700)",
@@ -605,7 +605,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "4.not-its-root",
-        what: "it closes whatever folder it is given",
+        what: "the plugin closes any folder that is given as ROOT",
         step: 4,
         file: "src/root.rs",
         right: "        is_ours(root)?,\n",
@@ -614,7 +614,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.bad-names",
-        what: "it allows a blank",
+        what: "the plugin allows a blank in a name",
         step: 5,
         file: "src/volumes.rs",
         right: r#"b"_.-".contains(byte)"#,
@@ -623,7 +623,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.good-names",
-        what: "it takes a domain's name for the longest one",
+        what: "the plugin refuses names of more than 63 bytes",
         step: 5,
         file: "src/volumes.rs",
         right: "const LONGEST_NAME: usize = 255;",
@@ -632,7 +632,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.options",
-        what: "it takes an option for a switch",
+        what: "the plugin refuses keep=false",
         step: 5,
         file: "src/options.rs",
         right: r#""false" => settings.keep = false,"#,
@@ -641,7 +641,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.unknown-option",
-        what: "it passes over what it does not know",
+        what: "the plugin ignores short unknown options",
         step: 5,
         file: "src/options.rs",
         right: r#"_ => return Err(none_of(&OPTIONS, "", key)),"#,
@@ -651,7 +651,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.unknown-value",
-        what: "it takes whatever is not true for false",
+        what: "the plugin reads short values other than true as false",
         step: 5,
         file: "src/options.rs",
         right: r#""false" => settings.keep = false,"#,
@@ -661,7 +661,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.bad-mode",
-        what: "it has no limit for a mode",
+        what: "the plugin has no limit for a mode",
         step: 5,
         file: "src/options.rs",
         right: " && *mode <= 0o7777",
@@ -670,7 +670,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.owner-mode",
-        what: "it takes what YAML makes of a mode",
+        what: "the plugin tests one of the owner's three bits",
         step: 5,
         file: "src/options.rs",
         right: "if self.mode & 0o700 == 0o700 {",
@@ -679,7 +679,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.short-errors",
-        what: "it repeats all that was sent",
+        what: "the plugin repeats any value in full",
         step: 5,
         file: "src/options.rs",
         right: "format!(\"mode={}\", shown(value))",
@@ -688,7 +688,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.short-errors",
-        what: "it repeats it as it was sent",
+        what: "the plugin repeats a value without escaping it",
         step: 5,
         file: "src/options.rs",
         right: "shown(word)",
@@ -697,7 +697,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.mode",
-        what: "it asks for the mode while making, and the umask takes bits",
+        what: "the plugin passes the mode to mkdir, and the umask removes bits",
         step: 5,
         file: "src/volumes.rs",
         right: "let mode = Permissions::from_mode(settings.mode);",
@@ -706,7 +706,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.same-options",
-        what: "it compares what was typed",
+        what: "the plugin compares options as they were typed",
         step: 5,
         file: "src/options.rs",
         right: "                \"mode\" => settings.mode = mode(value)?,",
@@ -734,7 +734,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.status",
-        what: "its Status has what differs from the defaults alone",
+        what: "the Status has only the options that differ from the defaults",
         step: 5,
         file: "src/volumes.rs",
         right: "            status: known.settings.status(&mountpoint),\n",
@@ -746,7 +746,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.status-now",
-        what: "it says what was asked for",
+        what: "the Status has the requested mode",
         step: 5,
         file: "src/options.rs",
         right: "        status.extend([
@@ -760,7 +760,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.created-at",
-        what: "it has a blank where a T belongs",
+        what: "CreatedAt has a blank instead of a T",
         step: 5,
         file: "src/clock.rs",
         right: "{day:02}T{hour:02}",
@@ -769,7 +769,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.keep",
-        what: "it removes the files all the same",
+        what: "the plugin removes the files despite keep=true",
         step: 5,
         file: "src/volumes.rs",
         right: "            self.by_name.remove(name);
@@ -780,7 +780,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "5.keep-forgets",
-        what: "it leaves the files, and the volume too",
+        what: "the plugin keeps the files and the volume",
         step: 5,
         file: "src/volumes.rs",
         right: "            self.by_name.remove(name);
@@ -792,7 +792,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.synced",
-        what: "it leaves what it writes to the kernel",
+        what: "the plugin does not sync its files",
         step: 6,
         file: "src/store.rs",
         right: "        file.sync_all()\n    };",
@@ -801,7 +801,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.synced-name",
-        what: "it syncs the volume, and not the folder that has its name",
+        what: "the plugin does not sync the folder that holds the volume",
         step: 6,
         file: "src/volumes.rs",
         right: "        rename(&making, &folder)?;\n        sync(&self.root)\n",
@@ -810,7 +810,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.half-made",
-        what: "it makes a volume in its place, and trusts itself to tidy up",
+        what: "the plugin prepares a volume in its final place",
         step: 6,
         file: "src/volumes.rs",
         right: "        let making = self.making(&name)?;
@@ -830,7 +830,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.full-disk",
-        what: "it brings to its place what it could not fill",
+        what: "the plugin publishes a volume that it could not write",
         step: 6,
         file: "src/volumes.rs",
         right: "        fill(&making, &settings)?;
@@ -846,7 +846,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.outlives",
-        what: "a volume is as old as the last look at it",
+        what: "CreatedAt is the time of the last Get",
         step: 6,
         file: "src/volumes.rs",
         right: "created: fs::metadata(path)?.modified()? })",
@@ -855,7 +855,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.options",
-        what: "it takes what is there from before for what is asked for",
+        what: "the plugin accepts any options for an existing volume after a restart",
         step: 6,
         file: "src/volumes.rs",
         right: "            let had = had.settings.spelled();\n",
@@ -884,7 +884,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.removed",
-        what: "it forgets one file, and takes it for a volume to bring back",
+        what: "after a restart, the plugin restores a removed volume",
         step: 6,
         file: "src/volumes.rs",
         right: "if let Err(err) = remove(&removed) {",
@@ -903,7 +903,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.kept",
-        what: "its start takes what is kept for what a crash has left",
+        what: "the start removes kept files as leftovers",
         step: 6,
         file: "src/volumes.rs",
         right: "for half in [NEW, REMOVED].map(",
@@ -912,7 +912,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.spoiled",
-        what: "it ends with an error for what it cannot read",
+        what: "the plugin does not start if a file is unreadable",
         step: 6,
         file: "src/volumes.rs",
         right: "        if err.raw_os_error().is_some() {",
@@ -921,7 +921,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.set-aside",
-        what: "it removes what it cannot read",
+        what: "the plugin removes an unreadable volume",
         step: 6,
         file: "src/volumes.rs",
         right: "        rename(&folder, &aside)?;\n",
@@ -930,7 +930,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.set-aside-twice",
-        what: "it has one place for a name and a second",
+        what: "the plugin has one place per name for volumes that are set aside",
         step: 6,
         file: "src/volumes.rs",
         right: "        let aside = root::vacant(&aside, name)?;\n",
@@ -941,7 +941,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.half-removed",
-        what: "it removes the files where they are",
+        what: "the plugin removes the files in their final place",
         step: 6,
         file: "src/volumes.rs",
         right: "        rename(&folder, &removed)?;
@@ -952,7 +952,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.alone",
-        what: "it shares the lock with whoever comes",
+        what: "the plugin takes a shared lock",
         step: 6,
         file: "src/root.rs",
         right: "lock.try_lock()",
@@ -961,7 +961,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.private-again",
-        what: "it closes what is empty, and refuses what is its own",
+        what: "the plugin closes only an empty ROOT",
         step: 6,
         file: "src/root.rs",
         right: "if root.join(NEW).is_dir() {",
@@ -970,7 +970,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.other-root",
-        what: "it works in whatever folder has the path of ROOT",
+        what: "the plugin works in any folder with the path of ROOT",
         step: 6,
         file: "src/root.rs",
         right: "if now.is_ok_and(is_same) {",
@@ -979,7 +979,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "6.strangers",
-        what: "it takes each folder in ROOT for a volume that it cannot read",
+        what: "the plugin sets aside every folder in ROOT that is not a volume",
         step: 6,
         file: "src/root.rs",
         right: "        true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
@@ -998,7 +998,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.slow-body",
-        what: "it reads one body at a time",
+        what: "the plugin reads one body at a time",
         step: 7,
         file: "src/server.rs",
         right: "    let mut body = Vec::new();\n",
@@ -1020,7 +1020,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.one-name",
-        what: "it claims no name",
+        what: "the plugin locks no name",
         step: 7,
         file: "src/main.rs",
         right: "name(&call).map(|name| names.claim(name))",
@@ -1029,7 +1029,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.signals",
-        what: "it forgets Ctrl-C",
+        what: "the plugin does not handle SIGINT",
         step: 7,
         file: "src/stop.rs",
         right: "Signals::new([SIGTERM, SIGINT])",
@@ -1038,7 +1038,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.in-flight",
-        what: "it ends at once, whatever runs",
+        what: "the plugin ends without waiting for calls",
         step: 7,
         file: "src/stop.rs",
         right: "    drop(traces);\n    slots.at_work(deadline - PATIENCE / 2);\n",
@@ -1051,7 +1051,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.stranded",
-        what: "it trusts tiny_http to serve every connection",
+        what: "the plugin trusts tiny_http to serve every connection",
         step: 7,
         file: "src/listener.rs",
         right: "                knock();\n",
@@ -1060,7 +1060,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.long-replies",
-        what: "it answers over TCP as on its socket",
+        what: "the plugin sends a long TCP reply in two writes",
         step: 7,
         file: "src/listener.rs",
         right: "if request.remote_addr().is_none() {",
@@ -1069,7 +1069,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.loopback",
-        what: "it listens wherever it is told to",
+        what: "the plugin listens on every address without --anyone",
         step: 7,
         file: "src/listener.rs",
         right: "            anyone,\n",
@@ -1078,7 +1078,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.spec",
-        what: "it writes an address, and Docker reads a URL",
+        what: "the file of --spec has an address without a scheme",
         step: 7,
         file: "src/listener.rs",
         right: r#"format!("tcp://{address}\n")"#,
@@ -1087,7 +1087,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.spec",
-        what: "it writes a key that Docker does not read",
+        what: "the file of --spec has a key that Docker does not read",
         step: 7,
         file: "src/listener.rs",
         right: r#"json!({ "Addr": "#,
@@ -1096,7 +1096,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.spec-gone",
-        what: "it removes its socket only",
+        what: "the plugin removes its socket, but not the file of --spec",
         step: 7,
         file: "src/listener.rs",
         right: "        for trace in &self.0 {\n",
@@ -1105,7 +1105,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.newer-socket",
-        what: "it removes the path on which it was told to listen",
+        what: "the plugin removes any socket at its path",
         step: 7,
         file: "src/listener.rs",
         right: "ensure!(identity(path)? == *is, \"another plugin has it now\");",
@@ -1114,7 +1114,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.folder-beside-spec",
-        what: "it makes room for its temporary file",
+        what: "the plugin removes a folder to create its temporary file",
         step: 7,
         file: "src/listener.rs",
         right: "    let (mut file, aside) = create_beside(path)?;\n",
@@ -1125,7 +1125,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "7.foreign-spec",
-        what: "it takes any file for one of its own",
+        what: "the plugin replaces any file of --spec",
         step: 7,
         file: "src/listener.rs",
         right: "Ok(had) if had == text || is_stale(&had) =>",
@@ -1134,7 +1134,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.ext4",
-        what: "it opens an image that is not there yet",
+        what: "the plugin opens an image without creating it",
         step: 8,
         file: "src/filesystem.rs",
         right: "        .create_new(true)\n",
@@ -1143,7 +1143,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.bad-size",
-        what: "it takes no size for a size",
+        what: "the plugin accepts a size of 0",
         step: 8,
         file: "src/size.rs",
         right: ".filter(|it| *it > 0)",
@@ -1152,7 +1152,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.bad-size",
-        what: "it counts past the end of its numbers",
+        what: "the plugin wraps a size around at 64 bits",
         step: 8,
         file: "src/size.rs",
         right: "    i64::try_from(bytes).ok().filter(|it| *it > 0)",
@@ -1161,7 +1161,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.size-and-type",
-        what: "it takes a size that a directory does not have",
+        what: "the plugin accepts a size for a directory",
         step: 8,
         file: "src/options.rs",
         right: "if self.kind == Kind::Dir => refuse(",
@@ -1170,7 +1170,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.size-alone",
-        what: "it makes a directory of whatever has no type",
+        what: "without a type, the plugin always creates a directory",
         step: 8,
         file: "src/options.rs",
         right: "            settings.kind = Kind::Ext4;\n",
@@ -1179,7 +1179,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.bad-owner",
-        what: "it takes a name for the number 0",
+        what: "the plugin reads a user's name as 0",
         step: 8,
         file: "src/options.rs",
         right: "    id.ok_or_else(|| {",
@@ -1188,7 +1188,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.same-size",
-        what: "it compares all but the size",
+        what: "the plugin does not compare sizes",
         step: 8,
         file: "src/options.rs",
         right: "            (\"size\", self.size.map(size::spell)),\n",
@@ -1197,7 +1197,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.same-size",
-        what: "it knows no fractions",
+        what: "the plugin refuses fractions in a size",
         step: 8,
         file: "src/size.rs",
         right: "count.split_once('.')",
@@ -1206,7 +1206,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.full-disk",
-        what: "it leaves what it could not finish",
+        what: "the plugin leaves an incomplete image behind",
         step: 8,
         file: "src/volumes.rs",
         right: "                let _ = remove(&making);\n",
@@ -1215,7 +1215,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.size-holds",
-        what: "its files are larger than was asked for",
+        what: "the image is larger than requested",
         step: 8,
         file: "src/filesystem.rs",
         right: "run(&mkfs, options, &[image]).map(drop)",
@@ -1227,7 +1227,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.room",
-        what: "it leaves the inodes to mkfs",
+        what: "the plugin leaves the number of inodes to mkfs",
         step: 8,
         file: "src/options.rs",
         right: "\"-i\", \"16384\", ",
@@ -1236,7 +1236,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.empty",
-        what: "it puts something of its own beside the container's files",
+        what: "the plugin puts a file beside those of the container",
         step: 8,
         file: "src/filesystem.rs",
         right: "    let made = fs::create_dir_all(&files)\n",
@@ -1245,7 +1245,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.owner",
-        what: "it changes the folder above the container's files",
+        what: "the plugin sets owner and mode of another folder",
         step: 8,
         file: "src/filesystem.rs",
         right: "        .and_then(|()| own(&files, settings));\n",
@@ -1254,7 +1254,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.status-now",
-        what: "it says what was asked for while it cannot look",
+        what: "Status has the requested mode while nothing is mounted",
         step: 8,
         file: "src/options.rs",
         right: "else { return status };",
@@ -1263,7 +1263,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.failed-mount",
-        what: "it goes on without a filesystem",
+        what: "Mount succeeds without a filesystem",
         step: 8,
         file: "src/filesystem.rs",
         right: "        false => mount_anew(folder, settings),\n",
@@ -1277,7 +1277,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.not-mounted",
-        what: "containers see the folder that it mounts on",
+        what: "containers may write into the folder below the mount",
         step: 8,
         file: "src/filesystem.rs",
         right: "pub const FILES: &str = \"fs/files\";",
@@ -1311,7 +1311,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.shared",
-        what: "it unmounts when any container ends",
+        what: "the plugin unmounts at any Unmount",
         step: 8,
         file: "src/filesystem.rs",
         right: "    counted.map_err(Failure::system(\"counting in\", &place))?;
@@ -1327,7 +1327,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.same-id",
-        what: "it keeps a set of IDs",
+        what: "the plugin keeps a set of IDs",
         step: 8,
         file: "src/filesystem.rs",
         right: "            .and_then(|mut uses| uses.write_all(b\"+\"))
@@ -1347,7 +1347,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.unknown-id",
-        what: "it takes an ID that it does not know for a mistake",
+        what: "the plugin refuses an unknown ID",
         step: 8,
         file: "src/filesystem.rs",
         right: "        0 | 1 => remove(&place),\n",
@@ -1356,7 +1356,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.last-use",
-        what: "it never unmounts",
+        what: "the plugin never unmounts",
         step: 8,
         file: "src/filesystem.rs",
         right: "    counted.map_err(Failure::system(\"counting in\", &place))?;
@@ -1368,7 +1368,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.extra-unmount",
-        what: "it unmounts whatever a container sees",
+        what: "the plugin unmounts while a container still has the filesystem",
         step: 8,
         file: "src/filesystem.rs",
         right: "        info!(\"{} stays mounted: {who}\", folder.display());
@@ -1380,7 +1380,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.crash",
-        what: "it starts with nothing in use",
+        what: "the plugin starts with no uses",
         step: 8,
         file: "src/filesystem.rs",
         right: "            [name, FS] => log(settle(&root.join(name))),\n",
@@ -1389,7 +1389,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.once",
-        what: "it mounts once more at each start what is in use",
+        what: "the plugin mounts every volume in use again at each start",
         step: 8,
         file: "src/filesystem.rs",
         right: "            [name, FS] => log(settle(&root.join(name))),\n",
@@ -1398,7 +1398,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.hung",
-        what: "its calls wait for each other for ever",
+        what: "calls for one volume wait for each other for ever",
         step: 8,
         file: "src/names.rs",
         right: "            if left.is_zero() || taken.waiting >= MOST_WAITING {",
@@ -1411,7 +1411,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.hung",
-        what: "it waits for its programs for ever",
+        what: "the plugin waits for programs without a limit",
         step: 8,
         file: "src/programs.rs",
         right: "    let patience = 2 * patience;\n",
@@ -1420,7 +1420,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.tmpfs",
-        what: "it forgets the size of a tmpfs",
+        what: "the plugin mounts a tmpfs without a size",
         step: 8,
         file: "src/filesystem.rs",
         right: "\"nodev,size={size},mode",
@@ -1429,7 +1429,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.stale",
-        what: "it waits for uses that nobody gives back",
+        what: "the plugin refuses Remove while uses are counted",
         step: 8,
         file: "src/filesystem.rs",
         right: "        warn!(\"{name} was never unmounted for {id}\");\n",
@@ -1438,7 +1438,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.elsewhere",
-        what: "it believes that unmounting is enough",
+        what: "the plugin removes a volume right after its own unmount",
         step: 8,
         file: "src/filesystem.rs",
         right: "    if let Some(who) = mounts::holders(&folder.join(FS))? {
@@ -1454,7 +1454,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
     },
     Wrong {
         check: "8.keep",
-        what: "it takes kept files for whatever is asked for",
+        what: "the plugin ignores the type and size of kept files",
         step: 8,
         file: "src/volumes.rs",
         right: "            same_files(&kept, settings)?;\n",
@@ -1621,15 +1621,15 @@ fn each_check_is_unique_and_says_where_to_mend_what() {
 /// Wrong plugins that may fail another check as well, because of time or of the order
 /// in which threads run.
 const BY_CHANCE: &[(&str, &str)] = &[
-    // A socket that was bound a moment ago is one on which somebody answers.
+    // The other plugin may have bound its socket a moment ago.
     ("1.live-socket", "1.race"),
-    // A second passes between two looks at one volume.
+    // A second may pass between two Gets of one volume.
     ("6.outlives", "6.full-disk"),
     ("6.outlives", "6.spoiled"),
     ("6.outlives", "6.strangers"),
-    // The crash comes when all files are gone, and the folder is not.
+    // The crash may come when all files are gone, but not the folder.
     ("6.removed", "6.half-removed"),
-    // Any connection may be the one that is left without a thread.
+    // Any connection may be left without a thread.
     ("7.stranded", "7.slow-body"),
     ("7.stranded", "7.slow-call"),
     ("7.stranded", "7.one-name"),

@@ -130,7 +130,6 @@ fn prove_rescue(root: &Path) -> Result<ExitCode> {
     let program = Program::new(&program)?;
     let (report, _) = stories::play_scenes(
         rescue::SCENES,
-        step.number,
         program,
         places::NAME,
         Some(private),

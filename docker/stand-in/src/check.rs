@@ -1,9 +1,9 @@
-//! What one check is, whatever it is played on.
+//! One check, for the stand-in daemon or for a real Docker.
 
 use crate::finding::Outcome;
 
-/// One thing that a plugin must do, played on a `Harness` or on a real Docker's
-/// [`Stage`](checker::stories::Stage).
+/// One thing that a plugin must do, tried on a `Harness` or on a `Stage` of a
+/// real Docker.
 #[derive(Debug)]
 pub struct Check<On> {
     /// Stable and unique: `2.empty-body`.
@@ -14,12 +14,13 @@ pub struct Check<On> {
     pub name: &'static str,
     /// What goes wrong otherwise.
     pub why: &'static str,
-    /// The file that answers for it, in the step's crate.
+    /// The file to change, relative to the step's crate.
     pub file: &'static str,
-    /// What to look for in that file: a hole, or a function.
+    /// The place in that file: a hole (`TODO 2.1`) or a function (`` `serve`
+    /// ``).
     pub place: &'static str,
-    /// The capture or the source that backs it.
+    /// The capture or the source that shows the behaviour.
     pub source: &'static str,
-    /// Plays it.
+    /// Runs the check.
     pub run: fn(&mut On) -> Outcome,
 }

@@ -1,9 +1,8 @@
-//! What must not stay behind: processes and folders of ours, and what is mounted
-//! in them.
+//! Removes our processes, folders and mounts when a run ends.
 //!
-//! Whoever makes one holds a guard. A signal undoes all guards at once. A
-//! checker that was killed leaves a folder whose name tells whose it was, and
-//! the next run sweeps it.
+//! Each of them has a [`Guard`], which removes it on drop. A signal drops all
+//! guards at once. A checker that was killed leaves folders whose names hold
+//! its process id, and the next run sweeps them.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -30,21 +29,22 @@ use signal_hook::iterator::Signals;
 use crate::wait::wait_until;
 use crate::{directory, mounts, processes};
 
-/// Names the folder in the environment of every program that we start, so that
-/// what leaves its process group can still be found.
+/// The environment variable in which every program that we start has the path
+/// of its folder, so that a process that leaves its process group can be found.
 pub const MARK: &str = "WORKSHOP_FOLDER";
 
-/// The longest path that every system binds a socket to, in bytes.
+/// The longest path to which every system can bind a socket, in bytes.
 const LONGEST_SOCKET: usize = 100;
 
-/// The mode of our folders: for us alone, and with a bit that means nothing
-/// there, so that a folder of somebody's that has such a name is told apart.
+/// The mode of our folders: no access for other users, and a sticky bit, which
+/// has no effect there and tells our folders from others with such a name.
 const OURS: u32 = 0o1700;
 
-/// How long what is killed may take to be gone. Only a process that waits for a
-/// disk needs any time.
-pub const GRACE: Duration = Duration::from_secs(5);
+/// The longest time that a killed process may take to end. Only a process that
+/// waits for a disk needs any.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
+/// Everything that exists now and must be removed, the oldest first.
 static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ enum Kept {
 }
 
 impl Kept {
-    /// Without complaint if it is gone already.
+    /// Removes it. It is no error if it is gone already.
     fn undo(&self) {
         match self {
             Self::Group(group) => {
@@ -74,7 +74,7 @@ impl Kept {
                 }
             }
             Self::Supervisor(id) => {
-                // It kills all that is below it, and ends.
+                // The supervisor kills all its descendants, and ends.
                 let _ = kill_process(*id, Signal::TERM);
                 let ended = WaitIdOptions::EXITED
                     | WaitIdOptions::NOWAIT
@@ -98,8 +98,8 @@ impl Kept {
                 let _ = fs::remove_file(file);
             }
             Self::Socket(socket) => {
-                let is = fs::symlink_metadata(socket);
-                if is.is_ok_and(|it| it.file_type().is_socket()) {
+                let metadata = fs::symlink_metadata(socket);
+                if metadata.is_ok_and(|found| found.file_type().is_socket()) {
                     let _ = fs::remove_file(socket);
                 }
             }
@@ -108,40 +108,43 @@ impl Kept {
 }
 
 fn kept() -> MutexGuard<'static, Vec<Kept>> {
-    // Whoever panicked with the lock in hand had pushed or removed one entry.
+    // Each holder of the lock adds or removes one entry, so a panic leaves the
+    // list consistent.
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Undoes one thing when it is dropped.
+/// Removes one thing when it is dropped.
 #[derive(Debug)]
 pub struct Guard(Kept);
 
 impl Guard {
-    /// What `start` starts leads a process group, which is killed.
+    /// Starts a process that leads a process group, which is killed on drop.
     ///
     /// # Errors
-    /// When it does not start.
+    /// When the process does not start.
     pub fn group(
         start: impl FnOnce() -> io::Result<Child>,
     ) -> io::Result<(Child, Self)> {
         Self::started(start, Kept::Group)
     }
 
-    /// The same for a group whose processes have something to tidy up, too.
+    /// Starts a process that leads a process group, which is sent SIGTERM on
+    /// drop and killed 2 s later.
     ///
     /// # Errors
-    /// When it does not start.
+    /// When the process does not start.
     pub fn polite_group(
         start: impl FnOnce() -> io::Result<Child>,
     ) -> io::Result<(Child, Self)> {
         Self::started(start, Kept::PoliteGroup)
     }
 
-    /// The same for a supervisor, which ends with all that is below it.
+    /// Starts a supervisor, which is sent SIGTERM on drop and ends with all its
+    /// descendants.
     ///
     /// # Errors
-    /// When it does not start.
-    pub fn supervisor(
+    /// When the process does not start.
+    pub(crate) fn supervisor(
         start: impl FnOnce() -> io::Result<Child>,
     ) -> io::Result<(Child, Self)> {
         Self::started(start, Kept::Supervisor)
@@ -151,7 +154,8 @@ impl Guard {
         start: impl FnOnce() -> io::Result<Child>,
         how: impl FnOnce(Pid) -> Kept,
     ) -> io::Result<(Child, Self)> {
-        // A signal waits for the lock: it finds all or nothing.
+        // The signal handler waits for this lock, so it finds the process in
+        // the list or not started.
         let mut kept = kept();
         let child = start()?;
         let group = how(Pid::from_child(&child));
@@ -159,22 +163,22 @@ impl Guard {
         Ok((child, Self(group)))
     }
 
-    /// Forgets a group whose leader has been awaited: its number may soon be
-    /// that of somebody else's.
+    /// Forgets a group whose leader has been awaited: the id may soon belong to
+    /// another process.
     pub fn release(self) {
-        kept().retain(|it| *it != self.0);
+        kept().retain(|entry| *entry != self.0);
         std::mem::forget(self);
     }
 
-    /// Removes a file, which may not exist yet.
+    /// Removes a file on drop. It may not exist yet.
     pub fn file(path: &Path) -> Self {
         let file = Kept::File(path.to_owned());
         kept().push(file.clone());
         Self(file)
     }
 
-    /// The same, if what is there in the end is a socket.
-    pub fn socket(path: &Path) -> Self {
+    /// Removes a socket on drop. A file of another type is left alone.
+    pub(crate) fn socket(path: &Path) -> Self {
         let socket = Kept::Socket(path.to_owned());
         kept().push(socket.clone());
         Self(socket)
@@ -196,7 +200,7 @@ impl Guard {
         Ok(Some(Self(folder)))
     }
 
-    /// A new folder for this user alone, which is removed.
+    /// Creates a folder for this user alone, and removes it on drop.
     fn folder(path: &Path) -> io::Result<Self> {
         let mut kept = kept();
         DirBuilder::new().mode(0o700).create(path)?;
@@ -209,13 +213,14 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // In this order, or a signal in between would find nothing to undo.
+        // The entry stays in the list until the end: a signal in between must
+        // find it.
         self.0.undo();
-        kept().retain(|it| *it != self.0);
+        kept().retain(|entry| *entry != self.0);
     }
 }
 
-/// Undoes everything, and ends, when the person or the system asks for it.
+/// On SIGINT, SIGTERM or SIGHUP, removes everything and ends the program.
 ///
 /// # Errors
 /// When no handler can be installed.
@@ -224,10 +229,11 @@ pub fn on_signals() -> Result<()> {
         .context("installing signal handlers")?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Held to the end: nothing is begun any more, and who sees a child
-            // of ours die now has to wait at its guard, and says nothing.
+            // Hold the lock until exit: no new child can start, and other
+            // threads that see a child die wait at its guard, so they report
+            // nothing.
             let kept = kept();
-            // Youngest first: processes before the folders they use.
+            // The youngest first: processes before the folders that they use.
             kept.iter().rev().for_each(Kept::undo);
             process::exit(128 + signal);
         }
@@ -235,7 +241,7 @@ pub fn on_signals() -> Result<()> {
     Ok(())
 }
 
-/// A private folder with a short path, removed when dropped.
+/// A private folder with a short path, which is removed on drop.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -243,16 +249,17 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes one in $TMPDIR, or in /tmp where that path is too long for the
-    /// sockets in it.
+    /// Creates a folder in $TMPDIR, or in /tmp if the path of $TMPDIR is too
+    /// long for sockets in it.
     ///
     /// # Errors
-    /// When neither can be written to.
+    /// When that folder cannot be written to.
     pub fn new() -> Result<Self> {
         Self::within(&temp_dir())
     }
 
-    /// Makes one in `place`, whose next [`sweep`] is for the caller to call.
+    /// Creates a folder in `place`. The caller must sweep `place` with
+    /// [`sweep_in`] before.
     ///
     /// # Errors
     /// When `place` cannot be written to.
@@ -268,7 +275,7 @@ impl Folder {
                 Err(err) => {
                     return Err(err).with_context(|| {
                         format!(
-                            "making {} (set TMPDIR to a folder that you can \
+                            "creating {} (set TMPDIR to a folder that you can \
                              write to)",
                             path.display()
                         )
@@ -278,43 +285,44 @@ impl Folder {
         }
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Where folders of ours are made: $TMPDIR, or /tmp where that is empty, or too
-/// long for the sockets in it.
+/// The folder for our folders: $TMPDIR, or /tmp if $TMPDIR is empty or too long
+/// for the sockets in it.
 pub fn temp_dir() -> PathBuf {
     // `/workshop-4194304-1000/run/plugin.sock`
     const REST: usize = 40;
-    let chosen = env::var_os("TMPDIR").filter(|it| !it.is_empty());
-    // A plugin is started in another folder than we are in.
-    let chosen = chosen.and_then(|it| path::absolute(it).ok());
+    let chosen = env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
+    // A plugin runs in another folder, so the path must be absolute.
+    let chosen = chosen.and_then(|folder| path::absolute(folder).ok());
     chosen
-        .filter(|it| it.as_os_str().len() + REST <= LONGEST_SOCKET)
+        .filter(|folder| folder.as_os_str().len() + REST <= LONGEST_SOCKET)
         .unwrap_or_else(|| PathBuf::from("/tmp"))
 }
 
-/// Removes what checkers that no longer run have left in the temporary folder.
+/// Removes the folders of checkers that no longer run from the temporary
+/// folder.
 pub fn sweep() {
     sweep_in(&temp_dir());
 }
 
-/// Removes what they have left in another place.
+/// Removes the folders of checkers that no longer run from `place`.
 pub fn sweep_in(place: &Path) {
     let Ok(entries) = fs::read_dir(place) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(owner);
-        let ours = entry.metadata().is_ok_and(|it| {
-            it.is_dir()
-                && it.mode() & 0o7777 == OURS
-                && it.uid() == rustix::process::getuid().as_raw()
+        let is_ours = entry.metadata().is_ok_and(|metadata| {
+            metadata.is_dir()
+                && metadata.mode() & 0o7777 == OURS
+                && metadata.uid() == rustix::process::getuid().as_raw()
         });
         if let Some(owner) = owner
-            && ours
+            && is_ours
             && !processes::runs(owner)
         {
             Kept::Folder(entry.path()).undo();
@@ -322,17 +330,18 @@ pub fn sweep_in(place: &Path) {
     }
 }
 
-/// The process that made a folder of this name: `workshop-PID-COUNT`.
+/// The process that created a folder with this name: `workshop-PID-COUNT`.
 fn owner(name: &str) -> Option<Pid> {
     let (pid, count) = name.strip_prefix("workshop-")?.split_once('-')?;
-    let digits = |it: &str| it.bytes().all(|it| it.is_ascii_digit());
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     count.parse::<u32>().ok()?;
     (digits(pid) && digits(count)).then_some(())?;
     processes::id_of(pid)
 }
 
-/// Kills every process that was started for `folder`. Only Linux tells.
-pub fn kill_marked(folder: &Path) {
+/// Kills every process whose environment names `folder` in [`MARK`]. Only Linux
+/// tells.
+pub(crate) fn kill_marked(folder: &Path) {
     let folder = folder.as_os_str().as_bytes();
     for (id, proc) in processes::all() {
         let is_marked =
@@ -343,12 +352,14 @@ pub fn kill_marked(folder: &Path) {
     }
 }
 
-/// Removes a folder, or says why it stays.
+/// Removes a folder, or prints why it stays.
 fn remove(folder: &Path) {
-    // What is in a mount may be somebody else's, and is never removed.
+    // The files in a mount may belong to somebody else, and are never removed.
     if !mounts::clear(folder) {
         let folder = folder.display();
-        anstream::eprintln!("checker: {folder} stays, it is mounted upon");
+        anstream::eprintln!(
+            "checker: {folder} stays, because something is mounted in it"
+        );
         return;
     }
     let tree = || match (folder.parent(), folder.file_name()) {
@@ -357,13 +368,13 @@ fn remove(folder: &Path) {
         }
         _ => Err(ErrorKind::InvalidInput.into()),
     };
-    // Who is being killed may still put a file into it.
+    // A process that is being killed may still create a file in the folder.
     let outcome = wait_until(Duration::from_secs(1), || tree().ok());
     if outcome.is_none()
         && let Err(err) = tree()
     {
         let folder = folder.display();
-        anstream::eprintln!("checker: {folder} stays behind: {err}");
+        anstream::eprintln!("checker: {folder} cannot be removed: {err}");
     }
 }
 
@@ -374,8 +385,8 @@ mod tests {
 
     use super::*;
 
-    /// A folder of somebody's, with a file in it.
-    fn somebodys(folder: &Folder) -> PathBuf {
+    /// A folder that is not ours, with a file in it.
+    fn foreign_folder(folder: &Folder) -> PathBuf {
         let path = folder.path().join("home");
         fs::create_dir(&path).unwrap();
         fs::write(path.join("file"), "irreplaceable").unwrap();
@@ -383,7 +394,7 @@ mod tests {
     }
 
     fn is_there(path: &Path) -> bool {
-        fs::read_to_string(path.join("file")).is_ok_and(|it| it.len() == 13)
+        fs::read_to_string(path.join("file")).is_ok_and(|text| text.len() == 13)
     }
 
     #[test]
@@ -415,7 +426,7 @@ mod tests {
     #[test]
     fn what_became_a_link_is_removed_and_not_followed() {
         let place = Folder::new().unwrap();
-        let home = somebodys(&place);
+        let home = foreign_folder(&place);
         let ours = Folder::within(place.path()).unwrap();
         let path = ours.path().to_owned();
         symlink(&home, path.join("link")).unwrap();
@@ -437,7 +448,7 @@ mod tests {
             assert!(mount.args(words).arg(at).status().unwrap().success());
         };
         let place = Folder::new().unwrap();
-        let home = somebodys(&place);
+        let home = foreign_folder(&place);
         mount(&["--bind", home.to_str().unwrap()], &home);
         mount(&["--make-shared"], &home);
         let disk = home.join("disk");

@@ -1,9 +1,10 @@
 //! Docker's half of the wire, and Podman's.
 //!
-//! Requests are byte for byte what dockerd sends on a Unix socket, replies are
-//! read as it reads them. Sources: conversations captured from dockerd
-//! 20.10.24, 26.1.5 and 28.5.2, and moby `pkg/plugins/client.go`; for Podman
-//! 4.3.1, and its `libpod/plugin/volume_api.go`.
+//! Requests are byte for byte those that dockerd sends on a Unix socket, and
+//! replies are read as dockerd reads them. Sources: conversations captured from
+//! dockerd 20.10.24, 26.1.5 and 28.5.2, and moby `pkg/plugins/client.go`;
+//! conversations captured from Podman 4.3.1, and its
+//! `libpod/plugin/volume_api.go`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use crate::wait::PATIENCE;
 
-/// The engine that is played: a generation of dockerd, or Podman.
+/// The engine that is played: a version of dockerd, or Podman.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// dockerd 20.10.24, as in Debian 12.
@@ -27,16 +28,17 @@ pub enum Dialect {
     /// dockerd 28.5.2.
     #[default]
     V28_5,
-    /// Podman 4.3.1, as in Debian 12. 5.4 and 5.8 speak in the same way.
+    /// Podman 4.3.1, as in Debian 12. Podman 5.4 and 5.8 send the same.
     Podman,
 }
 
 impl Dialect {
-    /// All of them: the dockerds, oldest first, and Podman.
+    /// All engines: the versions of dockerd, oldest first, and Podman.
     pub const ALL: [Self; 4] =
         [Self::V20_10, Self::V26_1, Self::V28_5, Self::Podman];
 
-    /// A version as Docker writes it, `28.5` for example, or `podman`.
+    /// The name of the engine in `ENGINE=`: a version as Docker writes it,
+    /// `28.5` for example, or `podman`.
     pub fn name(self) -> &'static str {
         match self {
             Self::V20_10 => "20.10",
@@ -46,7 +48,7 @@ impl Dialect {
         }
     }
 
-    /// The `Host` header: empty until Go refused to send that.
+    /// The `Host` header. It was empty until Go refused to send an empty one.
     fn host(self) -> &'static str {
         match self {
             Self::V20_10 => "",
@@ -66,17 +68,17 @@ impl Dialect {
     }
 }
 
-/// Podman's ID for every use of every volume.
+/// The ID that Podman sends for every use of every volume.
 const PODMANS_ID: &str =
     "2f73349cfc4630255319c6c8dfc1b46a8996ace9d14d8e07563b165915918ec2";
 
-/// One call as dockerd makes it.
+/// One call, as dockerd makes it.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// `VolumeDriver.Create`, for example.
     pub method: &'static str,
-    /// The JSON that dockerd sends, without the newline that ends it; empty
-    /// where it sends no body.
+    /// The JSON that dockerd sends, without the final newline. It is empty for
+    /// a call without a body.
     pub body: String,
 }
 
@@ -86,7 +88,8 @@ impl Call {
         Self { method, body: String::new() }
     }
 
-    /// A call with an object whose keys keep the order of Docker's structs.
+    /// A call whose body is an object with these keys, in this order: the order
+    /// of the fields in Docker's structs.
     pub fn new(method: &'static str, fields: &[(&str, Value)]) -> Self {
         let fields: Vec<String> = fields
             .iter()
@@ -135,7 +138,7 @@ impl Call {
 
     /// The same call as `dialect` makes it.
     #[must_use]
-    pub fn made_by(&self, dialect: Dialect) -> Self {
+    pub(crate) fn made_by(&self, dialect: Dialect) -> Self {
         if dialect != Dialect::Podman {
             return self.clone();
         }
@@ -157,11 +160,11 @@ impl Call {
         Self { method: self.method, body }
     }
 
-    /// The bytes on the wire.
+    /// The whole request, as bytes.
     pub fn request(&self, dialect: Dialect) -> Vec<u8> {
         let Self { method, body } = self.made_by(dialect);
-        // Go's encoder ends each value with a newline, which counts. Podman
-        // does not use that encoder.
+        // Go's encoder ends each value with a newline, which is part of the
+        // length. Podman does not use that encoder.
         let end = match dialect {
             Dialect::Podman => "",
             _ if body.is_empty() => "",
@@ -181,7 +184,7 @@ impl Call {
         .into_bytes()
     }
 
-    /// The volume that the call is about.
+    /// The name of the volume in the body.
     fn volume(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
         Some(body.get("Name")?.as_str()?.to_owned())
@@ -214,7 +217,8 @@ impl fmt::Display for Call {
     }
 }
 
-/// Go's encoder escapes these five characters, which can stand in strings only.
+/// Go's encoder escapes these five characters. In JSON, they occur in strings
+/// only.
 fn go_escaped(json: &str) -> String {
     json.replace('<', "\\u003c")
         .replace('>', "\\u003e")
@@ -223,32 +227,32 @@ fn go_escaped(json: &str) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-/// What came back over HTTP.
+/// An HTTP reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// The body, its transfer encoding undone.
+    /// The body, without its transfer encoding.
     pub body: Vec<u8>,
     /// Whether the connection can carry another call.
     keeps: bool,
-    /// The method that Podman called; none for a reply to Docker.
+    /// The method that Podman called; `None` for a reply to Docker.
     to_podman: Option<&'static str>,
 }
 
 impl Reply {
-    /// The same reply, to a call of `method` by `dialect`.
+    /// The same reply, as one to a call of `method` by `dialect`.
     #[must_use]
     pub fn to(self, dialect: Dialect, method: &'static str) -> Self {
         let is_podman = dialect == Dialect::Podman;
         Self { to_podman: is_podman.then_some(method), ..self }
     }
 
-    /// The value of a success, or the text that Docker would show. A reply to
-    /// Podman is read as Podman reads it.
+    /// The value of a success, or the text that Docker would show for a
+    /// failure. A reply to Podman is read as Podman reads it.
     ///
     /// # Errors
-    /// Any status but 200, no JSON, and a non-empty `Err` are failures.
+    /// A status other than 200, a body that is not JSON, or a non-empty `Err`.
     pub fn judge(&self) -> Result<Value, String> {
         match self.to_podman {
             Some(method) => self.judge_as_podman(method),
@@ -259,7 +263,7 @@ impl Reply {
     /// Podman takes every 200 for a success, and reads the whole body as JSON.
     fn judge_as_podman(&self, method: &str) -> Result<Value, String> {
         let value = serde_json::from_slice::<Value>(&self.body)
-            .map_err(|err| format!("no JSON: {err}"));
+            .map_err(|err| format!("not JSON: {err}"));
         if self.status != 200 {
             return Err(match field(&value?, "Err") {
                 Some(Value::String(err)) if !err.is_empty() => err.clone(),
@@ -267,14 +271,14 @@ impl Reply {
             });
         }
         match (method, value) {
-            // Podman does not read their bodies.
+            // Podman does not read the bodies of these replies.
             (
                 "VolumeDriver.Create"
                 | "VolumeDriver.Remove"
                 | "VolumeDriver.Unmount",
                 value,
             ) => Ok(value.unwrap_or_default()),
-            // A success, too; but one that has found nothing.
+            // This is a success as well, but Podman has found no volume.
             ("VolumeDriver.Get", Ok(value))
                 if field(&value, "Volume").is_none_or(Value::is_null) =>
             {
@@ -285,7 +289,7 @@ impl Reply {
             }
             (_, Ok(value @ (Value::Null | Value::Object(_)))) => Ok(value),
             (_, Ok(_)) => {
-                Err("no JSON: of another shape than Podman reads".to_owned())
+                Err("not JSON of the shape that Podman reads".to_owned())
             }
             (_, Err(why)) => Err(why),
         }
@@ -293,7 +297,7 @@ impl Reply {
 
     fn judge_as_docker(&self) -> Result<Value, String> {
         let text = || String::from_utf8_lossy(&self.body).into_owned();
-        // Docker reads the first value, and does not care for what follows.
+        // Docker reads the first JSON value and ignores the rest.
         let mut values = serde_json::Deserializer::from_slice(&self.body)
             .into_iter::<Value>();
         let value = values.next();
@@ -308,7 +312,7 @@ impl Reply {
         }
         let value = match value {
             Some(Ok(value)) => value,
-            Some(Err(err)) => return Err(format!("no JSON: {err}")),
+            Some(Err(err)) => return Err(format!("not JSON: {err}")),
             None => return Err("EOF (the body is empty)".to_owned()),
         };
         match (&value, field(&value, "Err")) {
@@ -316,7 +320,7 @@ impl Reply {
             (Value::Object(_), None | Some(Value::Null)) => Ok(value),
             (_, Some(Value::String(err))) if err.is_empty() => Ok(value),
             (_, Some(Value::String(err))) => Err(err.clone()),
-            _ => Err("JSON of another shape than Docker reads".to_owned()),
+            _ => Err("not JSON of the shape that Docker reads".to_owned()),
         }
     }
 }
@@ -328,22 +332,25 @@ impl fmt::Display for Reply {
     }
 }
 
-/// The field that Go's decoder would fill: letter case does not matter to it.
+/// The field that Go's decoder would use: it ignores the case of letters.
 pub fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let object = value.as_object()?;
     object.get(name).or_else(|| {
         let mut found = object.iter();
-        found.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|it| it.1)
+        found
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     })
 }
 
-/// One line of at most some 200 characters, for a report.
+/// One line of at most 200 characters, for a report.
 pub fn clip(text: &str) -> String {
     one_line(text, 200)
 }
 
-/// One line of at most `most` characters and its length, in which nothing moves
-/// a terminal's cursor, changes its colours or hides.
+/// One line of at most `most` characters. A longer text ends with `…` and its
+/// length. Control characters and invisible characters are escaped, so that the
+/// text cannot control a terminal.
 pub fn one_line(text: &str, most: usize) -> String {
     let mut line = String::new();
     for c in text.chars().take(most) {
@@ -359,19 +366,19 @@ pub fn one_line(text: &str, most: usize) -> String {
     line
 }
 
-/// Why there is no reply. dockerd takes all of them for a transport failure,
-/// and tries again after 1, 2, 4 and 8 seconds.
+/// The reason why there is no reply. dockerd takes all of these for a transport
+/// failure and tries again after 1, 2, 4 and 8 seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoReply {
-    /// Nobody could be connected to.
+    /// No connection could be made.
     Unreachable(String),
-    /// The plugin closed the connection without a whole reply.
+    /// The plugin closed the connection before the end of its reply.
     Dropped,
-    /// Nothing whole came in time.
+    /// No complete reply came within this time.
     Silent(Duration),
-    /// Something came, and it was not HTTP.
+    /// The plugin sent bytes that are not HTTP.
     NotHttp(String),
-    /// It has more bytes than anybody reads.
+    /// The reply is longer than 64 MiB.
     TooLong,
 }
 
@@ -383,39 +390,40 @@ impl fmt::Display for NoReply {
             Self::Silent(patience) => {
                 write!(f, "no answer within {} s", patience.as_secs())
             }
-            Self::NotHttp(text) => write!(f, "no HTTP: {}", clip(text)),
+            Self::NotHttp(text) => write!(f, "not HTTP: {}", clip(text)),
             Self::TooLong => {
-                write!(f, "more than {} MiB, and no end", LONGEST >> 20)
+                write!(f, "a reply of more than {} MiB", LONGEST >> 20)
             }
         }
     }
 }
 
-/// A dockerd, as far as one plugin can tell; or Podman.
+/// One dockerd or Podman, as a plugin sees it.
 #[derive(Debug)]
 pub struct Daemon {
     socket: PathBuf,
     dialect: Dialect,
-    /// dockerd keeps idle connections; one call at a time needs one of them.
+    /// The idle connection. dockerd keeps several; for one call at a time, one
+    /// is enough.
     idle: Option<UnixStream>,
-    /// Podman's uses of each volume, and the reply to its Mount.
+    /// The number of Podman's uses of each volume, and the reply to its Mount.
     in_use: HashMap<String, (usize, Reply)>,
     /// The method of Podman's last call.
     last: Option<&'static str>,
 }
 
 impl Daemon {
-    /// A daemon that has not connected yet.
+    /// A daemon for the plugin on `socket`. It connects at the first call.
     pub fn new(socket: &Path, dialect: Dialect) -> Self {
         let (socket, in_use) = (socket.to_owned(), HashMap::new());
         Self { socket, dialect, idle: None, in_use, last: None }
     }
 
-    /// Makes one call, without dockerd's retries. Podman may find that it need
-    /// not be made.
+    /// Makes one call, without dockerd's retries. If Podman would not send the
+    /// call, neither does this: it returns the reply that Podman works with.
     ///
     /// # Errors
-    /// When no reply came, see [`NoReply`].
+    /// When there is no reply, see [`NoReply`].
     pub fn call(&mut self, call: &Call) -> Result<Reply, NoReply> {
         if self.dialect != Dialect::Podman {
             return self.make(call);
@@ -429,10 +437,11 @@ impl Daemon {
         }
     }
 
-    /// `podman volume unmount`, whatever Podman has counted.
+    /// Makes the call of `podman volume unmount`, which ignores how many uses
+    /// Podman has counted.
     ///
     /// # Errors
-    /// When no reply came, see [`NoReply`].
+    /// When there is no reply, see [`NoReply`].
     pub fn volume_unmount(&mut self, call: &Call) -> Result<Reply, NoReply> {
         if let Some(volume) = call.volume() {
             self.in_use.remove(&volume);
@@ -440,7 +449,7 @@ impl Daemon {
         self.command(call)
     }
 
-    /// Podman mounts a volume at its first use, and then counts.
+    /// Podman mounts a volume at its first use, and only counts the other uses.
     fn mount(&mut self, call: &Call, volume: String) -> Result<Reply, NoReply> {
         if let Some((uses, reply)) = self.in_use.get_mut(&volume) {
             *uses += 1;
@@ -453,8 +462,8 @@ impl Daemon {
         Ok(reply)
     }
 
-    /// Podman unmounts after the last use. Where that fails, or takes too long,
-    /// it believes that the volume is still mounted.
+    /// Podman unmounts after the last use. If that fails or takes too long,
+    /// Podman believes that the volume is still mounted.
     fn unmount(&mut self, call: &Call, volume: &str) -> Result<Reply, NoReply> {
         let done = Reply {
             status: 200,
@@ -477,8 +486,8 @@ impl Daemon {
         Ok(reply)
     }
 
-    /// Each command of Podman's is a process, which shakes hands first. The one
-    /// that creates a volume has asked for it before.
+    /// Each Podman command is a process, which makes a handshake first. `podman
+    /// volume create` sends Get and Create in one process.
     fn command(&mut self, call: &Call) -> Result<Reply, NoReply> {
         const ACTIVATE: &str = "Plugin.Activate";
         let is_new = match (self.last.replace(call.method), call.method) {
@@ -506,8 +515,9 @@ impl Daemon {
     fn exchange(&mut self, call: &Call) -> Result<Reply, NoReply> {
         let request = call.request(self.dialect);
         if let Some(kept) = self.idle.take() {
-            // An idle connection that the plugin has closed is replaced at
-            // once, and the request goes out whole (capture activate-cached 4).
+            // If the plugin has closed the idle connection, dockerd replaces it
+            // at once, and sends the whole request again (capture
+            // activate-cached 4).
             if let Ok(reply) = self.send(kept, &request) {
                 return Ok(reply);
             }
@@ -516,16 +526,16 @@ impl Daemon {
         self.send(fresh, &request)
     }
 
-    /// Which one it is.
-    pub fn dialect(&self) -> Dialect {
+    /// The played engine.
+    pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// A connection of its own, for clients that are not Docker.
+    /// A new connection, for clients that are not Docker.
     ///
     /// # Errors
-    /// [`NoReply::Unreachable`]
-    pub fn connect(&self) -> Result<UnixStream, NoReply> {
+    /// [`NoReply::Unreachable`], when no connection can be made.
+    pub(crate) fn connect(&self) -> Result<UnixStream, NoReply> {
         UnixStream::connect(&self.socket)
             .map_err(|err| NoReply::Unreachable(err.to_string()))
     }
@@ -535,7 +545,8 @@ impl Daemon {
         mut connection: UnixStream,
         request: &[u8],
     ) -> Result<Reply, NoReply> {
-        // A plugin may answer and close without having read everything.
+        // A plugin may answer and close the connection before it has read
+        // everything.
         let _ = connection.set_write_timeout(Some(PATIENCE));
         let _ = connection.write_all(request);
         let reply = read_reply(&mut connection, PATIENCE)?;
@@ -546,12 +557,13 @@ impl Daemon {
     }
 }
 
-/// dockerd has no limit that was met, but 50 MB went through (plugin-huge 2).
+/// The longest reply that is read, in bytes. dockerd has no known limit: 50 MB
+/// were accepted (plugin-huge 2).
 const LONGEST: usize = 64 << 20;
 
-/// What a plugin can be talked to on.
+/// A connection to a plugin.
 pub trait Connection: Read + Write {
-    /// Bounds the reads that follow.
+    /// Sets the time-out of the reads that follow.
     fn read_within(&self, time: Duration) -> io::Result<()>;
 }
 
@@ -567,10 +579,10 @@ impl Connection for TcpStream {
     }
 }
 
-/// Reads one reply to its end, within `patience`.
+/// Reads one complete reply, within `patience`.
 ///
 /// # Errors
-/// When it does not arrive whole, see [`NoReply`].
+/// When no complete reply arrives, see [`NoReply`].
 pub fn read_reply(
     connection: &mut dyn Connection,
     patience: Duration,
@@ -581,12 +593,12 @@ pub fn read_reply(
     Ok(Reply { status, body, keeps, to_podman: None })
 }
 
-/// Reads the head of a reply, and leaves its body empty: where a request is
-/// refused before its end has come, the end of the reply may not come either.
+/// Reads the head of a reply, and leaves the body empty: if a plugin refuses a
+/// request before its end, the end of the reply may never come.
 ///
 /// # Errors
-/// When no whole head comes in time.
-pub fn read_head(
+/// When no complete head arrives within `patience`, see [`NoReply`].
+pub(crate) fn read_head(
     connection: &mut dyn Connection,
     patience: Duration,
 ) -> Result<Reply, NoReply> {
@@ -594,7 +606,7 @@ pub fn read_head(
     Ok(Reply { status, body: Vec::new(), keeps: false, to_podman: None })
 }
 
-/// How the end of a body is told.
+/// How the end of a body is found.
 struct Framing {
     chunked: bool,
     length: Option<usize>,
@@ -604,22 +616,24 @@ struct Framing {
 impl Framing {
     fn of(head: &httparse::Response) -> Self {
         let header = |name: &str| {
-            let mut all = head.headers.iter();
-            let found = all.find(|it| it.name.eq_ignore_ascii_case(name))?;
+            let mut headers = head.headers.iter();
+            let found = headers
+                .find(|header| header.name.eq_ignore_ascii_case(name))?;
             std::str::from_utf8(found.value).ok()
         };
         let close = header("Connection")
-            .map_or(head.version == Some(0), |it| {
-                it.eq_ignore_ascii_case("close")
+            .map_or(head.version == Some(0), |value| {
+                value.eq_ignore_ascii_case("close")
             });
         Self {
             chunked: header("Transfer-Encoding").is_some(),
-            length: header("Content-Length").and_then(|it| it.parse().ok()),
+            length: header("Content-Length")
+                .and_then(|length| length.parse().ok()),
             close,
         }
     }
 
-    /// The body, and whether another reply can follow it.
+    /// The body, and whether the connection can carry another reply.
     fn body(&self, wire: &mut Wire) -> Result<(Vec<u8>, bool), NoReply> {
         if self.chunked {
             return Ok((wire.chunks()?, !self.close));
@@ -630,8 +644,8 @@ impl Framing {
         };
         while wire.bytes.len() < length {
             if !wire.more()? {
-                // Too long a length, then close: Docker accepts it, if the
-                // JSON is whole (raw capture wshort).
+                // The length is too large and the connection closed: Docker
+                // accepts that if the JSON is complete (raw capture wshort).
                 return Ok((std::mem::take(&mut wire.bytes), false));
             }
         }
@@ -639,7 +653,7 @@ impl Framing {
     }
 }
 
-/// A connection that is being read, up to a deadline.
+/// A connection that is read, up to a deadline.
 struct Wire<'a> {
     connection: &'a mut dyn Connection,
     deadline: Instant,
@@ -653,7 +667,7 @@ impl<'a> Wire<'a> {
         Self { connection, deadline, patience, bytes: Vec::new() }
     }
 
-    /// Reads a status, and how its body ends.
+    /// Reads the head: the status, and how the body ends.
     fn head(&mut self) -> Result<(u16, Framing), NoReply> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 64];
@@ -680,7 +694,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Reads some more; false at the end of the connection.
+    /// Reads more bytes. Returns false at the end of the connection.
     fn more(&mut self) -> Result<bool, NoReply> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -689,12 +703,12 @@ impl<'a> Wire<'a> {
         if self.bytes.len() > LONGEST {
             return Err(NoReply::TooLong);
         }
-        // A zero time-out would mean none, and `left` is not zero.
+        // `left` is not zero here; a time-out of zero would be an error.
         let _ = self.connection.read_within(left);
-        let mut some = [0; 16 * 1024];
-        match self.connection.read(&mut some) {
+        let mut buffer = [0; 16 * 1024];
+        match self.connection.read(&mut buffer) {
             Ok(count) => {
-                self.bytes.extend_from_slice(&some[..count]);
+                self.bytes.extend_from_slice(&buffer[..count]);
                 Ok(count > 0)
             }
             Err(err) if err.kind() == ErrorKind::Interrupted => Ok(true),

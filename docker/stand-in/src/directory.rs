@@ -1,4 +1,5 @@
-//! An open folder, whose files are reached by single names and through no link.
+//! An open folder. Its files are reached by single names, and no link is
+//! followed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -16,17 +17,17 @@ use rustix::io::Errno;
 
 use crate::mounts;
 
-/// An open folder. All names are of what is in it, and a path leads through
-/// folders alone.
+/// An open folder. Paths are relative to it and lead through folders only: not
+/// through links, and not through `..`.
 #[derive(Debug)]
 pub struct Directory(pub(crate) OwnedFd);
 
 impl Directory {
-    /// A new file with this text, in place of one that had the name: what else
-    /// has the same file keeps it.
+    /// Creates a file with this text. A file of that name is unlinked first,
+    /// not overwritten: it may have other names.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn write(
         &self,
         path: impl AsRef<Path>,
@@ -35,10 +36,10 @@ impl Directory {
         self.create(path)?.write_all(text.as_ref())
     }
 
-    /// A new and empty file, likewise.
+    /// Creates an empty file. A file of that name is unlinked first.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the file cannot be created.
     pub fn create(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let (folder, name) = self.parent_of(path.as_ref())?;
         let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
@@ -51,47 +52,48 @@ impl Directory {
         Ok(openat(folder, &name, flags | OFlags::CLOEXEC, mode)?.into())
     }
 
-    /// The text of a plain file; none if there is no such file.
+    /// The text of a regular file; `None` if there is no such file.
     pub fn read(&self, path: impl AsRef<Path>) -> Option<String> {
         let (folder, name) = self.parent_of(path.as_ref()).ok()?;
         let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
-        // Of a pipe, nobody may ever have the other end.
+        // Without NONBLOCK, opening a FIFO would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file =
             openat(folder, &name, flags | OFlags::CLOEXEC, Mode::empty());
         let mut file = File::from(file.ok()?);
         let mut text = String::new();
-        let is_plain = file.metadata().is_ok_and(|it| it.is_file());
-        (is_plain && file.read_to_string(&mut text).is_ok()).then_some(text)
+        let is_regular =
+            file.metadata().is_ok_and(|metadata| metadata.is_file());
+        (is_regular && file.read_to_string(&mut text).is_ok()).then_some(text)
     }
 
-    /// Whether there is anything at this path.
-    pub fn has(&self, path: impl AsRef<Path>) -> bool {
-        self.look(path.as_ref()).is_ok()
+    /// Whether anything exists at this path.
+    pub(crate) fn has(&self, path: impl AsRef<Path>) -> bool {
+        self.stat(path.as_ref()).is_ok()
     }
 
-    /// A new folder.
+    /// Creates a folder.
     ///
     /// # Errors
-    /// When it cannot be made; it may be there.
+    /// When the folder cannot be created, or already exists.
     pub fn make(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let (folder, name) = self.parent_of(path.as_ref())?;
         let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
         Ok(mkdirat(folder, &name, Mode::from_raw_mode(0o777))?)
     }
 
-    /// A second name for a file.
+    /// Gives a file a second name.
     ///
     /// # Errors
-    /// When the filesystem has none.
-    pub fn link(&self, first: &str, next: &str) -> io::Result<()> {
+    /// When the filesystem has no hard links.
+    pub(crate) fn link(&self, first: &str, next: &str) -> io::Result<()> {
         Ok(linkat(&self.0, first, &self.0, next, AtFlags::empty())?)
     }
 
-    /// A new link.
+    /// Creates a symbolic link to `target`.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the link cannot be created.
     pub fn symlink(
         &self,
         target: &Path,
@@ -104,84 +106,86 @@ impl Directory {
 
     /// Whether there is a folder at this path.
     pub fn has_folder(&self, path: impl AsRef<Path>) -> bool {
-        let is = |it: Stat| FileType::from_raw_mode(it.st_mode);
-        self.look(path.as_ref()).is_ok_and(|it| is(it) == FileType::Directory)
+        self.stat(path.as_ref()).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        })
     }
 
-    /// Removes a file, or a folder with all that is in it.
+    /// Removes a file, or a folder and everything in it. It is no error if
+    /// nothing is there.
     ///
     /// # Errors
-    /// When it is there still.
+    /// When something is still there.
     pub fn remove(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let (folder, name) = self.parent_of(path.as_ref())?;
         let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
         remove_tree(folder, &name)
     }
 
-    /// What is in it, in no order.
+    /// The names in the folder, in no order.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn names(&self) -> io::Result<Vec<OsString>> {
+    /// When the folder cannot be read.
+    pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         names_in(self.0.as_fd())
     }
 
-    /// Its owner, its group and the twelve bits of its mode.
+    /// The uid, the gid and the twelve mode bits of the folder.
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn owner_and_mode(&self) -> io::Result<(u32, u32, u32)> {
-        let is = File::from(self.0.try_clone()?).metadata()?;
-        Ok((is.uid(), is.gid(), is.mode() & 0o7777))
+    pub(crate) fn owner_and_mode(&self) -> io::Result<(u32, u32, u32)> {
+        let metadata = File::from(self.0.try_clone()?).metadata()?;
+        Ok((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777))
     }
 
-    /// Sets the twelve bits of its mode, as a container may.
+    /// Sets the twelve mode bits of the folder, as a container may.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
         let file = File::from(self.0.try_clone()?);
         file.set_permissions(fs::Permissions::from_mode(mode))
     }
 
-    /// How long a file is, in bytes.
+    /// The length of a file, in bytes.
     ///
     /// # Errors
     /// When there is no such file.
-    pub fn length(&self, path: impl AsRef<Path>) -> io::Result<u64> {
-        Ok(self.look(path.as_ref())?.st_size.unsigned_abs())
+    pub(crate) fn length(&self, path: impl AsRef<Path>) -> io::Result<u64> {
+        Ok(self.stat(path.as_ref())?.st_size.unsigned_abs())
     }
 
-    /// Every plain file in it or below it, by its path from here. What is
-    /// mounted below is left out.
+    /// Every regular file in or below the folder, by its path relative to the
+    /// folder. Mounts below the folder are left out.
     ///
     /// # Errors
     /// When a folder cannot be read.
-    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         files_in(self.0.as_fd(), Path::new(""), &mut found)?;
         Ok(found)
     }
 
-    fn look(&self, path: &Path) -> io::Result<Stat> {
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
         let (folder, name) = self.parent_of(path)?;
         let folder = folder.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
         Ok(statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// The folder that a path is in, unless that is this one, and its name.
+    /// Opens the folder that holds `path`, or returns `None` if that is this
+    /// one. Returns the last name as well.
     fn parent_of(
         &self,
         path: &Path,
     ) -> io::Result<(Option<OwnedFd>, OsString)> {
-        let plain = |it: &Component| matches!(it, Component::Normal(_));
-        let name =
-            path.file_name().filter(|_| path.components().all(|it| plain(&it)));
+        let is_name = |part: Component| matches!(part, Component::Normal(_));
+        let name = path.file_name().filter(|_| path.components().all(is_name));
         let name = name.ok_or(ErrorKind::InvalidInput)?;
         let mut fd: Option<OwnedFd> = None;
         for part in path.parent().into_iter().flatten() {
-            let here = fd.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
-            fd = Some(enter_same_mount(here, part)?);
+            let folder = fd.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
+            fd = Some(enter_same_mount(folder, part)?);
         }
         Ok((fd, name.to_owned()))
     }
@@ -190,16 +194,16 @@ impl Directory {
 pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens a folder in another one, which may be a mount, but is no link.
+/// Opens the folder `name` in `folder`. It may be a mount, but not a link.
 pub(crate) fn enter(folder: BorrowedFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = FOLDER | OFlags::NOFOLLOW;
     Ok(openat(folder, name, flags, Mode::empty())?)
 }
 
-/// Opens a folder in another one, which is neither a mount nor a link.
+/// Opens the folder `name` in `folder`. It may be neither a mount nor a link.
 fn enter_same_mount(folder: BorrowedFd, name: &OsStr) -> io::Result<OwnedFd> {
     let fd = enter(folder, name)?;
-    // A folder that is bound to here is on the same device, and another mount.
+    // A bind mount may be on the same device, but is a different mount.
     let same = fstat(&fd)?.st_dev == fstat(folder)?.st_dev
         && mounts::id_of(fd.as_fd()) == mounts::id_of(folder);
     if same { Ok(fd) } else { Err(Errno::XDEV.into()) }
@@ -223,11 +227,11 @@ fn files_in(
     found: &mut Vec<PathBuf>,
 ) -> io::Result<()> {
     for name in names_in(folder)? {
-        // What is being removed may be gone by now.
-        let Ok(is) = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) else {
+        // A file that is being removed may be gone by now.
+        let Ok(stat) = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
         };
-        match FileType::from_raw_mode(is.st_mode) {
+        match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => found.push(path.join(name)),
             FileType::Directory => match enter_same_mount(folder, &name) {
                 Ok(next) => files_in(next.as_fd(), &path.join(name), found)?,
@@ -242,25 +246,26 @@ fn files_in(
     Ok(())
 }
 
-/// Removes what has this name in a folder, with all that is in it: through no
-/// link, and nothing of what is mounted there. It may be gone.
+/// Removes the file or folder `name` in `folder`, and everything in it. No link
+/// is followed, and nothing in a mount is removed. It is no error if nothing is
+/// there.
 ///
 /// # Errors
-/// When something is there still.
-pub fn remove_tree(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
+/// When something is still there.
+pub(crate) fn remove_tree(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
     let gone = |outcome: rustix::io::Result<()>| match outcome {
         Err(Errno::NOENT) => Ok(()),
         outcome => outcome.map_err(io::Error::from),
     };
-    let is = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(is) => is,
+    let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
         outcome => return gone(outcome.map(drop)),
     };
-    if FileType::from_raw_mode(is.st_mode) != FileType::Directory {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return gone(unlinkat(folder, name, AtFlags::empty()));
     }
-    if !Mode::from_raw_mode(is.st_mode).contains(Mode::RWXU) {
-        // A plugin may have forbidden us to look into it.
+    if !Mode::from_raw_mode(stat.st_mode).contains(Mode::RWXU) {
+        // The plugin may have removed our permission to enter the folder.
         unlock(folder, name)?;
     }
     let inner = enter_same_mount(folder, name)?;
@@ -275,8 +280,8 @@ pub fn remove_tree(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
 fn unlock(folder: BorrowedFd, name: &OsStr) -> io::Result<()> {
     use std::os::fd::AsRawFd;
 
-    // Linux sets no mode by name without following a link, but does so by the
-    // number of what was opened without.
+    // On Linux, setting the mode by name would follow a link. Setting it
+    // through the number of an open file does not.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let fd = openat(folder, name, flags | OFlags::CLOEXEC, Mode::empty())?;
     let same = fstat(&fd)?.st_dev == fstat(folder)?.st_dev

@@ -1,26 +1,26 @@
-//! How a check ends: the plugin is right, wrong, or could not be tried.
+//! The outcome of a check: the plugin is right, wrong, or could not be tried.
 
 use std::fmt::Display;
 
-/// What a plugin did wrong.
+/// A mistake of a plugin.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What Docker, or some other client, sent.
+    /// The request, or whatever else was done to the plugin.
     pub sent: String,
     /// What a right plugin does then.
     pub expected: String,
-    /// What this one did.
+    /// What this plugin did.
     pub got: String,
 }
 
-/// Why a check did not pass.
+/// The reason why a check did not pass.
 #[derive(Debug)]
 pub enum Fault {
     /// The plugin is wrong.
     Wrong(Finding),
-    /// This machine, or this plugin, lacks what the check needs.
+    /// This machine, or this plugin, lacks something that the check needs.
     NotTried(String),
-    /// The checker cannot work, which is not the plugin's fault.
+    /// The checker cannot work. That is not the fault of the plugin.
     Trouble(anyhow::Error),
 }
 
@@ -30,10 +30,10 @@ impl<E: Into<anyhow::Error>> From<E> for Fault {
     }
 }
 
-/// How a check ends.
+/// The outcome of a check.
 pub type Outcome = Result<(), Fault>;
 
-/// A finding, as an error to return.
+/// A finding as an error.
 pub fn wrong(
     sent: impl Display,
     expected: impl Display,

@@ -1,4 +1,4 @@
-//! What a check works with: fresh plugins, Docker's calls, and findings.
+//! The tools of a check: fresh plugins, calls, and findings.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -18,23 +18,24 @@ use crate::plugin::{Log, Place, Plugin, Program};
 use crate::root::{Mountpoint, Root};
 use crate::wait::PATIENCE;
 
-/// The session of one check.
+/// Everything a check works with: starts plugins, draws names, and keeps the
+/// log. A [`Session`] is one started plugin.
 #[derive(Debug)]
 pub struct Harness {
     program: Program,
-    /// Which dockerd is played.
+    /// The engine that the stand-in plays.
     pub dialect: Dialect,
-    /// What names and options are drawn from.
+    /// The seed for names and options.
     pub seed: u64,
     random: fastrand::Rng,
-    /// Of the plugin that was started last.
+    /// The log of the plugin that was started last.
     log: Log,
 }
 
 impl Harness {
     /// A harness for one program, with a new seed and the newest dialect.
     pub fn new(program: Program) -> Self {
-        // Short, because people type it again.
+        // The seed is short, because people type it.
         let seed = fastrand::u64(..1_000_000);
         let dialect = Dialect::default();
         let random = fastrand::Rng::with_seed(seed);
@@ -42,7 +43,7 @@ impl Harness {
     }
 
     /// The program under test.
-    pub fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program {
         &self.program
     }
 
@@ -51,12 +52,14 @@ impl Harness {
         &self.log
     }
 
-    /// What many calls at once have logged has no order worth showing.
-    pub fn forget_log(&mut self) {
+    /// Drops the log: concurrent calls interleave differently in each run, so
+    /// reports would differ.
+    pub(crate) fn forget_log(&mut self) {
         self.log = self.log.emptied();
     }
 
-    /// Names are the same for the same seed and check, whatever ran before.
+    /// Prepares for a check with this id. Names depend on the seed and the
+    /// check alone, not on earlier checks.
     pub fn prepare_for(&mut self, check: &str) {
         let salt = check.bytes().fold(0_u64, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(byte.into())
@@ -65,8 +68,8 @@ impl Harness {
         self.log = Log::default();
     }
 
-    /// A volume's name that no plugin can have expected.
-    pub fn name(&mut self) -> String {
+    /// A volume's name that no plugin can predict.
+    pub(crate) fn name(&mut self) -> String {
         const WORDS: [&str; 8] = [
             "amber", "birch", "cedar", "delta", "ember", "fjord", "grove",
             "heron",
@@ -75,12 +78,12 @@ impl Harness {
         format!("{word}-{}", self.random.u32(100..1000))
     }
 
-    /// A number that no plugin can have expected.
-    pub fn number(&mut self, range: std::ops::Range<u32>) -> u32 {
+    /// A number that no plugin can predict.
+    pub(crate) fn number(&mut self, range: std::ops::Range<u32>) -> u32 {
         self.random.u32(range)
     }
 
-    /// A fresh plugin that listens, in a place of its own.
+    /// Starts a plugin in a new place, and awaits that it listens.
     ///
     /// # Errors
     /// The plugin is wrong if it does not listen.
@@ -91,11 +94,12 @@ impl Harness {
         Ok(session)
     }
 
-    /// The program in a place that may not be fresh; it may not listen yet.
+    /// Starts `program` in a place that may have been used before. The plugin
+    /// may not listen yet.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn(
+    pub(crate) fn spawn(
         &mut self,
         program: &Program,
         place: Place,
@@ -107,42 +111,43 @@ impl Harness {
         Ok(Session { daemon, plugin, place, before: String::new() })
     }
 
-    /// The plugin after `kill -9`, started again in its place. `what` was done
-    /// to it, and reports say so.
+    /// Kills the plugin as `kill -9` does, and starts it again in its place.
+    /// `action` describes that in reports.
     ///
     /// # Errors
     /// The plugin is wrong if it does not listen.
     pub fn restart(
         &mut self,
         session: Session,
-        what: &str,
+        action: &str,
     ) -> Result<Session, Fault> {
-        self.start_again(session.kill(), what)
+        self.start_again(session.kill(), action)
     }
 
-    /// The same for one that was killed before.
+    /// Starts the plugin again in the place of one that was killed. `action`
+    /// describes that in reports.
     ///
     /// # Errors
     /// The plugin is wrong if it does not listen.
-    pub fn start_again(
+    pub(crate) fn start_again(
         &mut self,
         place: Place,
-        what: &str,
+        action: &str,
     ) -> Result<Session, Fault> {
         let program = self.program.clone();
         let mut session = self.spawn(&program, place)?;
-        session.await_listening(&format!("{what}, and a new start"))?;
-        session.before = format!("{what}, a new start, ");
+        session.await_listening(&format!("{action}, and a new start"))?;
+        session.before = format!("{action}, a new start, ");
         Ok(session)
     }
 
-    /// A second process of the same program, on the socket of the one on `session`.
-    /// It has its ROOT in `place`. Reports do not show its log, in which the
-    /// socket's path differs in each run.
+    /// Starts the same program a second time, on the socket of `session` and
+    /// with the ROOT of `place`. Reports do not show its log, because the
+    /// socket's path in it differs in each run.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn_beside(
+    pub(crate) fn spawn_beside(
         &mut self,
         session: &Session,
         place: &Place,
@@ -151,11 +156,12 @@ impl Harness {
         Ok(Plugin::spawn_on(&self.program, place, &session.socket())?)
     }
 
-    /// The same on another socket: what they share is ROOT.
+    /// Starts the same program a second time, on another socket and with the
+    /// ROOT of `session`.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn_rival(
+    pub(crate) fn spawn_rival(
         &mut self,
         session: &Session,
         socket: &Path,
@@ -172,178 +178,189 @@ pub struct Session {
     daemon: Daemon,
     plugin: RefCell<Plugin>,
     place: Place,
-    /// What reports say before each call.
+    /// The text that reports put before each call.
     before: String,
 }
 
 impl Session {
-    /// Awaits that the plugin listens. `sent` tells what was done before.
+    /// Awaits that the plugin listens. `sent` describes in reports what was
+    /// done before.
     ///
     /// # Errors
     /// The plugin is wrong if it does not.
-    pub fn await_listening(&mut self, sent: &str) -> Outcome {
+    pub(crate) fn await_listening(&mut self, sent: &str) -> Outcome {
         self.first_client(sent).map(drop)
     }
 
-    /// The same, and returns the first connection that the plugin takes.
+    /// Awaits that the plugin listens, and returns the first connection that it
+    /// accepts.
     ///
     /// # Errors
     /// The plugin is wrong if it takes none.
-    pub fn first_client(&mut self, sent: &str) -> Result<UnixStream, Fault> {
+    pub(crate) fn first_client(
+        &mut self,
+        sent: &str,
+    ) -> Result<UnixStream, Fault> {
         self.plugin
             .get_mut()
             .listens_on(&self.place.socket())
-            .map_err(|got| wrong(sent, "it listens on SOCKET", got))
+            .map_err(|got| wrong(sent, "the plugin listens on SOCKET", got))
     }
 
-    /// Where the plugin was told to keep its volumes. It may not exist, and is
-    /// a path to compare: what is there is reached through [`Session::root`].
+    /// The path of ROOT, as the plugin was given it. The folder may not exist.
+    /// The path is for comparison only: files are reached through
+    /// `Session::root`.
     pub fn volumes(&self) -> PathBuf {
         self.place.volumes()
     }
 
-    /// The same, to be looked into.
-    pub fn root(&self) -> &Root {
+    /// ROOT, for access to the files in it.
+    pub(crate) fn root(&self) -> &Root {
         self.place.root()
     }
 
-    /// The folder that the plugin was started in.
+    /// The current folder of the plugin.
     pub fn folder(&self) -> &Path {
         self.place.folder()
     }
 
-    /// Where the plugin was told to listen.
-    pub fn socket(&self) -> PathBuf {
+    /// The path of the socket, as the plugin was given it.
+    pub(crate) fn socket(&self) -> PathBuf {
         self.place.socket()
     }
 
     /// Kills the plugin as `kill -9` does, and keeps its place.
-    pub fn kill(self) -> Place {
+    pub(crate) fn kill(self) -> Place {
         drop(self.plugin);
         self.place
     }
 
-    /// How the plugin ended, if it does so in time.
-    pub fn ends(&self) -> Option<ExitStatus> {
+    /// Awaits the end of the plugin, for at most [`PATIENCE`].
+    pub(crate) fn ends(&self) -> Option<ExitStatus> {
         self.plugin.borrow_mut().ends_within(PATIENCE)
     }
 
-    /// How the plugin ended, if it does so within `patience`.
-    pub fn ends_within(&self, patience: Duration) -> Option<ExitStatus> {
+    /// Awaits the end of the plugin, for at most `patience`.
+    pub(crate) fn ends_within(&self, patience: Duration) -> Option<ExitStatus> {
         self.plugin.borrow_mut().ends_within(patience)
     }
 
-    /// Asks the plugin to stop.
-    pub fn signal(&self, signal: Signal) {
+    /// Sends a signal to the plugin.
+    pub(crate) fn signal(&self, signal: Signal) {
         self.plugin.borrow().signal(signal);
     }
 
-    /// How the plugin ended, if it has.
-    pub fn ended(&self) -> Option<ExitStatus> {
+    /// The exit status of the plugin, if it has ended.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
         self.plugin.borrow_mut().ended()
     }
 
-    /// Makes one of dockerd's calls.
+    /// Makes a call as the played engine does.
     pub fn call(&mut self, call: &Call) -> Exchange {
         let reply = self.daemon.call(call);
         let sent = call.made_by(self.daemon.dialect());
         self.exchange(format!("{}{sent}", self.before), reply)
     }
 
-    /// What was done before the calls that follow; reports say so.
-    pub fn say_before(&mut self, what: &str) {
-        self.before = format!("{what}, ");
+    /// Describes in reports what was done before the calls that follow.
+    pub(crate) fn say_before(&mut self, action: &str) {
+        self.before = format!("{action}, ");
     }
 
-    /// Sends bytes that dockerd would not, and reads one reply. `what` says in
-    /// words what they are.
+    /// Sends bytes that dockerd would not send, and reads one reply. `action`
+    /// describes the bytes in reports. Returns the open connection as well.
     ///
     /// # Errors
-    /// When nobody can be connected to.
-    pub fn send(
+    /// The plugin is wrong if it does not accept the connection.
+    pub(crate) fn send(
         &self,
-        what: &str,
+        action: &str,
         bytes: &[u8],
     ) -> Result<(Exchange, UnixStream), Fault> {
-        let mut client = self.client(what)?;
-        // A plugin may refuse, and close, before it has read everything.
+        let mut client = self.client(action)?;
+        // A plugin may refuse and close the connection before it has read
+        // everything.
         let _ = client.set_write_timeout(Some(PATIENCE));
         let _ = client.write_all(bytes);
         let reply = read_reply(&mut client, PATIENCE);
-        Ok((self.exchange(what.to_owned(), reply), client))
+        Ok((self.exchange(action.to_owned(), reply), client))
     }
 
-    /// A connection on which the caller sends what it likes.
+    /// A new connection, on which the caller sends any bytes. `action` describes
+    /// them in reports.
     ///
     /// # Errors
-    /// The plugin is wrong if it does not take the connection.
-    pub fn client(&self, what: &str) -> Result<UnixStream, Fault> {
+    /// The plugin is wrong if it does not accept the connection.
+    pub(crate) fn client(&self, action: &str) -> Result<UnixStream, Fault> {
         self.daemon.connect().map_err(|no_reply| {
-            let got = self.tell(&no_reply);
-            wrong(what, "the connection is taken", got)
+            let got = self.describe(&no_reply);
+            wrong(action, "the plugin accepts the connection", got)
         })
     }
 
-    /// After `what`, Docker must still be served, on a new connection.
+    /// Makes a handshake on a new connection, which must succeed. `action`
+    /// describes in reports what was done before.
     ///
     /// # Errors
     /// The plugin is wrong if it is not.
-    pub fn still_answers(&self, what: &str) -> Outcome {
+    pub(crate) fn still_answers(&self, action: &str) -> Outcome {
         let mut docker = Daemon::new(&self.socket(), self.daemon.dialect());
         let reply = docker.call(&Call::bare("Plugin.Activate"));
-        let sent = format!("{what}; then POST /Plugin.Activate, no body");
+        let sent = format!("{action}; then POST /Plugin.Activate, no body");
         self.exchange(sent, reply)
-            .success("Docker's call is answered as before")
+            .success("the handshake is answered as before")
             .map(|_| ())
     }
 
-    /// What came of a request that was sent by the caller.
-    pub fn exchange(
+    /// The exchange of a request that the caller has sent, described by `sent`.
+    pub(crate) fn exchange(
         &self,
         sent: String,
         reply: Result<Reply, NoReply>,
     ) -> Exchange {
-        let reply = reply.map_err(|no_reply| self.tell(&no_reply));
+        let reply = reply.map_err(|no_reply| self.describe(&no_reply));
         Exchange { sent, reply, root: self.root().clone() }
     }
 
-    /// A missing reply in words; the plugin's end if that explains it.
-    fn tell(&self, no_reply: &NoReply) -> String {
+    /// Describes why there is no reply: by the plugin's exit status if it has
+    /// ended.
+    fn describe(&self, no_reply: &NoReply) -> String {
         let ended = match no_reply {
-            // A process that dies closes its connections first. How long before
-            // its end depends on the machine.
+            // A process closes its connections before it ends. The time between
+            // both depends on the machine.
             NoReply::Unreachable(_) | NoReply::Dropped => self.ends(),
             NoReply::Silent(_) => self.ended(),
-            // Whatever became of it since, this is what it sent.
+            // The plugin sent these bytes, whether it still runs or not.
             NoReply::NotHttp(_) | NoReply::TooLong => None,
         };
         match ended {
-            // How the connection felt it depends on the moment.
+            // Whether the client sees EOF or a reset is a race, so the exit
+            // status is reported instead.
             Some(status) => format!("no answer: the plugin ended ({status})"),
             None => no_reply.to_string(),
         }
     }
 }
 
-/// One request, and what came back.
+/// One request, and its reply.
 #[derive(Debug)]
 pub struct Exchange {
     sent: String,
     reply: Result<Reply, String>,
-    /// What the paths in it have to lead to.
+    /// The ROOT that paths in the reply must lead to.
     root: Root,
 }
 
 impl Exchange {
-    /// The finding that something else was expected.
-    pub fn wrong(&self, expected: impl Display) -> Fault {
+    /// A finding with this reply and another expectation.
+    pub(crate) fn wrong(&self, expected: impl Display) -> Fault {
         match &self.reply {
             Ok(reply) => wrong(&self.sent, expected, reply),
             Err(got) => wrong(&self.sent, expected, got),
         }
     }
 
-    /// The value that Docker would take for a success.
+    /// The value of the reply, if Docker would take it for a success.
     ///
     /// # Errors
     /// The plugin is wrong if Docker would see a failure.
@@ -354,7 +371,7 @@ impl Exchange {
         }
     }
 
-    /// The text that Docker would show for a failure.
+    /// The text of the failure, as Docker would show it.
     ///
     /// # Errors
     /// The plugin is wrong if Docker would see a success, an empty text, or no
@@ -369,24 +386,27 @@ impl Exchange {
         }
     }
 
-    /// The path in the plugin's answer, if there is one.
-    pub fn mountpoint(&self, value: &Value) -> Option<Mountpoint> {
+    /// The `Mountpoint` in a reply, if there is one.
+    pub(crate) fn mountpoint(&self, value: &Value) -> Option<Mountpoint> {
         let path = field(value, "Mountpoint")?.as_str()?;
         Some(Mountpoint::new(path, &self.sent, &self.root))
     }
 
-    /// Any reply over HTTP.
+    /// The reply, whatever its status.
     ///
     /// # Errors
     /// The plugin is wrong if there is none.
-    pub fn answer(&self, expected: impl Display) -> Result<&Reply, Fault> {
+    pub(crate) fn answer(
+        &self,
+        expected: impl Display,
+    ) -> Result<&Reply, Fault> {
         self.reply.as_ref().map_err(|_| self.wrong(expected))
     }
 }
 
-/// Whether `value` has a list called `name` that holds `word`.
+/// Whether `value` has a list called `name` that contains `word`.
 pub fn lists(value: &Value, name: &str, word: &str) -> bool {
     field(value, name)
         .and_then(Value::as_array)
-        .is_some_and(|list| list.iter().any(|it| it == word))
+        .is_some_and(|list| list.iter().any(|entry| entry == word))
 }

@@ -4,21 +4,25 @@
 //! A tour, in reading order:
 //! - [`steps`]: the steps of the workshop, found in the folders.
 //! - [`checks`]: the table of all checks, and each check as a function;
-//!   [`check`]: what one of them is; [`finding`]: how it ends.
-//! - [`harness`]: what a check works with: fresh plugins and Docker's calls.
-//! - [`daemon`]: what dockerd sends, and how it reads what comes back.
-//! - [`plugin`]: the program under test: started, awaited, logged, killed.
-//! - [`report`]: what a person reads; nothing else formats.
-//! - [`root`] and [`directory`]: ROOT, and the plugin's paths, of which none is
-//!   trusted.
-//! - [`mounts`]: what plugins of step 8 mount.
-//! - [`supervisor`]: what keeps together all that a plugin starts.
-//! - [`cleanup`]: what an interrupted run must not leave behind.
-//! - [`wait`], [`search_path`] and [`processes`]: waiting, and looking for
-//!   programs and processes.
+//!   [`check`]: the description of one check; [`finding`]: the ways in which a
+//!   check ends.
+//! - [`harness`]: the tools of a check: fresh plugins, and Docker's calls to
+//!   them.
+//! - [`daemon`]: the requests that dockerd sends, and the way in which it reads
+//!   replies.
+//! - [`plugin`]: starts, awaits and kills the program under test, and keeps its
+//!   log.
+//! - [`report`]: all output about checks; no other module formats it.
+//! - [`root`] and [`directory`]: ROOT, and the paths that a plugin returns,
+//!   none of which is trusted.
+//! - [`mounts`]: the mount table, and the mounts and loop devices of plugins.
+//! - [`supervisor`]: ends every process that a plugin starts.
+//! - [`cleanup`]: removes everything of ours when a run ends or is interrupted.
+//! - [`wait`], [`search_path`] and [`processes`]: waiting for conditions, and
+//!   finding programs and processes.
 //!
-//! Errors: what the plugin does wrong is a [`finding::Finding`]; what keeps the
-//! stand-in from working is an [`anyhow::Error`]. They never mix.
+//! Errors: a mistake of the plugin is a [`finding::Finding`]; trouble of the
+//! stand-in itself is an [`anyhow::Error`]. They never mix.
 
 pub mod check;
 pub mod checks;
@@ -45,7 +49,8 @@ pub use report::Report;
 /// first that fails.
 ///
 /// # Errors
-/// When the stand-in itself cannot work; a wrong plugin is part of the report.
+/// When the stand-in itself cannot work. A wrong plugin is no error: its
+/// mistakes are in the report.
 pub fn grade(step: u32, program: &Path) -> anyhow::Result<Report> {
     let harness = harness::Harness::new(plugin::Program::new(program)?);
     checks::run(harness, checks::Plan::new(step), |_| ())

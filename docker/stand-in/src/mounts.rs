@@ -1,5 +1,5 @@
-//! What plugins of step 8 mount, and the loop devices below it. Only Linux has
-//! both; elsewhere there is nothing to find.
+//! The mounts and loop devices of plugins of step 8. Only Linux has either; on
+//! other systems there is nothing to find.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,50 +15,55 @@ use crate::wait::wait_until;
 /// One line of a mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Its number, of which no other mount has the same meanwhile.
-    pub id: u64,
-    /// Where it is.
+    /// The id of the mount. No other mount has the same at the same time.
+    pub(crate) id: u64,
+    /// The folder on which it is mounted.
     pub path: PathBuf,
-    /// `7:0`, the same for every mount of one filesystem.
+    /// The device, `7:0` for example: the same for every mount of one
+    /// filesystem.
     pub device: String,
     /// The type of the filesystem: `ext4`, for example.
-    pub kind: String,
+    pub(crate) kind: String,
 }
 
-/// What a process has mounted; `self` is ours.
+/// The mounts of a process, oldest first: a process id, or `self`.
 pub fn of(process: &str) -> Vec<Mount> {
     let table = fs::read(format!("/proc/{process}/mountinfo"));
     let table = table.unwrap_or_default();
-    table.split(|it| *it == b'\n').filter_map(parse).collect()
+    table.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
 
-/// The number of the mount that an open file is on. Only Linux tells.
-pub fn id_of(file: BorrowedFd) -> Option<u64> {
+/// The id of the mount that an open file is on. Only Linux tells.
+pub(crate) fn id_of(file: BorrowedFd) -> Option<u64> {
     let info = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
     let info = fs::read_to_string(info).ok()?;
-    let id = info.lines().find_map(|it| it.strip_prefix("mnt_id:"))?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
     id.trim().parse().ok()
 }
 
-/// Whether the filesystem of `mount`, one of `all`, is mounted outside of
-/// `folder`, too. Then it is not one that a plugin has made.
-pub fn is_elsewhere(mount: &Mount, all: &[Mount], folder: &Path) -> bool {
-    let mut same = all.iter().filter(|it| it.device == mount.device);
-    same.any(|it| !it.path.starts_with(folder))
+/// Whether the filesystem of `mount`, one of `all`, is also mounted outside of
+/// `folder`. Then no plugin has created it.
+pub(crate) fn is_elsewhere(
+    mount: &Mount,
+    all: &[Mount],
+    folder: &Path,
+) -> bool {
+    let mut same = all.iter().filter(|other| other.device == mount.device);
+    same.any(|other| !other.path.starts_with(folder))
 }
 
-/// What is mounted on `folder` or below it, youngest first. If it is a link,
-/// that is not followed: a plugin may have put it there.
+/// The mounts on `folder` and below it, youngest first. If `folder` is a link,
+/// it is not followed: a plugin may have put it there.
 pub fn below(folder: &Path) -> Vec<Mount> {
     let real = real(folder);
     let mut mounts = of("self");
-    mounts.retain(|it| it.path.starts_with(&real));
+    mounts.retain(|mount| mount.path.starts_with(&real));
     mounts.reverse();
     mounts
 }
 
 fn parse(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|it| *it == b' ');
+    let mut fields = line.split(|byte| *byte == b' ');
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
     let device = String::from_utf8(fields.nth(1)?.to_owned()).ok()?;
     let path = plain(fields.nth(1)?);
@@ -79,23 +84,24 @@ pub fn filesystem_of(path: &Path) -> Option<String> {
     holder.map(|mount| mount.kind)
 }
 
-/// A path, in which `\040` stands for a blank, and so on.
+/// A path of the table, in which `\040` stands for a blank, and so on.
 fn plain(field: &[u8]) -> PathBuf {
     let mut plain = Vec::new();
     let mut rest = field;
     while let [first, after @ ..] = rest {
         let code = after.get(..3).filter(|_| *first == b'\\');
-        let code = code.and_then(|it| std::str::from_utf8(it).ok());
-        let code = code.and_then(|it| u8::from_str_radix(it, 8).ok());
-        plain.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &after[3..] } else { after };
+        let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = code.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        plain.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[3..] } else { after };
     }
     PathBuf::from(OsString::from_vec(plain))
 }
 
-/// The path of a folder as the kernel writes it: the way to it has no links.
+/// The path of a folder as the mount table has it: without links, except that
+/// the folder itself may be one.
 fn real(folder: &Path) -> PathBuf {
-    let parent = folder.parent().and_then(|it| it.canonicalize().ok());
+    let parent = folder.parent().and_then(|parent| parent.canonicalize().ok());
     match (parent, folder.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),
         _ => folder.to_owned(),
@@ -110,7 +116,7 @@ pub fn loops(folder: &Path) -> Vec<PathBuf> {
         let Ok(file) = fs::read(entry.path().join("loop/backing_file")) else {
             continue;
         };
-        // A line, and a mark if the file has been removed.
+        // A line, with ` (deleted)` at its end if the file has been removed.
         let file = PathBuf::from(OsString::from_vec(file));
         let start = [real.as_os_str().as_bytes(), b"/"].concat();
         if file.as_os_str().as_bytes().starts_with(&start) {
@@ -120,14 +126,14 @@ pub fn loops(folder: &Path) -> Vec<PathBuf> {
     loops
 }
 
-/// One of the mounts and loop devices below `folder`, if there is any.
+/// One of the mounts and loop devices below `folder`, if any is left.
 pub fn left(folder: &Path) -> Option<PathBuf> {
-    let mounts = below(folder).into_iter().map(|it| it.path);
+    let mounts = below(folder).into_iter().map(|mount| mount.path);
     mounts.chain(loops(folder)).next()
 }
 
-/// Unmounts and frees all below `folder`, as soon as whoever works there is
-/// gone. Returns whether nothing is left.
+/// Unmounts everything below `folder` and frees its loop devices, as soon as no
+/// process uses them. Returns whether nothing is left.
 pub fn clear(folder: &Path) -> bool {
     let cleared = wait_until(Duration::from_secs(5), || {
         free(folder, |_| true);
@@ -136,34 +142,37 @@ pub fn clear(folder: &Path) -> bool {
     cleared.is_some()
 }
 
-/// Unmounts what is mounted below `folder` and is `ours`, and frees its loop
-/// devices. Returns what it did, and what it could not do.
+/// Unmounts those mounts below `folder` for which `ours` is true, and frees the
+/// loop devices below it. Returns one line for each thing done, or that could
+/// not be done.
 pub fn free(
     folder: &Path,
     ours: impl Fn(&Path) -> bool,
 ) -> Vec<Result<String, String>> {
     let detach = || {
-        let outcomes = loops(folder).into_iter();
-        outcomes.map(|it| run("losetup --detach", &it)).collect::<Vec<_>>()
+        let devices = loops(folder).into_iter();
+        let outcomes = devices.map(|device| run("losetup --detach", &device));
+        outcomes.collect::<Vec<_>>()
     };
     let held = loops(folder);
-    // One that is in use goes with its last mount, so that what its file lies on
-    // can be unmounted, too.
+    // A device in use is freed with its last mount, so that the filesystem that
+    // holds its file can be unmounted as well.
     detach();
-    // Of a folder of somebody's that is bound to here, mounts come along. To
-    // unmount one of them would reach the original.
-    let all = of("self");
+    // If a folder from outside is bound to here, its mounts are here as well.
+    // Unmounting them here would also unmount the originals, unless they are
+    // private.
+    let table = of("self");
     for mount in below(folder) {
-        if is_elsewhere(&mount, &all, &real(folder)) {
+        if is_elsewhere(&mount, &table, &real(folder)) {
             let _ = run("mount --make-private", &mount.path);
         }
     }
-    let mut told = Vec::new();
+    let mut outcomes = Vec::new();
     for Mount { path, .. } in below(folder) {
         if !ours(&path) {
             continue;
         }
-        told.push(match run("umount", &path) {
+        outcomes.push(match run("umount", &path) {
             Ok(()) => Ok(format!("unmounted {}", path.display())),
             Err(why) => Err(format!("{} stays mounted: {why}", path.display())),
         });
@@ -171,21 +180,24 @@ pub fn free(
     let failed = detach().into_iter().filter_map(Result::err);
     let still = loops(folder);
     if !still.is_empty() {
-        told.extend(failed.map(Err));
+        outcomes.extend(failed.map(Err));
     }
-    let freed = held.iter().filter(|it| !still.contains(it));
-    told.extend(freed.map(|it| Ok(format!("freed {}", it.display()))));
-    told
+    let freed = held.iter().filter(|device| !still.contains(device));
+    outcomes
+        .extend(freed.map(|device| Ok(format!("freed {}", device.display()))));
+    outcomes
 }
 
-/// Unmounts, in a mount namespace of our own, what belongs to other checkers:
-/// they have it still, and we have a copy.
+/// Unmounts, in a mount namespace of our own, our copies of the mounts of other
+/// checkers. Their mounts stay.
 pub fn drop_others(folder: &Path) {
     let is_theirs = |path: &Path| {
-        let mut names = path.iter().filter_map(|it| it.to_str());
-        names.any(|it| it.starts_with("workshop-")) && !path.starts_with(folder)
+        let mut names = path.iter().filter_map(|name| name.to_str());
+        names.any(|name| name.starts_with("workshop-"))
+            && !path.starts_with(folder)
     };
-    for mount in of("self").iter().rev().filter(|it| is_theirs(&it.path)) {
+    let table = of("self").into_iter().rev();
+    for mount in table.filter(|mount| is_theirs(&mount.path)) {
         let _ = run("umount", &mount.path);
     }
 }
@@ -202,14 +214,15 @@ fn run(words: &str, path: &Path) -> Result<(), String> {
     match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(said.trim().to_owned())
+            let error = String::from_utf8_lossy(&output.stderr);
+            Err(error.trim().to_owned())
         }
         Err(err) => Err(format!("{program}: {err}")),
     }
 }
 
-/// Why this machine cannot mount a filesystem in a file; none if it can.
+/// The reason why this machine cannot mount a filesystem in a file; `None` if
+/// it can.
 pub fn missing() -> Option<String> {
     let needs = "needs root and loop devices (make sandbox)";
     if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
@@ -228,8 +241,8 @@ pub fn missing() -> Option<String> {
     let mut probe = Command::new("unshare");
     probe.args(["--mount", "sh", "-c"]);
     probe.arg("mount -t tmpfs tmpfs /tmp && losetup --find");
-    let can = probe.stdin(Stdio::null()).output();
-    match can.is_ok_and(|it| it.status.success()) {
+    let output = probe.stdin(Stdio::null()).output();
+    match output.is_ok_and(|output| output.status.success()) {
         true => None,
         false => Some(needs.to_owned()),
     }

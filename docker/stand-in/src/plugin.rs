@@ -1,4 +1,4 @@
-//! The program under test: started, awaited, logged, killed.
+//! Starts, awaits and kills the program under test, and keeps its log.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -20,10 +20,11 @@ use crate::root::Root;
 use crate::supervisor::Process;
 use crate::wait::{PATIENCE, wait_until};
 
-/// What is kept of a log; a plugin once wrote gigabytes in seconds.
+/// The length of the log that is kept, in bytes: some plugins have written
+/// gigabytes within seconds.
 const LOG: usize = 64 * 1024;
 
-/// How to start a plugin.
+/// A program, and how to start it.
 #[derive(Clone, Debug)]
 pub struct Program {
     path: PathBuf,
@@ -41,12 +42,13 @@ impl Program {
         Self::with_args(path, &[])
     }
 
-    /// The same, with arguments before the socket.
+    /// A program that is called with `args` before SOCKET.
     ///
     /// # Errors
     /// When nothing stands at `path`.
     pub fn with_args(path: &Path, args: &[&str]) -> Result<Self> {
-        // It is started in a folder of its own.
+        // The program is started in another folder, so a relative path would
+        // not lead to it.
         let path = path
             .canonicalize()
             .with_context(|| format!("finding {}", path.display()))?;
@@ -54,7 +56,7 @@ impl Program {
         Ok(Self { path, first_args, options: Vec::new(), before: None })
     }
 
-    /// The same, with options behind SOCKET and ROOT.
+    /// The same program, called with options after SOCKET and ROOT.
     pub fn with_options<S: Into<OsString>>(
         &self,
         options: impl IntoIterator<Item = S>,
@@ -63,19 +65,20 @@ impl Program {
         Self { options, ..self.clone() }
     }
 
-    /// The same, allowed to open at most `files` files.
+    /// The same program, which may open at most `files` files.
     pub fn limited_to(&self, files: u32) -> Self {
         self.after(&format!("ulimit -n {files}"))
     }
 
-    /// The same, run by a shell that does `this` before. Only a shell can change
-    /// the limits of another program without `unsafe`. In it, `"$@"` is the
-    /// program with its arguments.
-    pub fn after(&self, this: &str) -> Self {
-        Self { before: Some(this.to_owned()), ..self.clone() }
+    /// The same program, started by a shell that runs `script` first, in which
+    /// `"$@"` is the program with its arguments. Without `unsafe`, only a shell
+    /// can change the limits of another program.
+    pub fn after(&self, script: &str) -> Self {
+        Self { before: Some(script.to_owned()), ..self.clone() }
     }
 
-    /// The same, whose log nobody reads: that would be work beside its own.
+    /// The same program with its output discarded, so that logging does not
+    /// distort a measurement.
     pub fn unheard(&self) -> Self {
         self.after("exec >/dev/null 2>&1")
     }
@@ -96,7 +99,8 @@ impl Program {
     }
 }
 
-/// A place for one plugin at a time: its socket, its ROOT, its log.
+/// The place of one plugin at a time: its socket, its ROOT and its current
+/// folder.
 #[derive(Debug)]
 pub struct Place {
     socket: PathBuf,
@@ -107,10 +111,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// An empty one that nobody else knows.
+    /// A new place in a private folder, which is removed in the end.
     ///
     /// # Errors
-    /// When no folder can be made.
+    /// When no folder can be created.
     pub fn new() -> Result<Self> {
         let folder = Folder::new()?;
         let socket = folder.path().join("run/plugin.sock");
@@ -119,48 +123,48 @@ impl Place {
         Ok(Self { socket, volumes, root, folder, _socket_guard: None })
     }
 
-    /// One whose volumes are elsewhere, and stay there in the end.
+    /// A new place whose ROOT is `volumes`, which is not removed in the end.
     ///
     /// # Errors
-    /// When no folder can be made, or theirs cannot be opened.
+    /// When no folder can be created, or `volumes` cannot be opened.
     pub fn with_volumes(volumes: &Path) -> Result<Self> {
         let (root, volumes) = (Root::new(volumes)?, volumes.to_owned());
         Ok(Self { volumes, root, ..Self::new()? })
     }
 
-    /// One whose socket somebody else looks for, and which is removed in the
-    /// end.
+    /// A new place whose socket is `socket`, where another program looks for
+    /// it. The socket is removed in the end.
     ///
     /// # Errors
-    /// When no folder can be made.
+    /// When no folder can be created.
     pub fn with_socket(socket: PathBuf) -> Result<Self> {
         let guard = Some(Guard::socket(&socket));
         Ok(Self { socket, _socket_guard: guard, ..Self::new()? })
     }
 
-    /// Where the plugin is told to listen. Its folder may not exist yet.
+    /// The path of the socket. Its folder may not exist yet.
     pub fn socket(&self) -> PathBuf {
         self.socket.clone()
     }
 
-    /// Where the plugin may keep its volumes.
+    /// The path of ROOT.
     pub fn volumes(&self) -> PathBuf {
         self.volumes.clone()
     }
 
-    /// The same, for whatever is done there once a plugin has run.
+    /// ROOT, for access to the files in it once a plugin has run.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// The folder that the plugin is started in.
+    /// The current folder of the plugin.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// A process that was started, and is killed with all that it has started when
-/// this is dropped.
+/// A started plugin. On drop, it is killed with every process that it has
+/// started.
 #[derive(Debug)]
 pub struct Plugin {
     process: Process,
@@ -170,7 +174,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Starts `program` in `place`; it may not listen yet.
+    /// Starts `program` in `place`. It may not listen yet when this returns.
     ///
     /// # Errors
     /// When there is no such program.
@@ -178,7 +182,7 @@ impl Plugin {
         Self::spawn_on(program, place, &place.socket())
     }
 
-    /// The same with another socket than that of the place.
+    /// Starts `program` in `place`, but with another socket.
     ///
     /// # Errors
     /// When there is no such program.
@@ -213,35 +217,36 @@ impl Plugin {
         Ok(Self { process, log, log_ended, folder })
     }
 
-    /// The end of what it has printed so far.
+    /// The end of the output so far.
     pub fn log(&self) -> Log {
         self.log.clone()
     }
 
-    /// Its process id.
+    /// The id of the process.
     pub fn id(&self) -> Pid {
         self.process.id()
     }
 
-    /// Asks it to stop, in one of the ways in which a process is asked to.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
 
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    /// The exit status, if the process has ended.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
 
-    /// Awaits its end, up to `patience`.
+    /// Awaits the end of the process, for at most `patience`.
     pub fn ends_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         wait_until(patience, || self.ended())
     }
 
-    /// Awaits that something takes connections on `socket`, and returns one.
+    /// Awaits that `socket` accepts connections, for at most [`PATIENCE`], and
+    /// returns one.
     ///
     /// # Errors
-    /// In words for a report, when the process ends or time runs out.
+    /// A text for a report, when the process ends or the time is over.
     pub fn listens_on(
         &mut self,
         socket: &Path,
@@ -251,19 +256,23 @@ impl Plugin {
                 return Some(Ok(client));
             }
             let status = self.ended()?;
-            Some(Err(format!("it stopped before that ({status})")))
+            Some(Err(format!("the plugin ended before that ({status})")))
         });
         let late = || {
             let seconds = PATIENCE.as_secs();
-            Err(format!("it runs, and has not listened within {seconds} s"))
+            Err(format!(
+                "the plugin runs, but has not listened within {seconds} s"
+            ))
         };
         outcome.unwrap_or_else(late)
     }
 
-    /// Kills it as `kill -9` does, and awaits that nothing of it is left.
+    /// Kills the plugin as `kill -9` does, and awaits the end of every process
+    /// that it has started.
     pub fn kill(&mut self) {
         self.process.kill();
-        // Without a supervisor, the log stays open while a child in a group of its own lives on.
+        // Without a supervisor, a child in a process group of its own survives
+        // and keeps the log open.
         let grace = Duration::from_millis(200);
         if self.log_ended.recv_timeout(grace)
             == Err(mpsc::RecvTimeoutError::Timeout)
@@ -280,29 +289,33 @@ impl Drop for Plugin {
     }
 }
 
-/// The last 64 KiB of what a program printed.
+/// The last 64 KiB of the output of a program.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// Whoever reads it holds the tail: nothing is on its way between them.
+    /// Every reader of the pipe holds the lock of `tail`, so no output is ever
+    /// between the two.
     pipe: Option<Arc<io::PipeReader>>,
     tail: Arc<Mutex<VecDeque<u8>>>,
-    /// Its path differs in each run, and nobody can look there afterwards.
+    /// The folder of the plugin, whose path differs in each run and means
+    /// nothing to a reader.
     folder: PathBuf,
 }
 
 impl Log {
-    /// The log of a program that has the other end of `pipe`, in `folder`.
+    /// The log of a program that writes to the other end of `pipe` and runs in
+    /// `folder`.
     fn of(pipe: io::PipeReader, folder: &Path) -> Self {
         let folder = folder.to_owned();
         Self { pipe: Some(Arc::new(pipe)), folder, ..Self::default() }
     }
 
-    /// A log of the same plugin that nothing is written to.
-    pub fn emptied(&self) -> Self {
+    /// An empty log of the same plugin, to which nothing is written.
+    pub(crate) fn emptied(&self) -> Self {
         Self { folder: self.folder.clone(), ..Self::default() }
     }
 
-    /// Reads on until every holder of the pipe has closed it.
+    /// Starts a thread that reads the pipe until all its writers have closed
+    /// it. The receiver gets a message then.
     fn follow(&self) -> Result<Receiver<()>> {
         let (end, ended) = mpsc::channel();
         let log = self.clone();
@@ -313,7 +326,8 @@ impl Log {
         Ok(ended)
     }
 
-    /// Awaits that there is something to read, or the end.
+    /// Awaits output or the end of the pipe, for at most `patience`. Returns
+    /// whether there is either.
     fn has_more(&self, patience: Option<&Timespec>) -> bool {
         let Some(pipe) = &self.pipe else { return false };
         let mut pipe = [PollFd::new(&**pipe, PollFlags::IN)];
@@ -325,15 +339,17 @@ impl Log {
         }
     }
 
-    /// Moves to `tail` what is in the pipe by now; false at the pipe's end.
+    /// Moves all output that is in the pipe to `tail`. Returns false at the end
+    /// of the pipe.
     fn take_in(&self, tail: &mut VecDeque<u8>) -> bool {
         let Some(mut pipe) = self.pipe.as_deref() else { return false };
-        let mut some = vec![0; LOG];
+        let mut buffer = vec![0; LOG];
         let mut taken = 0;
-        // A pipe holds no more than that; a plugin may fill it all the time.
+        // A pipe holds at most this much; without the limit, a plugin that
+        // writes all the time would keep us here.
         while taken < LOG && self.has_more(Some(&Timespec::default())) {
-            let Ok(count @ 1..) = pipe.read(&mut some) else { return false };
-            tail.extend(&some[..count]);
+            let Ok(count @ 1..) = pipe.read(&mut buffer) else { return false };
+            tail.extend(&buffer[..count]);
             let surplus = tail.len().saturating_sub(LOG);
             tail.drain(..surplus);
             taken += count;
@@ -341,17 +357,18 @@ impl Log {
         true
     }
 
-    /// The last `most` lines, in which the plugin's folder is `…`.
+    /// The last `most` lines, with `…` for the plugin's folder.
     ///
-    /// All that was written before the call is taken in, though the thread that
-    /// follows the log may not have come to it.
+    /// All output before the call is included, even if the thread that follows
+    /// the log has not read it yet.
     pub fn last_lines(&self, most: usize) -> Vec<String> {
         let mut tail = self.lock();
         self.take_in(&mut tail);
         let bytes: Vec<u8> = tail.iter().copied().collect();
         drop(tail);
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<_> = text.lines().map(|it| self.shorten(it)).collect();
+        let lines: Vec<_> =
+            text.lines().map(|line| self.shorten(line)).collect();
         lines[lines.len().saturating_sub(most)..].to_vec()
     }
 
@@ -374,9 +391,9 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn a_log_has_all_that_was_written_before_it_is_read() {
+    fn a_log_has_all_output_from_before_it_is_read() {
         let (reader, mut writer) = io::pipe().expect("a pipe");
-        // Nobody follows it: that thread may come late.
+        // No thread follows the log, as if that thread were late.
         let log = Log::of(reader, Path::new(""));
         writer.write_all(b"one\ntwo\n").expect("there is room");
         assert_eq!(log.last_lines(5), ["one", "two"]);

@@ -1,4 +1,4 @@
-//! What a person reads. Nothing else formats.
+//! The text of reports. No other module formats it.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -11,31 +11,32 @@ use crate::finding::{Fault, Finding, Outcome};
 use crate::plugin::Log;
 use crate::steps;
 
-/// For what is as it should be.
+/// The style of good news.
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// For what is wrong.
+/// The style of bad news.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// For the words at the start of a report's lines.
+/// The style of the labels at the start of a report's lines.
 pub const LABEL: Style = AnsiColor::Cyan.on_default();
 
-/// How one check ended.
+/// The result of one check.
 #[derive(Debug)]
 pub enum Verdict {
-    /// As it should.
+    /// The plugin is right.
     Passed,
     /// The plugin is wrong.
     Failed {
-        /// In which way.
+        /// The mistake.
         finding: Finding,
         /// The last lines that the plugin printed.
         log: Vec<String>,
     },
-    /// Not at all, and why.
+    /// The check was not tried, for this reason.
     NotTried(String),
 }
 
 impl Verdict {
-    /// What an outcome means, with the end of the plugin's log where it helps.
+    /// The verdict for an outcome, with the end of the log if the plugin is
+    /// wrong.
     ///
     /// # Errors
     /// When the checker could not work.
@@ -47,8 +48,8 @@ impl Verdict {
                 let finding = Finding {
                     sent: log.shorten(&finding.sent),
                     expected: log.shorten(&finding.expected),
-                    // Shortened first: how much is cut off must not depend on
-                    // where the plugin's folder is.
+                    // The folder is shortened first, so that the length of the
+                    // text does not depend on the path of the folder.
                     got: one_line(&log.shorten(&finding.got), GOT),
                 };
                 Ok(Self::Failed { finding, log: log.last_lines(LINES) })
@@ -59,72 +60,70 @@ impl Verdict {
     }
 }
 
-/// What a report says of a check, whatever it was played on.
+/// The words of a check in a report; see [`Check`] for the fields.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
-    /// See [`Check`] for this and the others.
+    /// See [`Check::id`].
     pub id: &'static str,
     /// The step that teaches it.
-    pub step: u32,
+    pub(crate) step: u32,
     /// What a right plugin does.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What goes wrong otherwise.
-    pub why: &'static str,
-    /// Where to mend it.
-    pub file: &'static str,
-    /// Where in that file.
-    pub place: &'static str,
+    pub(crate) why: &'static str,
+    /// The file to change.
+    pub(crate) file: &'static str,
+    /// The place in that file.
+    pub(crate) place: &'static str,
 }
 
 /// A check that was run.
 #[derive(Debug)]
 pub struct Ran {
-    /// Which one.
+    /// The check.
     pub check: About,
-    /// How it ended.
-    pub verdict: Verdict,
+    /// Its result.
+    pub(crate) verdict: Verdict,
 }
 
 /// A run of the checks of steps 1 to N.
 #[derive(Debug)]
 pub struct Report {
-    /// N
-    pub step: u32,
-    /// What was run so far, in order.
+    /// The checks that ran so far, in order.
     pub ran: Vec<Ran>,
-    /// `SEED=` replays the same names.
+    /// The seed: `SEED=` with this number replays the same names.
     pub seed: u64,
     crate_folder: Option<PathBuf>,
 }
 
 impl Report {
-    /// An empty one.
-    pub fn new(step: u32, program: &Path, seed: u64) -> Self {
+    /// An empty report about `program`.
+    pub fn new(program: &Path, seed: u64) -> Self {
         let root = steps::root().ok();
         let crate_folder =
             root.and_then(|root| steps::crate_of(&root, program));
-        Self { step, ran: Vec::new(), seed, crate_folder }
+        Self { ran: Vec::new(), seed, crate_folder }
     }
 
-    /// Takes the next result in.
+    /// Appends the result of a check.
     pub fn add<On>(&mut self, check: &Check<On>, verdict: Verdict) {
         let Check { id, step, name, why, file, place, .. } = *check;
         let check = About { id, step, name, why, file, place };
         self.ran.push(Ran { check, verdict });
     }
 
-    /// Whether nothing failed so far.
+    /// Whether no check has failed so far.
     pub fn passed(&self) -> bool {
         self.failed().next().is_none()
     }
 
-    /// What failed, in order.
+    /// The checks that failed, in order.
     pub fn failed(&self) -> impl Iterator<Item = &Ran> {
         let failed = |ran: &&Ran| matches!(ran.verdict, Verdict::Failed { .. });
         self.ran.iter().filter(failed)
     }
 
-    /// What was not tried, in order, and why not.
+    /// The checks that were not tried, in order, with the reason.
     pub fn not_tried(&self) -> impl Iterator<Item = (&Ran, &str)> {
         self.ran.iter().filter_map(|ran| match &ran.verdict {
             Verdict::NotTried(why) => Some((ran, why.as_str())),
@@ -132,7 +131,7 @@ impl Report {
         })
     }
 
-    /// The lines about the check that was run last.
+    /// The lines about the check that ran last.
     pub fn last(&self) -> Option<impl Display> {
         Some(Lines { report: self, ran: self.ran.last()? })
     }
@@ -182,10 +181,10 @@ impl Display for Lines<'_> {
     }
 }
 
-/// More than this of what a plugin says, in characters, helps nobody.
+/// The longest line of a report, in characters.
 pub const LONGEST: usize = 1000;
 
-/// What is shown of a reply, in characters.
+/// The longest part of a reply that is shown, in characters.
 const GOT: usize = 300;
 
 fn line(f: &mut fmt::Formatter, label: &str, text: &str) -> fmt::Result {
@@ -206,17 +205,17 @@ mod tests {
     use crate::plugin::Program;
 
     #[test]
-    fn what_a_plugin_says_moves_no_cursor() {
-        let this = std::env::current_exe().expect("a test is a program");
-        let program = Program::new(&this).expect("it is there");
-        let mut report = Report::new(1, program.path(), 7);
-        let check = crate::checks::all().next().expect("there is one");
+    fn the_text_of_a_plugin_moves_no_cursor() {
+        let program = std::env::current_exe().expect("a test is a program");
+        let program = Program::new(&program).expect("an existing file");
+        let mut report = Report::new(program.path(), 7);
+        let check = crate::checks::all().next().expect("one check");
         let got =
             format!("\u{1b}[2J\u{1b}[32mok\u{202e}{}", "x".repeat(1 << 20));
         let outcome = Err(wrong("sent", "expected", got));
         let verdict = Verdict::of(outcome, &Log::default());
         report.add(check, verdict.expect("the checker can work"));
-        let lines = report.last().expect("there is one").to_string();
+        let lines = report.last().expect("one check").to_string();
         let lines = anstream::adapter::strip_str(&lines).to_string();
         assert!(lines.contains(r"got       \u{1b}[2J\u{1b}[32mok\u{202e}xxx"));
         assert!(lines.len() < 3000, "{} bytes", lines.len());

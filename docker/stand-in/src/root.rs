@@ -1,14 +1,14 @@
-//! ROOT, and the paths in it that a plugin answers.
+//! ROOT, and the paths in it that a plugin returns.
 //!
-//! A plugin may be wrong, and then its answers can lead anywhere. So a path that
-//! it answered is a [`Mountpoint`], which can be compared and shown. Files are
-//! reached only through the [`Directory`] that [`Mountpoint::open`] returns, and
-//! that one checks, at each use, that the path leads to below the ROOT which the
-//! check has made. From there on, only open directories and single names count:
-//! whatever becomes a link meanwhile, no link is followed.
+//! A plugin may be wrong, and may return any path. So a returned path is a
+//! [`Mountpoint`], which can be compared and shown. Files are reached only
+//! through the [`Directory`] that [`Mountpoint::open`] returns. `open` checks,
+//! at each use, that the path leads to below the ROOT that the check has
+//! created. From there on, only open directories and single names are used: no
+//! link is followed, even if a folder is replaced by a link meanwhile.
 
 use std::ffi::OsString;
-use std::fs::{self};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -22,26 +22,26 @@ use crate::directory::{Directory, FOLDER, enter, remove_tree};
 use crate::finding::{Fault, wrong};
 use crate::mounts;
 
-/// What a report expects of a path that leads elsewhere.
+/// The expectation in a report about a path that leads elsewhere.
 pub const BELOW_ROOT: &str = "a \"Mountpoint\" below ROOT: nothing else is read \
                               or written";
 
-/// The folder that a plugin is told to keep its volumes in. It may not exist.
+/// The folder in which a plugin keeps its volumes. It may not exist.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// The folder that ROOT is in, as it was before any plugin ran.
+    /// The folder that holds ROOT, opened before any plugin ran.
     base: Arc<OwnedFd>,
-    /// Its path without links.
+    /// The path of that folder, without links.
     folder: PathBuf,
     name: OsString,
 }
 
 impl Root {
-    /// The ROOT at `path`, in a folder that is there.
+    /// The ROOT at `path`. The folder that holds it must exist.
     ///
     /// # Errors
     /// When that folder cannot be opened.
-    pub fn new(path: &Path) -> Result<Self> {
+    pub(crate) fn new(path: &Path) -> Result<Self> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name())
         else {
             anyhow::bail!("{} cannot be a ROOT", path.display());
@@ -53,17 +53,17 @@ impl Root {
         Ok(Self { base, folder, name: name.to_owned() })
     }
 
-    /// It, open.
+    /// Opens ROOT.
     ///
     /// # Errors
-    /// The plugin is wrong if it is no folder, a link for example.
+    /// The plugin is wrong if ROOT is not a folder, but a link for example.
     pub fn open(&self) -> Result<Directory, Fault> {
         self.opened().map_err(|err| {
             let got = match fs::read_link(self.path()) {
                 Ok(to) => format!("ROOT is a link to {}", to.display()),
                 Err(_) => format!("ROOT: {err}"),
             };
-            wrong("a look into ROOT", "a folder that is no link", got)
+            wrong("a look into ROOT", "a folder, not a link", got)
         })
     }
 
@@ -79,7 +79,8 @@ impl Root {
         self.folder.join(&self.name)
     }
 
-    /// Opens a folder below ROOT, through no link and nobody else's mount.
+    /// Opens a folder below ROOT. No link is followed, and no mount that
+    /// belongs to somebody else is entered.
     fn beneath(&self, within: &Path) -> io::Result<Directory> {
         let mut fd = self.opened()?.0;
         for part in within {
@@ -91,53 +92,54 @@ impl Root {
         }
     }
 
-    /// Whether it is on a filesystem that is mounted elsewhere, too: then a
-    /// plugin has bound a folder of somebody's to here. Only Linux tells.
+    /// Whether an open folder is on a filesystem that is also mounted outside
+    /// of ROOT: then a plugin has bound a folder of somebody else to ROOT. Only
+    /// Linux tells.
     fn is_foreign(&self, fd: BorrowedFd) -> bool {
-        let here = mounts::id_of(fd);
-        if here == mounts::id_of(self.base.as_fd()) {
+        let mount_id = mounts::id_of(fd);
+        if mount_id == mounts::id_of(self.base.as_fd()) {
             return false;
         }
-        let all = mounts::of("self");
-        all.iter()
-            .find(|it| Some(it.id) == here)
-            .is_some_and(|it| mounts::is_elsewhere(it, &all, &self.folder))
+        let table = mounts::of("self");
+        table.iter().find(|mount| Some(mount.id) == mount_id).is_some_and(
+            |mount| mounts::is_elsewhere(mount, &table, &self.folder),
+        )
     }
 }
 
-/// A path that a plugin answered, which may lead anywhere.
+/// A path that a plugin returned. It may lead anywhere.
 #[derive(Clone, Debug)]
 pub struct Mountpoint {
     answered: PathBuf,
-    /// What it was the answer to.
+    /// The call that returned the path.
     sent: String,
     root: Root,
 }
 
 impl PartialEq for Mountpoint {
-    /// Whether the plugin has answered the same.
+    /// Whether the plugin has returned the same path.
     fn eq(&self, other: &Self) -> bool {
         self.answered == other.answered
     }
 }
 
 impl Mountpoint {
-    /// `answered` to `sent`, by a plugin with this ROOT.
+    /// The path `answered`, returned for `sent` by a plugin with this ROOT.
     pub fn new(answered: &str, sent: &str, root: &Root) -> Self {
         let (answered, sent) = (answered.into(), sent.to_owned());
         Self { answered, sent, root: root.clone() }
     }
 
-    /// Its last name: the rest differs in each run.
-    pub fn name(&self) -> String {
+    /// The last part of the path. The rest differs in each run.
+    pub(crate) fn name(&self) -> String {
         let name = self.answered.file_name().unwrap_or_default();
         name.display().to_string()
     }
 
-    /// The same place, as a path from ROOT on without links.
+    /// The same place as a path relative to ROOT, without links.
     ///
     /// # Errors
-    /// The plugin is wrong if it leads elsewhere, or nowhere.
+    /// The plugin is wrong if the path leads elsewhere, or to nothing.
     pub fn within(&self) -> Result<PathBuf, Fault> {
         let real = self.answered.canonicalize();
         let real = real.map_err(|err| self.is_no_folder(&err))?;
@@ -145,22 +147,22 @@ impl Mountpoint {
         within.map(Path::to_owned).map_err(|_| self.leads_to(&real))
     }
 
-    /// The folder that is there now.
+    /// Opens the folder that is at the path now.
     ///
     /// # Errors
-    /// The plugin is wrong if the path leads out of ROOT, or to no folder.
+    /// The plugin is wrong if the path leads out of ROOT, or not to a folder.
     pub fn open(&self) -> Result<Directory, Fault> {
         self.leads_below_root()?;
         let within = self.within()?;
         self.root.beneath(&within).map_err(|err| self.is_no_folder(&err))
     }
 
-    /// See [`Directory::write`]. Nothing stays open behind this and the next
-    /// ones: the plugin could not unmount what is.
+    /// See [`Directory::write`]. This method and the next ones leave nothing
+    /// open, because an open file would keep the plugin from unmounting.
     ///
     /// # Errors
-    /// As [`Mountpoint::open`], or when it cannot be written.
-    pub fn write(
+    /// As [`Mountpoint::open`], or when the file cannot be written.
+    pub(crate) fn write(
         &self,
         path: impl AsRef<Path>,
         text: impl AsRef<[u8]>,
@@ -168,11 +170,11 @@ impl Mountpoint {
         Ok(self.open()?.write(path, text)?)
     }
 
-    /// See [`Directory::read`]; where there is no folder, there is no file.
+    /// See [`Directory::read`]. Without a folder, there is no file.
     ///
     /// # Errors
     /// The plugin is wrong if the path leads out of ROOT.
-    pub fn read(
+    pub(crate) fn read(
         &self,
         path: impl AsRef<Path>,
     ) -> Result<Option<String>, Fault> {
@@ -182,19 +184,19 @@ impl Mountpoint {
         }
     }
 
-    /// See [`Directory::has`]; where there is no folder, it has nothing.
+    /// See [`Directory::has`]. Without a folder, there is nothing in it.
     ///
     /// # Errors
     /// The plugin is wrong if the path leads out of ROOT.
-    pub fn has(&self, path: impl AsRef<Path>) -> Result<bool, Fault> {
+    pub(crate) fn has(&self, path: impl AsRef<Path>) -> Result<bool, Fault> {
         Ok(self.is_there()? && self.open()?.has(path))
     }
 
     /// See [`Directory::names`].
     ///
     /// # Errors
-    /// As [`Mountpoint::open`], or when it cannot be read.
-    pub fn names(&self) -> Result<Vec<OsString>, Fault> {
+    /// As [`Mountpoint::open`], or when the folder cannot be read.
+    pub(crate) fn names(&self) -> Result<Vec<OsString>, Fault> {
         Ok(self.open()?.names()?)
     }
 
@@ -202,7 +204,7 @@ impl Mountpoint {
     ///
     /// # Errors
     /// As [`Mountpoint::open`], or when the system does not tell.
-    pub fn owner_and_mode(&self) -> Result<(u32, u32, u32), Fault> {
+    pub(crate) fn owner_and_mode(&self) -> Result<(u32, u32, u32), Fault> {
         Ok(self.open()?.owner_and_mode()?)
     }
 
@@ -210,27 +212,27 @@ impl Mountpoint {
     ///
     /// # Errors
     /// As [`Mountpoint::open`], or when the system refuses.
-    pub fn set_mode(&self, mode: u32) -> Result<(), Fault> {
+    pub(crate) fn set_mode(&self, mode: u32) -> Result<(), Fault> {
         Ok(self.open()?.set_mode(mode)?)
     }
 
-    /// Whether there is a folder, at an absolute path.
+    /// Whether the path is absolute and leads to a folder.
     ///
     /// # Errors
     /// The plugin is wrong if the path leads out of ROOT.
-    pub fn is_there(&self) -> Result<bool, Fault> {
+    pub(crate) fn is_there(&self) -> Result<bool, Fault> {
         self.leads_below_root()?;
         Ok(self.answered.is_absolute() && self.open().is_ok())
     }
 
-    /// The path leads to below ROOT, or to nothing there.
+    /// The path must lead to below ROOT; nothing needs to exist there.
     ///
     /// # Errors
-    /// The plugin is wrong if it leads elsewhere.
+    /// The plugin is wrong if the path leads elsewhere.
     pub fn leads_below_root(&self) -> Result<(), Fault> {
         let path = &self.answered;
         if !path.is_absolute() {
-            // It means nothing to Docker, and is never used here.
+            // Docker cannot use a relative path, and no check uses one.
             return Ok(());
         }
         let Some(real) = real(path) else {
@@ -240,7 +242,9 @@ impl Mountpoint {
             Ok(within) if within == Path::new("") => Err(self.leads_to(&real)),
             Ok(within) => match self.root.beneath(within) {
                 Err(err) if err.kind() == ErrorKind::CrossesDevices => {
-                    Err(self.wrong("on which a folder of somebody's is bound"))
+                    Err(self.wrong(
+                        "on which a folder from outside ROOT is mounted",
+                    ))
                 }
                 Err(_) | Ok(_) => Ok(()),
             },
@@ -248,26 +252,28 @@ impl Mountpoint {
         }
     }
 
-    /// Whether it is on a filesystem that is mounted below ROOT.
+    /// Whether the folder is on a filesystem that is mounted below ROOT.
     ///
     /// # Errors
     /// The plugin is wrong if the path leads out of ROOT.
-    pub fn is_mounted(&self) -> Result<bool, Fault> {
+    pub(crate) fn is_mounted(&self) -> Result<bool, Fault> {
         if !self.is_there()? {
             return Ok(false);
         }
         let path = self.root.path().join(self.within()?);
         let mounts = mounts::below(&self.root.path());
-        let mut own = mounts.iter().filter(|it| it.path != self.root.path());
-        Ok(own.any(|it| path.starts_with(&it.path)))
+        let mut inner =
+            mounts.iter().filter(|mount| mount.path != self.root.path());
+        Ok(inner.any(|mount| path.starts_with(&mount.path)))
     }
 
-    /// Removes the folder with all that is in it, as an administrator does with
-    /// `rm -rf`. What is mounted in it stays, and it may be gone already.
+    /// Removes the folder and everything in it, as an administrator does with
+    /// `rm -rf`. Filesystems that are mounted in it stay. The folder may be
+    /// gone already.
     ///
     /// # Errors
     /// The plugin is wrong if the path leads out of ROOT.
-    pub fn remove(&self) -> Result<(), Fault> {
+    pub(crate) fn remove(&self) -> Result<(), Fault> {
         if !self.is_there()? {
             return Ok(());
         }
@@ -278,7 +284,8 @@ impl Mountpoint {
         };
         let parent = self.root.beneath(parent);
         let parent = parent.map_err(|err| self.is_no_folder(&err))?;
-        // What cannot be removed is there still, and the check sees that.
+        // Anything that cannot be removed is still there, and the check notices
+        // that.
         let _ = remove_tree(parent.0.as_fd(), name);
         Ok(())
     }
@@ -305,13 +312,13 @@ impl Mountpoint {
     }
 }
 
-/// A path without links; of one that is not there, as far as it is. None if
-/// that cannot be told.
+/// A path without links. If the path does not exist, only its existing part is
+/// resolved. `None` if that is impossible.
 fn real(path: &Path) -> Option<PathBuf> {
     if let Ok(real) = path.canonicalize() {
         return Some(real);
     }
-    // A link that leads to nothing still leads somewhere.
+    // A link that leads to nothing still points somewhere.
     if let Ok(to) = fs::read_link(path) {
         return Some(path.parent()?.canonicalize().ok()?.join(to));
     }
@@ -334,7 +341,7 @@ mod tests {
     use crate::cleanup::Folder;
     use crate::plugin::Place;
 
-    /// A place with a volume `v`, and a folder of somebody's.
+    /// A place with a volume `v`, and a folder `home` outside.
     fn scene() -> (Place, Folder, PathBuf) {
         let (place, outside) = (Place::new().unwrap(), Folder::new().unwrap());
         fs::create_dir_all(place.volumes().join("v")).unwrap();
@@ -349,7 +356,7 @@ mod tests {
     }
 
     fn is_untouched(home: &Path) -> bool {
-        fs::read(home.join("file")).is_ok_and(|it| it == b"irreplaceable")
+        fs::read(home.join("file")).is_ok_and(|text| text == b"irreplaceable")
             && fs::read_dir(home).unwrap().count() == 1
     }
 
@@ -387,7 +394,7 @@ mod tests {
             let below = mountpoint.leads_below_root();
             assert_eq!(below.is_ok(), leads_below, "{}", path.display());
             assert_eq!(mountpoint.open().is_ok(), opens, "{}", path.display());
-            let there = mountpoint.is_there().is_ok_and(|it| it);
+            let there = mountpoint.is_there().is_ok_and(|there| there);
             assert_eq!(there, opens, "{}", path.display());
         }
         assert!(at(&place, &home).remove().is_err());
@@ -427,7 +434,7 @@ mod tests {
         assert!(is_untouched(&home));
     }
 
-    /// Whatever is meant by the path at any instant, it is never left.
+    /// Whatever the path leads to at any moment, ROOT is never left.
     #[test]
     fn a_path_that_becomes_a_link_meanwhile_is_safe() {
         let (place, _outside, home) = scene();
@@ -447,7 +454,7 @@ mod tests {
             let mountpoint = at(&place, &volume);
             for _ in 0..2_000 {
                 let _ = mountpoint.write("file", "ours");
-                let _ = mountpoint.open().map(|it| it.remove("file"));
+                let _ = mountpoint.open().map(|folder| folder.remove("file"));
                 let _ = mountpoint.remove();
             }
             stop.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Searches PATH for programs, as a shell does.
+//! Finds programs in PATH, as a shell does.
 
 use std::env;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ pub fn find(program: &str) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// The same, searching the folders of administrators' programs as well: many
-/// users' PATH lacks them.
+/// The file of a program, from PATH or from the folders of administrators'
+/// programs, which many users' PATH lacks.
 pub fn find_with_sbin(program: &str) -> Option<PathBuf> {
     let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     let mut files = sbin.into_iter().map(|folder| folder.join(program));

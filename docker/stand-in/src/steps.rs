@@ -1,4 +1,4 @@
-//! The steps of the workshop, as the folders tell them.
+//! The steps of the workshop, found by their folders.
 
 use std::fmt;
 use std::fs;
@@ -9,9 +9,9 @@ use anyhow::{Context, Result, anyhow, bail};
 /// Which of a step's two crates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// With holes: the learner's.
+    /// The starter, with holes.
     Exercise,
-    /// Finished.
+    /// The finished step.
     Solution,
 }
 
@@ -31,19 +31,22 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The project's folder, above the one we were called in.
+/// The project's folder: the nearest one at or above the current folder.
 ///
 /// # Errors
-/// When no folder above looks like the workshop.
+/// When the current folder is not inside the workshop.
 pub fn root() -> Result<PathBuf> {
-    let here = std::env::current_dir().context("finding where we are")?;
-    here.ancestors()
-        .find(|it| {
-            it.join("exercises").is_dir() && it.join("docker/checker").is_dir()
+    let current =
+        std::env::current_dir().context("finding the current folder")?;
+    current
+        .ancestors()
+        .find(|folder| {
+            folder.join("exercises").is_dir()
+                && folder.join("docker/checker").is_dir()
         })
         .map(Path::to_owned)
         .with_context(|| {
-            format!("{} is not inside the workshop's folder", here.display())
+            format!("{} is not inside the workshop's folder", current.display())
         })
 }
 
@@ -95,29 +98,32 @@ pub fn all(root: &Path) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The step that a person means by `word`: `1`, `01` or `01-activate`.
+/// The step that `word` names: `1`, `01` or `01-activate`.
 ///
 /// # Errors
-/// Names the steps that there are.
+/// When there is no such step. The error lists the steps.
 pub fn find(root: &Path, word: &str) -> Result<Step> {
     let steps = all(root)?;
     let number = word.split('-').next().unwrap_or_default().parse::<u32>();
-    let meant = steps.iter().find(|it| number.as_ref() == Ok(&it.number));
+    let meant = steps.iter().find(|step| number.as_ref() == Ok(&step.number));
     if let Some(step) = meant {
         return Ok(step.clone());
     }
     let known: Vec<_> =
         steps.iter().map(|step| step.number.to_string()).collect();
     match steps.last() {
-        Some(_) => bail!("no step {word}; there are {}", known.join(", ")),
+        Some(_) => {
+            bail!("there is no step {word}; the steps are {}", known.join(", "))
+        }
         None => Err(anyhow!("no step in {}", root.join("solutions").display())),
     }
 }
 
-/// The crate that `program` was built from, if its name tells.
+/// The crate that `program` was built from, if its file name has the form
+/// `exercise-01` or `solution-01`.
 ///
-/// Returns its folder, relative to the project.
-pub fn crate_of(root: &Path, program: &Path) -> Option<PathBuf> {
+/// Returns the folder of the crate, relative to the project.
+pub(crate) fn crate_of(root: &Path, program: &Path) -> Option<PathBuf> {
     let name = program.file_name()?.to_str()?;
     let (kind, number) = name.split_once('-')?;
     let kind = match kind {

@@ -1,15 +1,17 @@
-//! A process between the checker and a plugin, on Linux: whatever the plugin
-//! starts stays below it, and ends with it.
+//! A process between the checker and a plugin, on Linux: every process that the
+//! plugin starts stays a descendant of it, and ends with it.
 //!
-//! A child may leave its process group, empty its environment and close all that
-//! it has open. When its parent ends, the kernel gives it to the nearest
-//! ancestor that asked for orphans (a subreaper): that is this process, which
-//! has no children but the plugin and what the plugin has started. It ends them
-//! when it is told to, and when the checker is gone, even by `kill -9`.
+//! A child may leave its process group, clear its environment and close all its
+//! files. When its parent ends, the kernel gives it to the nearest ancestor
+//! that adopts orphans (a subreaper). That is the supervisor, whose only
+//! descendants are the plugin and the processes that the plugin has started.
+//! The supervisor ends them when the checker says so, and when the checker is
+//! gone, even by `kill -9`.
 //!
-//! It is this very program again, as only programs of ours can ask for orphans.
-//! Tests that call the checker as a library have none, and start their plugins
-//! directly: these are ours.
+//! The supervisor is the checker's own program, started again, because a
+//! library cannot adopt orphans for the program that uses it. Tests that call
+//! the checker as a library have no such program and start their plugins
+//! directly: those plugins are ours.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};
@@ -32,35 +34,35 @@ use crate::cleanup::{GRACE, Guard};
 use crate::processes;
 use crate::wait::wait_until;
 
-/// The word that makes a supervisor of the checker.
+/// The first argument that makes the program a supervisor.
 pub const WORD: &str = "supervise";
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on, plugins of this process are supervised. For the checker's own
-/// program alone.
+/// From now on, plugins of this process are supervised. Only the checker's own
+/// program may call this.
 pub fn enable() {
     ENABLED.store(cfg!(target_os = "linux"), Ordering::Relaxed);
 }
 
-/// A process that is started, and ended with all that it has started.
+/// A started process. It ends with every process that it has started.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     guard: Option<Guard>,
     id: Pid,
-    /// To the supervisor, if there is one.
+    /// The connection to the supervisor, if there is one.
     line: Option<Line>,
     status: Option<ExitStatus>,
 }
 
 impl Process {
-    /// Starts a program with such arguments; `set` does to the command whatever
-    /// else has to be done.
+    /// Starts a program with the arguments of `command`. `set` sets everything
+    /// else: environment, folder and output.
     ///
     /// # Errors
     /// When there is no such program.
-    pub fn start(
+    pub(crate) fn start(
         command: Command,
         set: impl FnOnce(&mut Command),
     ) -> io::Result<Self> {
@@ -73,18 +75,19 @@ impl Process {
             return Ok(Self { child, guard, id, line: None, status: None });
         }
         let (ours, theirs) = UnixStream::pair()?;
-        // By this name a program that was built anew meanwhile is still itself.
+        // This path leads to the running program, even if its file has been
+        // replaced by a new build.
         let mut supervisor = Command::new("/proc/self/exe");
         supervisor.arg0("checker").arg(WORD);
         supervisor.arg(command.get_program()).args(command.get_args());
         set(&mut supervisor);
         supervisor.stdin(OwnedFd::from(theirs)).process_group(0);
         let (child, guard) = Guard::supervisor(|| supervisor.spawn())?;
-        // It holds their end of the line.
+        // `supervisor` holds the other end of the connection.
         drop(supervisor);
         let mut line = Line { stream: ours, read: Vec::new() };
-        let said = line.next(true).unwrap_or_default();
-        let (word, number) = said.split_once(' ').unwrap_or_default();
+        let answer = line.next(true).unwrap_or_default();
+        let (word, number) = answer.split_once(' ').unwrap_or_default();
         match (word, processes::id_of(number), number.parse()) {
             ("started", Some(id), _) => {
                 let (guard, line) = (Some(guard), Some(line));
@@ -93,34 +96,35 @@ impl Process {
             ("failed", _, Ok(error)) => {
                 Err(io::Error::from_raw_os_error(error))
             }
-            _ => Err(io::Error::other("the supervisor says nothing")),
+            _ => Err(io::Error::other("the supervisor sent no answer")),
         }
     }
 
-    /// The number of the program's process.
-    pub fn id(&self) -> Pid {
+    /// The id of the program's process.
+    pub(crate) fn id(&self) -> Pid {
         self.id
     }
 
-    /// Sends a signal to that process, unless it has ended.
-    pub fn signal(&self, signal: Signal) {
+    /// Sends a signal to the program's process, unless it has ended.
+    pub(crate) fn signal(&self, signal: Signal) {
         match &self.line {
             Some(Line { stream, .. }) => {
                 let number = signal.as_raw().to_le_bytes();
                 let _ = (&*stream).write_all(&number[..1]);
             }
-            // The child is not yet waited for, so the number is still its own.
+            // The child has not been awaited, so no other process can have its
+            // id.
             None => drop(kill_process(self.id, signal)),
         }
     }
 
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    /// The exit status, if the process has ended.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = match &mut self.line {
                 None => self.child.try_wait().ok().flatten(),
-                Some(line) => line.next(false).and_then(|said| {
-                    let status = said.strip_prefix("ended ")?.parse().ok()?;
+                Some(line) => line.next(false).and_then(|line| {
+                    let status = line.strip_prefix("ended ")?.parse().ok()?;
                     Some(ExitStatus::from_raw(status))
                 }),
             };
@@ -128,15 +132,15 @@ impl Process {
         self.status
     }
 
-    /// Kills it as `kill -9` does, with all of its group; if it is supervised,
-    /// with all that it has started.
-    pub fn kill(&mut self) {
+    /// Kills the process and its group as `kill -9` does; with a supervisor,
+    /// all its descendants.
+    pub(crate) fn kill(&mut self) {
         self.guard = None;
         let _ = self.child.wait();
     }
 }
 
-/// What comes from a supervisor, line by line.
+/// The connection to a supervisor, read line by line.
 #[derive(Debug)]
 struct Line {
     stream: UnixStream,
@@ -144,17 +148,20 @@ struct Line {
 }
 
 impl Line {
-    /// The next line, if there is one, or if there will be.
+    /// The next line. With `wait`, awaits one; otherwise returns `None` if none
+    /// has arrived.
     fn next(&mut self, wait: bool) -> Option<String> {
-        let mut some = [0; 64];
+        let mut buffer = [0; 64];
         loop {
-            if let Some(end) = self.read.iter().position(|it| *it == b'\n') {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n')
+            {
                 let line: Vec<_> = self.read.drain(..=end).collect();
-                return String::from_utf8(line).ok().map(|it| it.trim().into());
+                let line = String::from_utf8(line).ok()?;
+                return Some(line.trim().to_owned());
             }
             let _ = self.stream.set_nonblocking(!wait);
-            match self.stream.read(&mut some) {
-                Ok(count @ 1..) => self.read.extend(&some[..count]),
+            match self.stream.read(&mut buffer) {
+                Ok(count @ 1..) => self.read.extend(&buffer[..count]),
                 Err(err) if err.kind() == ErrorKind::Interrupted => {}
                 _ => return None,
             }
@@ -162,15 +169,15 @@ impl Line {
     }
 }
 
-/// What the threads of a supervisor have in common. While it is locked, no child
-/// is awaited, and so no number of a child's becomes that of another process.
+/// The state that the threads of a supervisor share. While it is locked, no
+/// child is awaited, so no id of a child can become that of another process.
 #[derive(Debug)]
 struct Children {
     plugin: Option<Pid>,
 }
 
-/// Be a supervisor: `words` are a program and its arguments, the standard input
-/// is the line to the checker.
+/// Runs as a supervisor: `words` are a program and its arguments, and the
+/// standard input is the connection to the checker.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ! {
     match supervise(words) {
         Ok(()) => process::exit(0),
@@ -199,33 +206,34 @@ fn supervise(words: impl IntoIterator<Item = OsString>) -> io::Result<()> {
     writeln!(line, "started {}", plugin.as_raw_pid())?;
     let children = Arc::new(Mutex::new(Children { plugin: Some(plugin) }));
 
-    let (mut orders, all) = (line.try_clone()?, Arc::clone(&children));
+    let (mut orders, shared) = (line.try_clone()?, Arc::clone(&children));
     thread::spawn(move || {
         let mut order = [0];
         while let Ok(1) = orders.read(&mut order) {
             let signal = Signal::from_named_raw(order[0].into());
-            let plugin = lock(&all).plugin;
+            let plugin = lock(&shared).plugin;
             if let (Some(plugin), Some(signal)) = (plugin, signal) {
                 let _ = kill_process(plugin, signal);
             }
         }
-        // The checker is gone.
-        end(&all);
+        // The checker has ended.
+        end(&shared);
     });
-    let all = Arc::clone(&children);
+    let shared = Arc::clone(&children);
     thread::spawn(move || {
         if signals.forever().next().is_some() {
-            end(&all);
+            end(&shared);
         }
     });
 
-    // Until a child has ended; it stays to be awaited.
-    let some = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    // Wait until a child has ended, without awaiting it.
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     loop {
-        match waitid(WaitId::All, some) {
+        match waitid(WaitId::All, ended) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
-            // Nobody is left. The checker tells when it has seen enough.
+            // No child is left. The checker ends this process when it has read
+            // the status.
             Err(_) => thread::park(),
         }
         let mut children = lock(&children);
@@ -242,16 +250,16 @@ fn lock(children: &Mutex<Children>) -> MutexGuard<'_, Children> {
     children.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills all that is below us, and ends.
+/// Kills all descendants, and ends.
 fn end(children: &Mutex<Children>) -> ! {
-    // Whoever is killed leaves us its own children, to be killed next.
+    // We adopt the children of a killed process, and kill them next.
     wait_until(GRACE, || {
-        let _children = lock(children);
-        let ours = processes::children_of(getpid());
-        for id in &ours {
+        let _awaits_none = lock(children);
+        let children = processes::children_of(getpid());
+        for id in &children {
             let _ = kill_process(*id, Signal::KILL);
         }
-        ours.is_empty().then_some(())
+        children.is_empty().then_some(())
     });
     process::exit(0)
 }

@@ -3,11 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a call may take here. dockerd waits 60 seconds for most calls and
-/// 120 for Create and Mount; a learner should not have to.
+/// The longest time that a call may take here. dockerd waits 60 seconds for
+/// most calls and 120 for Create and Mount; a learner should not have to wait
+/// that long.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks again and again, up to `patience`, until there is an answer.
+/// Calls `ask` until it returns a value or `patience` has passed, with pauses
+/// of 1 to 20 ms.
 pub fn wait_until<T>(
     patience: Duration,
     mut ask: impl FnMut() -> Option<T>,

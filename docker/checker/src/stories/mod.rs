@@ -185,7 +185,7 @@ impl Stage {
         let listens = plugin.listens_on(&place.socket());
         self.plugin = Some(plugin);
         listens.map_err(|got| {
-            wrong("PROGRAM SOCKET ROOT", "it listens on SOCKET", got)
+            wrong("PROGRAM SOCKET ROOT", "the plugin listens on SOCKET", got)
         })?;
         no_path_leads_out(place)
     }
@@ -234,7 +234,7 @@ impl Stage {
             Some(status) => Err(wrong(
                 "SIGTERM",
                 "it ends with status 0",
-                format!("it ended ({status})"),
+                format!("the plugin ended ({status})"),
             )),
             None => {
                 Err(wrong("SIGTERM", "it ends with status 0", "it still runs"))
@@ -474,7 +474,7 @@ pub fn play(
     private: Option<Private>,
     seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
-    play_scenes(scenes(step), step, program, name, private, seen)
+    play_scenes(scenes(step), program, name, private, seen)
 }
 
 /// The same with other scenes than those of a step's story.
@@ -483,13 +483,12 @@ pub fn play(
 /// When no dockerd answers, or the checker cannot work.
 pub fn play_scenes(
     scenes: &[Scene],
-    step: u32,
     program: Program,
     name: &str,
     private: Option<Private>,
     seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
-    play_on(Stage::new(program, name, private, None)?, scenes, step, seen)
+    play_on(Stage::new(program, name, private, None)?, scenes, seen)
 }
 
 /// Plays the Podman story of `step`.
@@ -504,16 +503,15 @@ pub fn play_by_podman(
     seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
     let stage = Stage::new(program, name, None, Some(podman))?;
-    play_on(stage, podman_scenes(step), step, seen)
+    play_on(stage, podman_scenes(step), seen)
 }
 
 fn play_on(
     mut stage: Stage,
     scenes: &[Scene],
-    step: u32,
     mut seen: impl FnMut(&Report),
 ) -> Result<(Report, String)> {
-    let mut report = Report::new(step, stage.program.path(), 0);
+    let mut report = Report::new(stage.program.path(), 0);
     for scene in scenes {
         let outcome = (scene.run)(&mut stage);
         let verdict = Verdict::of(outcome, &stage.log)

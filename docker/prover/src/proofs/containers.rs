@@ -181,7 +181,7 @@ impl Stage {
         let mut plugin = Plugin::spawn(&self.program, &self.place)?;
         let listens = plugin.listens_on(&self.place.socket());
         self.plugin = Some(plugin);
-        listens.map_err(|got| wrong("a start", "it listens", got))?;
+        listens.map_err(|got| wrong("a start", "the plugin listens", got))?;
         no_path_leads_out(&self.place)
     }
 

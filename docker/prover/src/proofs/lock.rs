@@ -111,7 +111,11 @@ fn covered(subject: &Subject) -> Result<String, Fault> {
     let mut second = rival(subject, &place)?;
     let socket = place.folder().join("run/rival.sock");
     if let Err(got) = second.listens_on(&socket) {
-        return Err(wrong("a start on the new disk", "it listens", got));
+        return Err(wrong(
+            "a start on the new disk",
+            "the plugin listens",
+            got,
+        ));
     }
     is_refused(&mut first)?;
     drop(second);

@@ -76,7 +76,7 @@ impl Session {
         if let Err(got) = plugin.listens_on(&socket) {
             let log = plugin.log().last_lines(3).join(" | ");
             let got = format!("{got}; its log: {log}");
-            return Err(wrong("started", "it listens on SOCKET", got));
+            return Err(wrong("started", "the plugin listens on SOCKET", got));
         }
         let daemon = Daemon::new(&socket, Dialect::default());
         Ok(Self { plugin, daemon, root: place.root().clone() })

@@ -383,7 +383,7 @@ fn led_away(
     if let Err(got) = listens {
         let log = log.last_lines(20).join(" | ");
         if !log.contains(&format!("…/volumes/{folder}")) {
-            let expected = "it listens, or its log names the folder";
+            let expected = "the plugin listens, or its log names the folder";
             return Err(wrong(what, expected, format!("{got}: {log}")));
         }
         return around.is_untouched(&format!("{what}, and a start"));

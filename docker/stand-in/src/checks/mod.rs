@@ -1,8 +1,8 @@
 //! The table of all checks.
 //!
-//! A check says what Docker needs, why, and where a learner mends it. Whatever
-//! dockerd accepts passes, whatever it refuses fails; each check names the
-//! capture or the source that says so.
+//! A check states what Docker needs, why, and where a learner mends it. A
+//! plugin passes if dockerd accepts its answer and fails if dockerd refuses it;
+//! each check names the capture or the source that shows this.
 
 mod step_01;
 mod step_02;
@@ -41,32 +41,34 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
     .flatten()
 }
 
-/// When a run ends.
+/// When a run of checks ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// One problem at a time.
+    /// At the first failure: one problem at a time.
     AtFirst,
-    /// To see all that fails.
+    /// After all checks, to see every failure.
     Never,
 }
 
-/// What a run needs to know besides the plugin.
+/// The choices for a run, besides the plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// The checks of steps `from` to this one run.
+    /// The last step whose checks run.
     pub step: u32,
-    /// 1, unless what earlier steps taught is known to hold.
+    /// The first step whose checks run; 1, unless earlier steps are known to
+    /// pass.
     pub from: u32,
-    /// Which engine is played.
+    /// The engine that the stand-in plays.
     pub dialect: Dialect,
-    /// What names are drawn from; new for each run unless given.
+    /// The seed for names and options; a new one for each run unless given.
     pub seed: Option<u64>,
     /// When the run ends.
     pub stop: Stop,
 }
 
 impl Plan {
-    /// What a learner gets who asks for nothing else.
+    /// The default plan: all checks of steps 1 to `step`, as the newest
+    /// dockerd.
     pub fn new(step: u32) -> Self {
         Self {
             step,
@@ -78,25 +80,35 @@ impl Plan {
     }
 }
 
-/// The checks of what Podman never does, and why it does not.
+/// The checks of calls that Podman never makes, and the reason.
 const NOT_OF_PODMAN: &[(&str, &str)] = &[
-    ("4.in-use", "Podman mounts a volume once, and counts its containers"),
-    ("8.same-id", "Podman mounts a volume once, and counts its containers"),
-    ("8.extra-unmount", "Podman counts, and sends no Unmount too many"),
-    ("8.unknown-id", "Podman has one ID for all uses of all volumes"),
+    (
+        "4.in-use",
+        "Podman mounts a volume once, and counts its containers itself",
+    ),
+    (
+        "8.same-id",
+        "Podman mounts a volume once, and counts its containers itself",
+    ),
+    (
+        "8.extra-unmount",
+        "Podman counts its containers itself, and sends no extra Unmount",
+    ),
+    ("8.unknown-id", "Podman sends the same ID for every use of every volume"),
 ];
 
-/// Why `dialect` cannot play a check; none if it can.
+/// The reason why `dialect` cannot play a check; `None` if it can.
 fn not_played(check: &Check, dialect: Dialect) -> Option<String> {
     let mut listed = NOT_OF_PODMAN.iter();
     match dialect {
-        Dialect::Podman => listed.find(|it| it.0 == check.id),
+        Dialect::Podman => listed.find(|(id, _)| *id == check.id),
         _ => None,
     }
     .map(|(_, why)| (*why).to_owned())
 }
 
-/// Runs the checks of a plan; `seen` is shown each result when it is there.
+/// Runs the checks of a plan; `seen` is called with the report after each
+/// check.
 ///
 /// # Errors
 /// When the checker itself cannot work.
@@ -107,8 +119,7 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     harness.dialect = plan.dialect;
     harness.seed = plan.seed.unwrap_or(harness.seed);
-    let mut report =
-        Report::new(plan.step, harness.program().path(), harness.seed);
+    let mut report = Report::new(harness.program().path(), harness.seed);
     let steps = plan.from..=plan.step;
     for check in all().filter(|check| steps.contains(&check.step)) {
         harness.prepare_for(check.id);

@@ -13,8 +13,8 @@ pub const CHECKS: &[Check] = &[
         id: "2.create",
         step: 2,
         name: "`docker volume create` is answered",
-        why: "Docker asks for Capabilities and Get, lives with any answer, and \
-              then needs this one",
+        why: "Docker accepts any answer to Capabilities and Get, and needs \
+              this one",
         file: "src/protocol.rs",
         place: "TODO 2.1",
         source: "vol-create-inspect-ls-rm 1",
@@ -23,7 +23,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "2.options",
         step: 2,
-        name: "Create is understood with options, with none, and with more",
+        name: "Create is accepted with options, without options, and with an \
+               unknown field",
         why: "an older CLI sends {} where a newer one sends null, and a later \
               Docker may add a field",
         file: "src/protocol.rs",
@@ -35,8 +36,8 @@ pub const CHECKS: &[Check] = &[
         id: "2.empty-body",
         step: 2,
         name: "an empty body is refused",
-        why: "Docker's retry after a dropped connection has one; a default \
-              would be done to a volume that nobody named",
+        why: "after a dropped connection, Docker's retry has an empty body; a \
+              default name would create a volume that the user did not ask for",
         file: "src/protocol.rs",
         place: "TODO 2.2",
         source: "vol-errors-drop 1-3",
@@ -45,8 +46,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "2.no-json",
         step: 2,
-        name: "what is no JSON of the right shape is refused",
-        why: "a guess at what was meant would be acknowledged as done",
+        name: "a body that is not JSON of the right shape is refused",
+        why: "if the plugin guesses the meaning, Docker reports the guess as \
+              done",
         file: "src/protocol.rs",
         place: "TODO 2.2",
         source: "vol-errors-drop 1",
@@ -55,9 +57,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "2.no-name",
         step: 2,
-        name: "a call that names no volume is refused",
-        why: "it would be done to a volume without a name, which nobody can \
-              remove",
+        name: "a call without a volume's name is refused",
+        why: "the volume would have an empty name, and no command could remove \
+              it",
         file: "src/protocol.rs",
         place: "TODO 2.2",
         source: "vol-errors-drop 1",
@@ -66,8 +68,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "2.no-such-volume",
         step: 2,
-        name: "a volume that nobody created is not there",
-        why: "Docker believes a Get that succeeds, and never sends the Create",
+        name: "a volume that was never created is not found",
+        why: "if Get succeeds, Docker believes that the volume exists, and \
+              never sends Create",
         file: "src/protocol.rs",
         place: "TODO 2.3",
         source: "vol-errors-get 2-11, 24; vol-errors-mount 4",
@@ -76,9 +79,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "2.error-text",
         step: 2,
-        name: "an error names its volume, whatever the name holds",
-        why: "the text is all that a user sees; JSON put together by hand \
-              breaks at the first quotation mark, and Podman shows no word of it",
+        name: "an error names its volume, whatever characters the name holds",
+        why: "the user sees this text and nothing else; JSON that is put \
+              together by hand breaks at the first quotation mark, and Podman \
+              then shows no text at all",
         file: "src/protocol.rs",
         place: "TODO 2.3",
         source: "vol-errors-mount 2; vol-errors-names 1-4",
@@ -87,9 +91,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "2.refused",
         step: 2,
-        name: "a call that is refused has another status than 200",
+        name: "a refused call has a status other than 200",
         why: "Podman takes every 200 for a success, whatever \"Err\" says: it \
-              would know a volume that does not exist, and forget one that does",
+              would record a volume that does not exist, and forget one that \
+              does",
         file: "src/protocol.rs",
         place: "TODO 2.3",
         source: "podman 4.3.1, 5.4.2, 5.8.6: libpod/plugin/volume_api.go, \
@@ -100,8 +105,8 @@ pub const CHECKS: &[Check] = &[
         id: "2.get-status",
         step: 2,
         name: "a Get that finds no volume has status 200",
-        why: "Podman asks for each volume that it lists; with another status, \
-              `podman volume ls` fails and shows none of them",
+        why: "Podman sends Get for each volume that it lists; with another \
+              status, `podman volume ls` fails and lists nothing",
         file: "src/protocol.rs",
         place: "TODO 2.3",
         source: "podman 4.3.1, 5.4.2, 5.8.6: libpod/plugin/volume_api.go, \
@@ -112,7 +117,8 @@ pub const CHECKS: &[Check] = &[
         id: "2.tame-errors",
         step: 2,
         name: "an error is one short line, whatever name was sent",
-        why: "Docker checks no name, and a terminal obeys what it is shown",
+        why: "Docker does not check names, and a terminal executes the control \
+              characters that it receives",
         file: "src/protocol.rs",
         place: "`fmt`",
         source: "vol-errors-names; ECMA-48 for what a terminal obeys",
@@ -122,9 +128,9 @@ pub const CHECKS: &[Check] = &[
         id: "2.list",
         step: 2,
         name: "List is answered with a list",
-        why: "Docker says nothing if this fails: volumes are only missing from \
-              `docker volume ls`; a malformed List can end dockerd (20.10 to \
-              28.5), so send objects only",
+        why: "Docker reports no error if this fails: the volumes are only \
+              missing from `docker volume ls`; a malformed List can end \
+              dockerd (20.10 to 28.5), so send objects only",
         file: "src/protocol.rs",
         place: "TODO 2.1",
         source: "vol-errors-remove-list 11-16",
@@ -132,7 +138,7 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// Docker's call, with an ID where it has one.
+/// Docker's call about one volume. Mount and Unmount also have an ID.
 pub(super) fn about(method: &'static str, name: &str) -> Call {
     match method {
         "VolumeDriver.Mount" | "VolumeDriver.Unmount" => {
@@ -148,13 +154,14 @@ pub(super) fn create_call(name: &str, options: Value) -> Call {
     Call::new("VolumeDriver.Create", &fields)
 }
 
-/// The plugin, with what dockerd asks before a volume's first Create.
+/// A started plugin, after the calls that dockerd makes before the first
+/// Create.
 pub(super) fn activated(harness: &mut Harness) -> Result<Session, Fault> {
     let mut session = harness.start()?;
     session
         .call(&Call::bare("Plugin.Activate"))
         .success("the handshake of step 1")?;
-    // dockerd takes a failure here for `local`, and Podman does not ask.
+    // If Capabilities fails, dockerd assumes `local`. Podman does not ask.
     if harness.dialect != Dialect::Podman {
         session.call(&Call::new("VolumeDriver.Capabilities", &[]));
     }
@@ -176,7 +183,8 @@ fn options(harness: &mut Harness) -> Outcome {
     session
         .call(&create_call(&harness.name(), json!({})))
         .success("200 and {}, or an empty \"Err\"")?;
-    // Which options mean what is a later lesson. They may be refused already.
+    // Options are taught in a later step, so the plugin may already refuse
+    // them.
     let call = create_call(&harness.name(), json!({ "mode": "0755" }));
     session.call(&call).answer("an answer")?;
     let fields = [
@@ -193,8 +201,8 @@ fn options(harness: &mut Harness) -> Outcome {
 fn refused(harness: &mut Harness, bodies: &[&str]) -> Outcome {
     let mut session = activated(harness)?;
     for body in bodies {
-        let call =
-            Call { method: "VolumeDriver.Create", body: (*body).to_owned() };
+        let body = (*body).to_owned();
+        let call = Call { method: "VolumeDriver.Create", body };
         session.call(&call).failure("a non-empty \"Err\"")?;
     }
     Ok(())
@@ -215,7 +223,7 @@ fn no_name(harness: &mut Harness) -> Outcome {
     refused(harness, &["{}", r#"{"Opts":{"size":"10m"}}"#, r#"{"Name":null}"#])
 }
 
-/// Docker must not find this volume.
+/// Get must not find this volume.
 ///
 /// # Errors
 /// The plugin is wrong if it does.
@@ -225,7 +233,7 @@ pub(super) fn not_found(session: &mut Session, name: &str) -> Outcome {
     let answer = exchange.answer(expected)?.judge();
     // Docker takes every failure for `no such volume`, and {} as well.
     let found = answer.is_ok_and(|value| {
-        field(&value, "Volume").is_some_and(|it| !it.is_null())
+        field(&value, "Volume").is_some_and(|volume| !volume.is_null())
     });
     match found {
         false => Ok(()),
@@ -237,7 +245,8 @@ fn no_such_volume(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
     not_found(&mut session, &name)?;
-    // A success without a Mountpoint mounts a folder of the container's own.
+    // If Mount succeeds without a Mountpoint, Docker mounts a folder of the
+    // container's own.
     session
         .call(&about("VolumeDriver.Mount", &name))
         .failure("a non-empty \"Err\"")?;
@@ -250,7 +259,7 @@ fn error_text(harness: &mut Harness) -> Outcome {
         let exchange = session.call(&about("VolumeDriver.Mount", &name));
         let expected = "JSON whose \"Err\" names the volume";
         exchange.failure(expected)?;
-        // Docker shows a body that is no JSON as it is. Podman does not.
+        // Docker shows a body that is not JSON unchanged. Podman does not.
         let body = &exchange.answer(expected)?.body;
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = field(&body, "Err").and_then(Value::as_str);
@@ -261,7 +270,7 @@ fn error_text(harness: &mut Harness) -> Outcome {
     Ok(())
 }
 
-/// Docker takes any status with an `Err` for a refusal, and Podman does not.
+/// Docker takes any status with an `Err` for a refusal. Podman does not.
 fn refused_status(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
@@ -300,7 +309,7 @@ fn tame_errors(harness: &mut Harness) -> Outcome {
     let tricky = format!("{name}\u{1b}[2J\r\nworkshop: done\u{202e}");
     for name in [long, tricky] {
         let exchange = session.call(&about("VolumeDriver.Get", &name));
-        // That such a Get fails is another check's matter.
+        // Whether such a Get fails is the subject of another check.
         let Err(said) = exchange.answer(TAME)?.judge() else { continue };
         if !is_tame(&said) {
             harness.forget_log();
@@ -313,10 +322,10 @@ fn tame_errors(harness: &mut Harness) -> Outcome {
 fn list(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let exchange = session.call(&Call::new("VolumeDriver.List", &[]));
-    let expected = "200 and a list \"Volumes\" of objects, or none";
+    let expected = "200 and a list \"Volumes\" of objects, or no list";
     let value = exchange.success(expected)?;
     let well_formed = match field(&value, "Volumes") {
-        // Docker reads both as the empty list.
+        // Docker reads both as an empty list.
         None | Some(Value::Null) => true,
         Some(Value::Array(volumes)) => volumes.iter().all(Value::is_object),
         Some(_) => false,

@@ -12,9 +12,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "3.get",
         step: 3,
-        name: "a volume that was created is found, by its own name only",
-        why: "Docker asks Get before nearly everything; one failure, and it \
-              forgets the volume with its labels",
+        name: "a created volume is found, and only by its own name",
+        why: "Docker sends Get before nearly every call; after one failure it \
+              forgets the volume and its labels",
         file: "src/volumes.rs",
         place: "TODO 3.1, TODO 3.2",
         source: "vol-create-inspect-ls-rm 3; vol-errors-get 9-11",
@@ -24,8 +24,8 @@ pub const CHECKS: &[Check] = &[
         id: "3.again",
         step: 3,
         name: "Create of a known volume succeeds if the options are the same",
-        why: "whoever asks twice gets what they asked for: a retry must not \
-              fail",
+        why: "a client that repeats a request must get the same result: a \
+              retry must not fail",
         file: "src/volumes.rs",
         place: "TODO 3.1",
         source: "our rule: dockerd asks Get, and never creates twice",
@@ -34,7 +34,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "3.other-options",
         step: 3,
-        name: "Create of a known volume with other options names the option",
+        name: "Create of a known volume with different options fails and names \
+               the option",
         why: "a success would promise a size that the volume does not have",
         file: "src/volumes.rs",
         place: "TODO 3.1",
@@ -44,9 +45,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "3.list",
         step: 3,
-        name: "List has every volume once, with its name",
-        why: "`docker volume ls` shows what List says; a malformed List can end \
-              dockerd (20.10 to 28.5), so send objects only",
+        name: "List names every volume once",
+        why: "`docker volume ls` shows the volumes of List; a malformed List \
+              can end dockerd (20.10 to 28.5), so send objects only",
         file: "src/volumes.rs",
         place: "TODO 3.3",
         source: "vol-create-inspect-ls-rm 7; vol-errors-remove-list 11-16",
@@ -55,9 +56,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "3.remove",
         step: 3,
-        name: "a removed volume is gone, and no other one",
-        why: "Docker asks for this once, and forgets the volume whatever comes \
-              of it later",
+        name: "Remove removes one volume and leaves the others",
+        why: "Docker asks once, and then forgets the volume",
         file: "src/volumes.rs",
         place: "TODO 3.4",
         source: "vol-create-inspect-ls-rm 10-11",
@@ -66,8 +66,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "3.create-anew",
         step: 3,
-        name: "a removed volume can be created anew, with other options",
-        why: "rm and create is how people change a volume's options",
+        name: "a removed volume can be created again, with different options",
+        why: "people change a volume's options by removing and creating it",
         file: "src/volumes.rs",
         place: "TODO 3.4",
         source: "vol-create-inspect-ls-rm 10; vol-errors-remove-list",
@@ -76,8 +76,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "3.case",
         step: 3,
-        name: "names that differ in case are two volumes",
-        why: "Docker takes them for two, and would remove one for the other",
+        name: "names that differ only in case are two volumes",
+        why: "Docker treats them as two volumes and would remove the wrong one",
         file: "src/volumes.rs",
         place: "TODO 3.1",
         source: "moby volume/service/store.go: names are compared as they are",
@@ -87,7 +87,7 @@ pub const CHECKS: &[Check] = &[
         id: "3.path",
         step: 3,
         name: "Path answers for a known volume",
-        why: "it is part of the protocol, although dockerd never asks",
+        why: "Path is part of the protocol, although dockerd never calls it",
         file: "src/main.rs",
         place: "`act`",
         source: "moby volume/drivers/adapter.go Path",
@@ -95,7 +95,7 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// Creates a volume without options that has not been there.
+/// Creates a new volume without options.
 ///
 /// # Errors
 /// The plugin is wrong if it refuses.
@@ -106,7 +106,7 @@ pub(super) fn create(session: &mut Session, name: &str) -> Result<(), Fault> {
         .map(|_| ())
 }
 
-/// What Get says of a volume that must be there.
+/// The `Volume` that Get returns, which must exist.
 pub(super) fn found(
     session: &mut Session,
     name: &str,
@@ -123,7 +123,7 @@ pub(super) fn found(
     }
 }
 
-pub(super) fn remove_it(session: &mut Session, name: &str) -> Outcome {
+pub(super) fn remove_volume(session: &mut Session, name: &str) -> Outcome {
     session
         .call(&about("VolumeDriver.Remove", name))
         .success("200 and {}, or an empty \"Err\"")
@@ -134,7 +134,7 @@ pub(super) fn list_call() -> Call {
     Call::new("VolumeDriver.List", &[])
 }
 
-/// The names that List has, sorted.
+/// The names that List returns, sorted.
 pub(super) fn names(
     session: &mut Session,
 ) -> Result<(Exchange, Vec<String>), Fault> {
@@ -145,7 +145,7 @@ pub(super) fn names(
         field(volume, "Name").and_then(Value::as_str).map(str::to_owned)
     };
     let names = match field(&value, "Volumes") {
-        // For Docker, null is the empty list.
+        // Docker reads null as an empty list.
         Some(Value::Null) => Some(Vec::new()),
         Some(Value::Array(volumes)) => volumes.iter().map(name).collect(),
         _ => None,
@@ -170,7 +170,7 @@ fn again(harness: &mut Harness) -> Outcome {
     for options in [Value::Null, json!({})] {
         session
             .call(&create_call(&name, options))
-            .success("200 and {}: no options are no options")?;
+            .success("200 and {}: null and {} both mean no options")?;
     }
     Ok(())
 }
@@ -181,7 +181,7 @@ fn other_options(harness: &mut Harness) -> Outcome {
     create(&mut session, &name)?;
     let call = create_call(&name, json!({ "mode": "0700" }));
     let exchange = session.call(&call);
-    let expected = "an \"Err\" that says mode";
+    let expected = "an \"Err\" that names the option mode";
     match exchange.failure(expected)?.contains("mode") {
         true => Ok(()),
         false => Err(exchange.wrong(expected)),
@@ -208,7 +208,7 @@ fn remove(harness: &mut Harness) -> Outcome {
     let (kept, removed) = (harness.name(), format!("{}-gone", harness.name()));
     create(&mut session, &kept)?;
     create(&mut session, &removed)?;
-    remove_it(&mut session, &removed)?;
+    remove_volume(&mut session, &removed)?;
     not_found(&mut session, &removed)?;
     let (exchange, listed) = names(&mut session)?;
     match listed == [kept.as_str()] {
@@ -221,9 +221,9 @@ fn create_anew(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
     create(&mut session, &name)?;
-    remove_it(&mut session, &name)?;
+    remove_volume(&mut session, &name)?;
     let call = create_call(&name, json!({ "mode": "0700" }));
-    session.call(&call).success("200 and {}: the name is free again")?;
+    session.call(&call).success("200 and {}: the name may be used again")?;
     found(&mut session, &name).map(|_| ())
 }
 

@@ -21,8 +21,8 @@ pub const CHECKS: &[Check] = &[
         id: "4.in-root",
         step: 4,
         name: "a volume's files are under ROOT",
-        why: "what Mount names is what containers write into, and what Remove \
-              removes: it could be anybody's folder",
+        why: "containers write into the path that Mount returns, and Remove \
+              deletes it: outside ROOT it could be anybody's folder",
         file: "src/volumes.rs",
         place: "`directory`",
         source: "our rule: ROOT is the plugin's second argument",
@@ -31,9 +31,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.created",
         step: 4,
-        name: "Create makes the directory that Get names",
-        why: "a full disk or a missing permission must show when a volume is \
-              made, not when a container starts",
+        name: "Create makes the directory that Get returns",
+        why: "the user must see a full disk or a missing permission when a \
+              volume is created, not when a container starts",
         file: "src/volumes.rs",
         place: "TODO 4.1",
         source: "our rule; Docker shows the Err of a Create",
@@ -42,9 +42,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.mountpoint",
         step: 4,
-        name: "Mount names a directory that is there",
-        why: "Docker takes any path, even none: the container would see the \
-              runtime's own folder, or fail with the runtime's words",
+        name: "Mount returns an existing directory",
+        why: "Docker accepts any path, even an empty one: the container would \
+              see a folder of the container runtime, or fail with that \
+              runtime's error",
         file: "src/volumes.rs",
         place: "TODO 4.2",
         source: "vol-errors-mount 4-7",
@@ -53,8 +54,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.same-place",
         step: 4,
-        name: "Get and Path name the place that Mount names",
-        why: "`docker volume inspect` shows what Get says",
+        name: "Get and Path return the same path as Mount",
+        why: "`docker volume inspect` shows the path that Get returns",
         file: "src/volumes.rs",
         place: "`volume`",
         source: "vol-create-inspect-ls-rm 6; vol-run-named 2",
@@ -64,7 +65,7 @@ pub const CHECKS: &[Check] = &[
         id: "4.shared",
         step: 4,
         name: "two containers share one volume's files",
-        why: "each has an ID of its own, and both mean the same volume",
+        why: "each container has its own ID, and both use the same volume",
         file: "src/volumes.rs",
         place: "TODO 4.2",
         source: "vol-two-containers; vol-mount-flag 3",
@@ -83,8 +84,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.outlives",
         step: 4,
-        name: "a file outlives the containers",
-        why: "that is what a volume is for",
+        name: "a volume's files outlive its containers",
+        why: "that is the purpose of a volume",
         file: "src/volumes.rs",
         place: "`unmount`",
         source: "vol-run-named 3; vol-restart-kill 4",
@@ -93,9 +94,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.in-use",
         step: 4,
-        name: "one container's end leaves the others their files",
-        why: "`docker cp` mounts with an ID that is in use, and unmounts it at \
-              once",
+        name: "when one container ends, the others keep their files",
+        why: "`docker cp` mounts with an ID that is already in use, and \
+              unmounts right afterwards",
         file: "src/volumes.rs",
         place: "`unmount`",
         source: "vol-cp 2-3",
@@ -104,9 +105,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.remove",
         step: 4,
-        name: "Remove takes the files along",
-        why: "the next volume of this name would begin with the files of a \
-              stranger",
+        name: "Remove deletes the volume's files",
+        why: "otherwise the next volume of this name would start with the old \
+              files",
         file: "src/volumes.rs",
         place: "TODO 4.3",
         source: "vol-create-inspect-ls-rm 10",
@@ -115,8 +116,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.removed-already",
         step: 4,
-        name: "Remove succeeds if the directory is gone already",
-        why: "Docker would keep a volume that nobody can ever remove",
+        name: "Remove succeeds if the directory is already gone",
+        why: "otherwise Docker keeps a volume that can never be removed",
         file: "src/volumes.rs",
         place: "TODO 4.3",
         source: "vol-errors-remove-list",
@@ -126,8 +127,8 @@ pub const CHECKS: &[Check] = &[
         id: "4.names",
         step: 4,
         name: "no name leads out of ROOT",
-        why: "Docker checks none of these names: whoever may create volumes \
-              would read and remove any file of this host",
+        why: "Docker does not check these names: with them, any user who may \
+              create volumes could read and remove every file of this host",
         file: "src/volumes.rs",
         place: "`directory`",
         source: "vol-errors-names 1-7; 28.5/vol-errors-names 15",
@@ -136,9 +137,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.private-root",
         step: 4,
-        name: "no other user of the host reaches a volume's files",
-        why: "a container's root can leave a setuid program in a volume: \
-              whoever starts it on the host is root there",
+        name: "other users of the host cannot reach a volume's files",
+        why: "a container's root can put a setuid program into a volume: any \
+              user who runs it on the host becomes root there",
         file: "src/root.rs",
         place: "`open`",
         source: "path_resolution(7); Docker's own /var/lib/docker is 0710",
@@ -147,17 +148,17 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.not-its-root",
         step: 4,
-        name: "a ROOT with somebody else's files keeps its mode",
-        why: "ROOT may be /tmp, given by mistake: a plugin that closes it takes \
-              it from everybody",
+        name: "a ROOT that holds somebody else's files keeps its mode",
+        why: "ROOT may be /tmp by mistake: a plugin that closes /tmp takes it \
+              away from all other users",
         file: "src/root.rs",
         place: "`close`",
-        source: "our rule: a plugin closes only what is its own",
+        source: "our rule: a plugin closes only its own folders",
         run: not_its_root,
     },
 ];
 
-const WHERE: &str = "an absolute \"Mountpoint\" that is a directory";
+const DIRECTORY: &str = "an absolute \"Mountpoint\" that is a directory";
 
 /// Docker's Mount or Unmount, with the ID of one use of the volume.
 pub(super) fn use_call(method: &'static str, name: &str, id: &str) -> Call {
@@ -165,18 +166,18 @@ pub(super) fn use_call(method: &'static str, name: &str, id: &str) -> Call {
     Call::new(method, &[("Name", json!(name)), ("ID", json!(id))])
 }
 
-/// Mounts, and returns the directory, which is there.
+/// Mounts a volume. Returns its directory, which exists.
 pub(super) fn mount(
     session: &mut Session,
     name: &str,
     id: &str,
 ) -> Result<Mountpoint, Fault> {
     let exchange = session.call(&use_call("VolumeDriver.Mount", name, id));
-    let value = exchange.success(WHERE)?;
+    let value = exchange.success(DIRECTORY)?;
     let directory = path_in(&exchange, &value)?;
     match directory.is_there()? {
         true => Ok(directory),
-        false => Err(exchange.wrong(WHERE)),
+        false => Err(exchange.wrong(DIRECTORY)),
     }
 }
 
@@ -191,7 +192,7 @@ pub(super) fn path_in(
     exchange: &Exchange,
     value: &Value,
 ) -> Result<Mountpoint, Fault> {
-    exchange.mountpoint(value).ok_or_else(|| exchange.wrong(WHERE))
+    exchange.mountpoint(value).ok_or_else(|| exchange.wrong(DIRECTORY))
 }
 
 /// A fresh plugin with one volume.
@@ -208,7 +209,7 @@ fn created(harness: &mut Harness) -> Outcome {
     let directory = path_in(&exchange, &volume)?;
     match directory.is_there()? {
         true => Ok(()),
-        false => Err(exchange.wrong(WHERE)),
+        false => Err(exchange.wrong(DIRECTORY)),
     }
 }
 
@@ -216,10 +217,11 @@ fn mountpoint(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
     let directory = mount(&mut session, &name, "93de")?;
     unmount(&mut session, &name, "93de")?;
-    // What an administrator with rm -rf leaves: the plugin may make it anew.
+    // The state after an administrator's `rm -rf`: the plugin may create the
+    // directory again.
     directory.remove()?;
     let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
-    let expected = "a \"Mountpoint\" that is there, or an \"Err\"";
+    let expected = "a \"Mountpoint\" that exists, or an \"Err\"";
     let answer = exchange.answer(expected)?.judge();
     match answer {
         Ok(value) if !path_in(&exchange, &value)?.is_there()? => {
@@ -231,8 +233,8 @@ fn mountpoint(harness: &mut Harness) -> Outcome {
 
 fn in_root(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
-    // Each check that uses a path looks where it leads; this one does so first,
-    // and leaves all other mistakes to the others.
+    // Every check that uses a path makes sure that it leads to below ROOT. This
+    // check does only that, and leaves all other mistakes to the others.
     let (exchange, volume) = found(&mut session, &name)?;
     if let Some(directory) = exchange.mountpoint(&volume) {
         directory.leads_below_root()?;
@@ -240,9 +242,9 @@ fn in_root(harness: &mut Harness) -> Outcome {
     let mount = use_call("VolumeDriver.Mount", &name, "93de");
     for call in [about("VolumeDriver.Path", &name), mount] {
         let exchange = session.call(&call);
-        let answer = exchange.answer(WHERE)?.judge();
-        let path = answer.ok().and_then(|it| exchange.mountpoint(&it));
-        path.map_or(Ok(()), |it| it.leads_below_root())?;
+        let answer = exchange.answer(DIRECTORY)?.judge();
+        let path = answer.ok().and_then(|value| exchange.mountpoint(&value));
+        path.map_or(Ok(()), |path| path.leads_below_root())?;
     }
     Ok(())
 }
@@ -250,8 +252,10 @@ fn in_root(harness: &mut Harness) -> Outcome {
 fn same_place(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
     let directory = mount(&mut session, &name, "93de")?;
-    let expected =
-        format!("\"Mountpoint\" as Mount said: …/{}", directory.name());
+    let expected = format!(
+        "the \"Mountpoint\" that Mount returned: …/{}",
+        directory.name()
+    );
     let (exchange, volume) = found(&mut session, &name)?;
     if path_in(&exchange, &volume)? != directory {
         return Err(exchange.wrong(expected));
@@ -265,29 +269,33 @@ fn same_place(harness: &mut Harness) -> Outcome {
 
 fn shared(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
-    let one = mount(&mut session, &name, "93de")?;
+    let first = mount(&mut session, &name, "93de")?;
     let text = harness.name();
-    one.write("file", &text)?;
+    first.write("file", &text)?;
     let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
-    let two = path_in(&exchange, &exchange.success(WHERE)?)?;
-    match two.read("file")? == Some(text) {
+    let second = path_in(&exchange, &exchange.success(DIRECTORY)?)?;
+    match second.read("file")? == Some(text) {
         true => Ok(()),
-        false => Err(exchange.wrong("the directory of the first Mount")),
+        false => {
+            Err(exchange.wrong("the directory that the first Mount returned"))
+        }
     }
 }
 
 fn apart(harness: &mut Harness) -> Outcome {
-    let (mut session, one) = with_volume(harness)?;
-    let two = format!("{one}-two");
-    create(&mut session, &two)?;
-    let first = mount(&mut session, &one, "93de")?;
-    first.write("file", &one)?;
-    let exchange = session.call(&use_call("VolumeDriver.Mount", &two, "a1b2"));
-    let second = path_in(&exchange, &exchange.success(WHERE)?)?;
+    let (mut session, first_name) = with_volume(harness)?;
+    let second_name = format!("{first_name}-two");
+    create(&mut session, &second_name)?;
+    let first = mount(&mut session, &first_name, "93de")?;
+    first.write("file", &first_name)?;
+    let exchange =
+        session.call(&use_call("VolumeDriver.Mount", &second_name, "a1b2"));
+    let second = path_in(&exchange, &exchange.success(DIRECTORY)?)?;
     match second.has("file")? {
         false => Ok(()),
         true => {
-            Err(exchange.wrong("another directory than the first volume's"))
+            Err(exchange
+                .wrong("a directory other than that of the first volume"))
         }
     }
 }
@@ -299,10 +307,12 @@ fn outlives(harness: &mut Harness) -> Outcome {
     before.write("file", &text)?;
     unmount(&mut session, &name, "93de")?;
     let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
-    let after = path_in(&exchange, &exchange.success(WHERE)?)?;
+    let after = path_in(&exchange, &exchange.success(DIRECTORY)?)?;
     match after.read("file")? == Some(text) {
         true => Ok(()),
-        false => Err(exchange.wrong("the file that the last container wrote")),
+        false => {
+            Err(exchange.wrong("the file that the previous container wrote"))
+        }
     }
 }
 
@@ -311,14 +321,17 @@ fn in_use(harness: &mut Harness) -> Outcome {
     let directory = mount(&mut session, &name, "93de")?;
     let text = harness.name();
     directory.write("file", &text)?;
-    // `docker cp` out of the running container: the same ID once more.
+    // `docker cp` from the running container: a second Mount with the same ID.
     mount(&mut session, &name, "93de")?;
     let exchange =
         session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     exchange.success("200 and {}, or an empty \"Err\"")?;
     match directory.read("file")? == Some(text) {
         true => Ok(()),
-        false => Err(exchange.wrong("the first Mount's file is still there")),
+        false => {
+            Err(exchange
+                .wrong("the file of the first container is still there"))
+        }
     }
 }
 
@@ -333,7 +346,7 @@ fn remove(harness: &mut Harness) -> Outcome {
     let exchange = session.call(&about("VolumeDriver.Remove", &name));
     exchange.success("200 and {}, or an empty \"Err\"")?;
     if directory.has("folder")? {
-        return Err(exchange.wrong("the directory is gone with its files"));
+        return Err(exchange.wrong("the directory and its files are gone"));
     }
     create(&mut session, &name)?;
     let anew = mount(&mut session, &name, "a1b2")?;
@@ -341,7 +354,7 @@ fn remove(harness: &mut Harness) -> Outcome {
         0 => Ok(()),
         count => {
             let got =
-                format!("an empty directory, not one with {count} entries");
+                format!("an empty directory; this one has {count} entries");
             Err(exchange.wrong(got))
         }
     }
@@ -351,24 +364,25 @@ fn removed_already(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
     let directory = mount(&mut session, &name, "93de")?;
     unmount(&mut session, &name, "93de")?;
-    // What an administrator with rm -rf, or half a Remove, leaves.
+    // The state after an administrator's `rm -rf`, or after an interrupted
+    // Remove.
     directory.remove()?;
     session
         .call(&about("VolumeDriver.Remove", &name))
-        .success("200 and {}: gone is what was asked for")
+        .success("200 and {}: the directory is already gone")
         .map(|_| ())
 }
 
 fn names(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let outside = session.volumes().parent().expect("it has one").to_owned();
-    // Not through a link: a plugin runs here already.
+    // `create_new` follows no link: a plugin already runs in this folder.
     File::create_new(outside.join("witness"))?;
     let before = listing(&outside)?;
     let long = "n".repeat(300);
     let absolute = outside.join("absolute").display().to_string();
-    // All of them lead into the check's own folder at most: a plugin that joins
-    // them to ROOT, and is run by root, must not harm the machine.
+    // Each of these names leads into the check's own folder at most: a plugin
+    // that joins them to ROOT and runs as root must not harm the machine.
     for name in
         ["..", ".", "../up", "a/../../up", "a/b", "nul\0up", &absolute, &long]
     {
@@ -379,18 +393,19 @@ fn names(harness: &mut Harness) -> Outcome {
             exchange.failure("an \"Err\": there is no such volume")?;
         }
         if listing(&outside)? != before {
-            return Err(exchange.wrong("nothing outside ROOT has changed"));
+            return Err(exchange.wrong("no change outside ROOT"));
         }
     }
     Ok(())
 }
 
-/// The mode of a folder, as `chmod` takes it.
+/// The mode of a folder, in the twelve bits of chmod(2).
 fn mode_of(folder: &Path) -> anyhow::Result<u32> {
     Ok(fs::symlink_metadata(folder)?.permissions().mode() & 0o7777)
 }
 
-/// Between ROOT and a volume's files is a folder that other users cannot enter.
+/// Other users cannot enter one of the folders between ROOT and the volume's
+/// files.
 pub(super) fn is_private(
     session: &Session,
     exchange: &Exchange,
@@ -398,36 +413,38 @@ pub(super) fn is_private(
 ) -> Outcome {
     let within = match path_in(exchange, volume)?.within() {
         Ok(within) => within,
-        // There are other checks for a path that leads elsewhere, or nowhere.
+        // Other checks cover a path that leads elsewhere or does not exist.
         Err(Fault::Wrong(_)) => return Ok(()),
         Err(trouble) => return Err(trouble),
     };
-    // The directory itself has the mode that its containers give it.
+    // The volume's directory itself is left out: containers set its mode.
     for folder in within.ancestors().skip(1) {
         if mode_of(&session.volumes().join(folder))? & 0o011 == 0 {
             return Ok(());
         }
     }
-    // Which mode it is depends on the umask.
+    // The mode itself depends on the umask, so the text does not name it.
     Err(wrong(
         "PROGRAM SOCKET ROOT, a Create, and ls -ld ROOT",
         "mode 0700: no other user may enter",
-        "a mode that lets other users in",
+        "a mode with which other users may enter",
     ))
 }
 
 fn private_root(harness: &mut Harness) -> Outcome {
-    // One that is missing, and one that is there as mkdir makes it.
-    for is_there in [false, true] {
+    // First without ROOT, then with a ROOT as mkdir creates it.
+    for exists in [false, true] {
         let place = Place::new()?;
-        if is_there {
+        if exists {
             fs::create_dir(place.volumes())?;
             let open = Permissions::from_mode(0o755);
             fs::set_permissions(place.volumes(), open)?;
         }
         let program = harness.program().clone();
         let mut session = harness.spawn(&program, place)?;
-        session.await_listening("PROGRAM SOCKET ROOT, where ROOT is empty")?;
+        session.await_listening(
+            "PROGRAM SOCKET ROOT, where ROOT is empty or missing",
+        )?;
         let name = harness.name();
         create(&mut session, &name)?;
         let (exchange, volume) = found(&mut session, &name)?;
@@ -445,12 +462,12 @@ fn not_its_root(harness: &mut Harness) -> Outcome {
     let program = harness.program().clone();
     let mut session = harness.spawn(&program, place)?;
     let sent = "PROGRAM SOCKET ROOT, where ROOT is a folder like /tmp";
-    // It may refuse, or listen and keep its volumes private in another way.
+    // The plugin may refuse to start, or protect its volumes in another way.
     let listens = session.await_listening(sent).is_ok();
     let mode = mode_of(&root)?;
     if mode != 0o1777 {
         let expected = "the folder keeps its mode, 01777";
-        // How far the plugin has come by now depends on the moment.
+        // The log depends on how far the plugin has come.
         harness.forget_log();
         return Err(wrong(sent, expected, format!("mode 0{mode:o}")));
     }
@@ -462,18 +479,22 @@ fn not_its_root(harness: &mut Harness) -> Outcome {
     }
     let says_why = || {
         let log = harness.log().last_lines(20);
-        log.iter().any(|it| it.contains("…/volumes")).then_some(())
+        log.iter().any(|line| line.contains("…/volumes")).then_some(())
     };
     match wait_until(PATIENCE, says_why) {
         Some(()) => Ok(()),
         None => {
-            let expected = "it ends, and its log names the folder";
-            Err(wrong(sent, expected, "it ends without that"))
+            let expected = "the plugin ends, and its log names the folder";
+            Err(wrong(
+                sent,
+                expected,
+                "the plugin ends, and its log does not name the folder",
+            ))
         }
     }
 }
 
-/// What is in a folder, except for the plugin's own two places.
+/// The entries of a folder, without the plugin's own two.
 fn listing(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Check;
 use super::step_02::{about, activated, create_call, not_found};
-use super::step_03::{create, found, remove_it};
+use super::step_03::{create, found, remove_volume};
 use super::step_04::{mount, path_in, unmount};
 use crate::daemon::field;
 use crate::finding::{Fault, Outcome};
@@ -17,8 +17,8 @@ pub const CHECKS: &[Check] = &[
         id: "5.bad-names",
         step: 5,
         name: "a name that breaks the rule is refused",
-        why: "Docker leaves names to you, and every script that meets a blank, a \
-              dash in front or an unseen mark stumbles",
+        why: "Docker leaves the rule for names to the plugin, and a blank, a \
+              dash in front or an invisible character breaks scripts",
         file: "src/volumes.rs",
         place: "TODO 5.1",
         source: "vol-errors-names 1-4; moby volume/local/local.go",
@@ -27,9 +27,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.good-names",
         step: 5,
-        name: "a name that keeps to the rule is taken",
-        why: "it works with Docker's own driver, so people expect it here; \
-              Docker's names for nameless volumes have 64 digits",
+        name: "a name that keeps to the rule is accepted",
+        why: "these names work with Docker's own driver, so users expect them \
+              here; Docker names anonymous volumes with 64 digits",
         file: "src/volumes.rs",
         place: "TODO 5.1",
         source: "vol-create-inspect-ls-rm 13; moby volume/local/local.go",
@@ -38,8 +38,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.options",
         step: 5,
-        name: "type, mode and keep are taken",
-        why: "they are the options that this driver has",
+        name: "type, mode and keep are accepted",
+        why: "these are the options of this driver",
         file: "src/options.rs",
         place: "TODO 5.2",
         source: "our rule; vol-create-inspect-ls-rm 4",
@@ -48,9 +48,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.unknown-option",
         step: 5,
-        name: "a misspelled option is refused, and the right one named",
-        why: "a success would drop it, and nobody finds out before the data \
-              is at stake",
+        name: "a misspelled option is refused, and the error suggests the \
+               right one",
+        why: "if Create succeeds, the option is lost, and the user does not \
+              notice until data is at stake",
         file: "src/options.rs",
         place: "TODO 5.2",
         source: "our rule; Docker shows the Err of a Create",
@@ -59,8 +60,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.unknown-value",
         step: 5,
-        name: "a value that means nothing is refused, and its option named",
-        why: "keep=yes taken for false loses the files that were to be kept",
+        name: "an invalid value is refused, and the error names its option",
+        why: "if keep=yes counts as false, files that were to be kept are lost",
         file: "src/options.rs",
         place: "TODO 5.2",
         source: "our rule; vol-errors-create 23 for an empty value",
@@ -70,7 +71,8 @@ pub const CHECKS: &[Check] = &[
         id: "5.bad-mode",
         step: 5,
         name: "a mode that is not octal is refused",
-        why: "a guess would open a directory to others, or shut out everybody",
+        why: "a guessed mode would open a directory to others, or lock every \
+              user out",
         file: "src/options.rs",
         place: "`mode`",
         source: "our rule; Docker shows the Err of a Create",
@@ -79,9 +81,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.owner-mode",
         step: 5,
-        name: "a mode that shuts the owner out is refused",
-        why: "YAML reads 0777 without quotes as 511, and Compose sends that: as \
-              a mode it is a directory in which nobody can write",
+        name: "a mode that locks the owner out is refused",
+        why: "YAML reads 0777 without quotes as 511, and Compose sends 511: \
+              with that mode, only root can write into the directory",
         file: "src/options.rs",
         place: "`agree`",
         source: "Compose 1.29, 2.26 and 2.40: 0777 arrives as \"511\"",
@@ -90,9 +92,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.short-errors",
         step: 5,
-        name: "an error is one short line, whatever was sent",
-        why: "it goes to somebody's terminal and into logs: 100 kB hide what is \
-              wrong, and control characters forge what is read",
+        name: "an error is one short line, whatever options were sent",
+        why: "errors go to terminals and into logs: 100 kB hide the reason, \
+              and control characters can forge lines",
         file: "src/text.rs",
         place: "`shown`",
         source: "plugin-huge 3-4: Docker sends and shows any length",
@@ -101,20 +103,20 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.mode",
         step: 5,
-        name: "the directory has the mode that was asked for",
-        why: "containers do not run as root only: without the right bits they \
-              read and write nothing, or others do",
+        name: "the directory has the requested mode",
+        why: "containers do not always run as root: without the right bits \
+              they cannot read or write, or others can",
         file: "src/volumes.rs",
         place: "TODO 5.3",
-        source: "our rule: mode is that of the directory",
+        source: "our rule: mode is the mode of the directory",
         run: mode,
     },
     Check {
         id: "5.same-options",
         step: 5,
-        name: "options that mean the same are the same",
-        why: "mode=755 and mode=0755 are one wish; whoever asks twice gets what \
-              they asked for",
+        name: "options that mean the same are equal",
+        why: "mode=755 and mode=0755 are the same request, and a retry must \
+              not fail",
         file: "src/options.rs",
         place: "`spelled`",
         source: "our rule: dockerd asks Get, and never creates twice",
@@ -123,9 +125,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.status",
         step: 5,
-        name: "Get has a Status that says what the options are",
-        why: "`docker volume inspect` shows it, defaults too; a Status that is \
-              no object makes the volume vanish",
+        name: "Get has a Status with the volume's options",
+        why: "`docker volume inspect` shows the Status, so it includes \
+              defaults; a Status that is not an object makes the volume \
+              disappear",
         file: "src/volumes.rs",
         place: "`volume`",
         source: "vol-errors-get 17, 18",
@@ -134,9 +137,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.status-now",
         step: 5,
-        name: "Status shows the mode and the owner as they are",
-        why: "Docker's copy-up gives the directory those of the image's: whoever \
-              reads the mode that was asked for looks for the fault elsewhere",
+        name: "Status shows the mode and the owner that the directory has now",
+        why: "Docker's copy-up gives the directory the mode and owner of the \
+              image's directory: with the requested mode in Status, a user \
+              looks for the fault in the wrong place",
         file: "src/options.rs",
         place: "`status`",
         source: "vol-copy-up 1, 4, 5",
@@ -145,9 +149,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.created-at",
         step: 5,
-        name: "CreatedAt is the time of the Create, as RFC 3339 writes it",
-        why: "written in any other way, Docker says no such volume, and forgets \
-              its labels",
+        name: "CreatedAt is the time of Create, in RFC 3339",
+        why: "with any other format, Docker reports no such volume, and \
+              forgets the volume's labels",
         file: "src/clock.rs",
         place: "`rfc3339`",
         source: "vol-errors-get 12, 14, 15, 17",
@@ -156,8 +160,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.keep",
         step: 5,
-        name: "Remove leaves the files of a volume with keep=true",
-        why: "that was the promise, and there is no second copy",
+        name: "Remove keeps the files of a volume with keep=true",
+        why: "keep=true promises that, and the files exist only once",
         file: "src/volumes.rs",
         place: "TODO 5.4",
         source: "our rule: Docker does not ask what Remove removed",
@@ -166,9 +170,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "5.keep-forgets",
         step: 5,
-        name: "Remove forgets the volume whose files stay",
-        why: "Docker was told that it is gone: the next `docker volume ls` \
-              would bring it back",
+        name: "Remove forgets a volume with keep=true as well",
+        why: "Docker was told that the volume is gone: the next `docker volume \
+              ls` would show it again",
         file: "src/volumes.rs",
         place: "TODO 5.4",
         source: "vol-errors-remove-list 11-16",
@@ -186,11 +190,11 @@ pub(super) fn create_with(
     session.call(&create_call(name, options))
 }
 
-/// Refused, in words of which all of `words` are some.
+/// The call failed, and its text contains all of `words`.
 pub(super) fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
     let expected = match words {
         [] => "an \"Err\"".to_owned(),
-        _ => format!("an \"Err\" that says {}", words.join(" and ")),
+        _ => format!("an \"Err\" that contains {}", words.join(" and ")),
     };
     let said = exchange.failure(&expected)?;
     match words.iter().all(|word| said.contains(word)) {
@@ -201,7 +205,7 @@ pub(super) fn refused(exchange: &Exchange, words: &[&str]) -> Outcome {
 
 fn bad_names(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
-    // None of them leads out of ROOT, should the plugin take it.
+    // No name leads out of ROOT, even if the plugin accepts it.
     for pattern in
         ["N N", "-N", ".N", "_N", "ü-N", "N\u{202e}", "N\n", "N:ro", "n"]
     {
@@ -247,7 +251,7 @@ fn options(harness: &mut Harness) -> Outcome {
         let name = harness.name();
         create_with(&mut session, &name, options).success(DONE)?;
         found(&mut session, &name)?;
-        remove_it(&mut session, &name)?;
+        remove_volume(&mut session, &name)?;
     }
     Ok(())
 }
@@ -262,16 +266,17 @@ fn unknown_option(harness: &mut Harness) -> Outcome {
         options.insert(typed.to_owned(), json!(""));
         let exchange = create_with(&mut session, &name, options.into());
         let expected =
-            format!("an \"Err\" that says {typed}, and that {meant} was meant");
+            format!("an \"Err\" that names {typed} and suggests {meant}");
         let said = exchange.failure(&expected)?;
-        // Without what was typed, which may hold what was meant.
+        // The typed word may contain the right one, so it is left out.
         let rest = said.replacen(typed, "", 1);
         if rest == said || !rest.contains(meant) {
             return Err(exchange.wrong(expected));
         }
         not_found(&mut session, &name)?;
     }
-    // Nothing is near to this one. A right option beside it changes nothing.
+    // No known option is close to this word. A valid option beside it changes
+    // nothing.
     let word = harness.name();
     let options = json!({ "mode": "0750", word.as_str(): "1" });
     let exchange = create_with(&mut session, &harness.name(), options);
@@ -300,7 +305,8 @@ fn unknown_value(harness: &mut Harness) -> Outcome {
 
 fn bad_mode(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
-    // A directory of whichever mode a plugin makes of these can be removed.
+    // Whatever mode a plugin derives from these values, the directory can be
+    // removed again.
     for value in
         ["rwxr-x---", "", "0o755", "-1", "+755", "999", "99999", "17777"]
     {
@@ -314,7 +320,7 @@ fn bad_mode(harness: &mut Harness) -> Outcome {
 
 fn owner_mode(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
-    // 0777, 0770, 01777 and 0700 as Compose sends them, and some more.
+    // 0777, 0770, 01777 and 0700 as Compose sends them, and a few more.
     for value in ["511", "504", "1023", "448", "0", "0577", "677"] {
         let name = harness.name();
         let options = json!({ "mode": value });
@@ -357,25 +363,25 @@ fn short_errors(harness: &mut Harness) -> Outcome {
 
 fn mode(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
-    // The owner's bits are all there, so that everything can be removed.
+    // All modes have the owner's bits, so that everything can be removed.
     for mode in [0o700, 0o777, 0o1770] {
         let name = harness.name();
         let options = json!({ "mode": format!("{mode:o}") });
         let exchange = create_with(&mut session, &name, options);
         exchange.success(DONE)?;
         let directory = mount(&mut session, &name, "93de")?;
-        let (_, _, has) = directory.owner_and_mode()?;
-        if has != mode {
-            let hint = match has & !mode {
-                0 => " (a umask takes bits while it is made)",
+        let (_, _, actual) = directory.owner_and_mode()?;
+        if actual != mode {
+            let hint = match actual & !mode {
+                0 => " (the umask removes bits when a directory is created)",
                 _ => "",
             };
             return Err(exchange.wrong(format!(
-                "a directory of mode {mode:04o}, and it has {has:04o}{hint}"
+                "a directory of mode {mode:04o}; this one has {actual:04o}{hint}"
             )));
         }
         unmount(&mut session, &name, "93de")?;
-        remove_it(&mut session, &name)?;
+        remove_volume(&mut session, &name)?;
     }
     Ok(())
 }
@@ -390,7 +396,7 @@ fn same_options(harness: &mut Harness) -> Outcome {
         json!({ "mode": "0000750" }),
     ] {
         let exchange = create_with(&mut session, &name, options);
-        exchange.success("200 and {}: it means the same")?;
+        exchange.success("200 and {}: these options mean the same")?;
     }
     let options = json!({ "mode": "0750", "keep": "true" });
     refused(&create_with(&mut session, &name, options), &["keep"])
@@ -404,11 +410,11 @@ fn status(harness: &mut Harness) -> Outcome {
         let (exchange, volume) = found(&mut session, &name)?;
         let status = field(&volume, "Status").and_then(Value::as_object);
         let has = |key: &str| {
-            status.is_some_and(|it| it.keys().any(|had| had == key))
+            status.is_some_and(|status| status.keys().any(|known| known == key))
         };
         if !["type", "mode", "keep"].into_iter().all(has) {
             return Err(exchange.wrong(
-                "a \"Status\", which is an object with type, mode and keep",
+                "a \"Status\" that is an object with type, mode and keep",
             ));
         }
     }
@@ -421,27 +427,27 @@ fn status_now(harness: &mut Harness) -> Outcome {
     create_with(&mut session, &name, json!({ "mode": "0711" }))
         .success(DONE)?;
     for mode in [0o711, 0o1750] {
-        // The second one as copy-up sets it.
+        // The second mode stands for one that copy-up has set.
         let directory = mount(&mut session, &name, "93de")?;
         directory.set_mode(mode)?;
         let (exchange, volume) = found(&mut session, &name)?;
         if let Some(wrong) = misses(&volume, directory.owner_and_mode()?) {
             return Err(exchange.wrong(format!(
-                "a \"Status\" with the mode, the uid and the gid that the \
-                 directory has: its {wrong}"
+                "a \"Status\" with the current mode, uid and gid of the \
+                 directory: its {wrong}"
             )));
         }
         unmount(&mut session, &name, "93de")?;
-        session.say_before("the directory's mode changed");
+        session.say_before("after a chmod of the directory");
     }
-    // What was asked for is what counts for a second Create.
+    // A second Create is compared with the requested options.
     create_with(&mut session, &name, json!({ "mode": "0711" }))
         .success("200 and {}: the volume was created with these options")
         .map(|_| ())
 }
 
-/// What of a directory's mode and owner the Status of its volume does not say,
-/// if there is such a thing.
+/// The first of mode, uid and gid in which the Status of a volume differs from
+/// its directory.
 pub(super) fn misses(
     volume: &Value,
     (uid, gid, mode): (u32, u32, u32),
@@ -451,15 +457,16 @@ pub(super) fn misses(
         let value = status.and_then(|status| field(status, key))?;
         match value {
             Value::String(text) => u32::from_str_radix(text, radix).ok(),
-            _ => value.as_u64().and_then(|it| u32::try_from(it).ok()),
+            _ => value.as_u64().and_then(|number| u32::try_from(number).ok()),
         }
     };
     if number("mode", 8) != Some(mode) {
         return Some(format!("mode is {mode:04o}"));
     }
     let owner = [("uid", uid), ("gid", gid)];
-    let wrong = owner.into_iter().find(|it| number(it.0, 10) != Some(it.1));
-    wrong.map(|(key, _)| format!("{key} is another"))
+    let mut owner = owner.into_iter();
+    let wrong = owner.find(|(key, id)| number(key, 10) != Some(*id));
+    wrong.map(|(key, _)| format!("{key} is different"))
 }
 
 fn created_at(harness: &mut Harness) -> Outcome {
@@ -467,7 +474,8 @@ fn created_at(harness: &mut Harness) -> Outcome {
     let name = harness.name();
     create(&mut session, &name)?;
     let (exchange, volume) = found(&mut session, &name)?;
-    let expected = "a \"CreatedAt\" of just now, such as 2026-11-24T17:34:02Z";
+    let expected = "a \"CreatedAt\" within the last minute, such as \
+                    2026-11-24T17:34:02Z";
     let text = field(&volume, "CreatedAt").and_then(Value::as_str);
     let created = text.and_then(seconds_of);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
@@ -483,7 +491,7 @@ fn seconds_of(text: &str) -> Option<i64> {
     let at = time.find(['Z', '+', '-'])?;
     let (time, zone) = time.split_at(at);
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let digits = |text: &str| text.bytes().all(|it| it.is_ascii_digit());
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if fraction.is_empty() || !digits(fraction) {
         return None;
     }
@@ -500,7 +508,7 @@ fn seconds_of(text: &str) -> Option<i64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    // Years from March to February have their leap day at the end.
+    // Counted from March to February, a leap day is the last day of its year.
     let years = if month <= 2 { year - 1 } else { year };
     let leaps = years / 4 - years / 100 + years / 400;
     let months = (153 * ((month + 9) % 12) + 2) / 5;
@@ -508,7 +516,7 @@ fn seconds_of(text: &str) -> Option<i64> {
     Some(86_400 * days + 3600 * hour + 60 * (minute - offset) + second)
 }
 
-/// Numbers of so many digits each, and nothing else.
+/// The numbers in `text`, which must have exactly this many digits each.
 fn numbers<const N: usize>(
     text: &str,
     between: char,
@@ -518,14 +526,14 @@ fn numbers<const N: usize>(
     let mut numbers = [0; N];
     for (number, digits) in numbers.iter_mut().zip(digits) {
         let part = parts.next()?;
-        let plain = part.bytes().all(|it| it.is_ascii_digit());
+        let plain = part.bytes().all(|byte| byte.is_ascii_digit());
         *number =
             part.parse().ok().filter(|_| plain && part.len() == digits)?;
     }
     parts.next().is_none().then_some(numbers)
 }
 
-/// A volume that is to keep its files, with one file in its directory.
+/// A new volume with keep=true, with one file in its directory.
 pub(super) fn kept(harness: &mut Harness) -> Result<(Session, String), Fault> {
     let mut session = activated(harness)?;
     let name = harness.name();
@@ -540,27 +548,27 @@ fn keep(harness: &mut Harness) -> Outcome {
     let (mut session, name) = kept(harness)?;
     let exchange = session.call(&about("VolumeDriver.Remove", &name));
     exchange.success(DONE)?;
-    // A later step moves it.
+    // A later step moves the file, so its place is not compared.
     match holds(&session, &name)? {
         true => Ok(()),
         false => Err(exchange.wrong("the volume's file is still under ROOT")),
     }
 }
 
-/// Whether some file under ROOT has this text.
+/// Whether a file under ROOT has this text.
 pub(super) fn holds(session: &Session, text: &str) -> Result<bool, Fault> {
     let root = session.root().open()?;
-    let files = root.files()?;
-    Ok(files.iter().any(|it| root.read(it).is_some_and(|it| it == text)))
+    let mut files = root.files()?.into_iter();
+    Ok(files.any(|file| root.read(file).as_deref() == Some(text)))
 }
 
 fn keep_forgets(harness: &mut Harness) -> Outcome {
     let (mut session, name) = kept(harness)?;
-    remove_it(&mut session, &name)?;
+    remove_volume(&mut session, &name)?;
     not_found(&mut session, &name)?;
-    // With other options: nothing of the old ones is left.
+    // With different options: the plugin must not remember the old ones.
     create_with(&mut session, &name, json!({ "mode": "0700" }))
-        .success("200 and {}: the name is free again")
+        .success("200 and {}: the name may be used again")
         .map(|_| ())
 }
 

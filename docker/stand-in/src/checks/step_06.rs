@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::{Value, json};
 
 use super::step_02::{about, activated, create_call, not_found};
-use super::step_03::{found, names, remove_it};
+use super::step_03::{found, names, remove_volume};
 use super::step_04::{is_private, path_in};
 use super::step_05::{DONE, create_with, holds, kept, refused};
 use super::{Check, strace};
@@ -24,9 +24,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.synced",
         step: 6,
-        name: "what Create has made is on the disk before it answers",
-        why: "the kernel writes half a minute later: a power cut until then \
-              takes back what Docker was told",
+        name: "the files that Create writes are on disk before it answers",
+        why: "the kernel writes them up to half a minute later: a power cut \
+              before that undoes a Create that Docker was told had succeeded",
         file: "src/store.rs",
         place: "TODO 6.1",
         source: "fsync(2); our rule: acknowledged means durable",
@@ -35,9 +35,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.half-made",
         step: 6,
-        name: "a crash in the middle of Create leaves no half volume",
-        why: "it is listed and cannot be used, and Docker never asks for its \
-              options again",
+        name: "a crash during Create leaves no incomplete volume",
+        why: "an incomplete volume is listed but cannot be used, and Docker \
+              never sends its options again",
         file: "src/volumes.rs",
         place: "TODO 6.2",
         source: "our rule; setrlimit(2): a write past the limit ends a process",
@@ -46,9 +46,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.full-disk",
         step: 6,
-        name: "a Create that cannot write is an error, and leaves nothing",
-        why: "disks are full one day; what was refused must not be there all \
-              the same",
+        name: "a Create that cannot write fails, and leaves nothing behind",
+        why: "every disk may fill up, and a volume whose Create failed must \
+              not exist",
         file: "src/volumes.rs",
         place: "TODO 6.2",
         source: "our rule; setrlimit(2): EFBIG, where the signal is ignored",
@@ -57,9 +57,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.synced-name",
         step: 6,
-        name: "the name of a new volume is on the disk, too",
-        why: "a rename changes a folder, which has to be synced like a file: \
-              else a power cut takes the whole volume back",
+        name: "the name of a new volume is on disk as well",
+        why: "a rename changes a folder, which needs an fsync of its own: \
+              otherwise a power cut undoes the whole volume",
         file: "src/volumes.rs",
         place: "TODO 6.2",
         source: "fsync(2): the entry in the folder needs an fsync of its own",
@@ -68,9 +68,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.outlives",
         step: 6,
-        name: "after kill -9 and a new start, volumes are what they were",
-        why: "Docker asks for them as if nothing had happened, and never says \
-              again what they are",
+        name: "after kill -9 and a restart, all volumes are unchanged",
+        why: "Docker goes on using its volumes, and never sends their options \
+              again",
         file: "src/volumes.rs",
         place: "TODO 6.2",
         source: "vol-restart-kill 4",
@@ -79,8 +79,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.options",
         step: 6,
-        name: "after a new start, the options of a volume still count",
-        why: "a success for other options would drop them without a word",
+        name: "after a restart, Create still compares the options of a volume",
+        why: "if Create succeeds with different options, they are lost without \
+              an error",
         file: "src/volumes.rs",
         place: "`create`",
         source: "our rule: dockerd asks Get, and never creates twice",
@@ -89,9 +90,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.removed",
         step: 6,
-        name: "after a new start, a removed volume is still gone",
-        why: "Docker was told so: the next `docker volume ls` would bring it \
-              back",
+        name: "after a restart, a removed volume is still gone",
+        why: "Docker was told that the volume is gone: the next `docker volume \
+              ls` would show it again",
         file: "src/volumes.rs",
         place: "`new`",
         source: "vol-errors-remove-list 11-16",
@@ -100,9 +101,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.kept",
         step: 6,
-        name: "after a new start, the files of keep=true are still there",
-        why: "who tidies up after a crash must know what is nobody's, and what \
-              was promised",
+        name: "after a restart, the files kept by keep=true are still there",
+        why: "the clean-up after a crash must tell leftovers from files that \
+              were promised to stay",
         file: "src/volumes.rs",
         place: "`new`",
         source: "our rule: keep=true keeps the files",
@@ -111,9 +112,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.spoiled",
         step: 6,
-        name: "a file that cannot be read spoils one volume, and no other",
-        why: "one bad byte would cost all volumes, or a name that nobody can \
-              use, remove or create again",
+        name: "an unreadable file makes one volume unusable, and no other",
+        why: "one bad byte would make all volumes unusable, or block a name \
+              that can never be used, removed or created again",
         file: "src/volumes.rs",
         place: "TODO 6.3",
         source: "our rule; Docker takes a failed Get for no such volume",
@@ -122,31 +123,31 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "6.set-aside",
         step: 6,
-        name: "what cannot be read is set aside with its files, and not lost",
-        why: "somebody can mend a file that is still there, and the data of \
-              the volume is fine",
+        name: "an unreadable volume is moved aside with its files, not deleted",
+        why: "a damaged file can still be repaired, and the volume's data is \
+              intact",
         file: "src/volumes.rs",
         place: "TODO 6.3",
-        source: "our rule: nobody asked for its removal",
+        source: "our rule: the volume was never removed by a Remove",
         run: set_aside,
     },
     Check {
         id: "6.set-aside-twice",
         step: 6,
-        name: "a name that is set aside again and again loses nothing",
-        why: "a script that creates what is missing does so within a second, \
-              and the second one would be in the way of the first",
+        name: "moving the same name aside several times loses nothing",
+        why: "a script that creates missing volumes does so within a second, \
+              and the second volume that is moved aside must not replace the \
+              first",
         file: "src/volumes.rs",
         place: "TODO 6.3",
-        source: "our rule: nobody asked for its removal",
+        source: "our rule: the volume was never removed by a Remove",
         run: set_aside_twice,
     },
     Check {
         id: "6.half-removed",
         step: 6,
-        name: "a crash in the middle of Remove leaves no half volume",
-        why: "a container would start with what happens to be left of its \
-              files",
+        name: "a crash during Remove leaves no incomplete volume",
+        why: "a container would start with only a part of its files",
         file: "src/volumes.rs",
         place: "TODO 6.4",
         source: "our rule; vol-restart-kill for what Docker remembers",
@@ -156,43 +157,44 @@ pub const CHECKS: &[Check] = &[
         id: "6.alone",
         step: 6,
         name: "a second plugin with the same ROOT does not serve",
-        why: "each would tidy up what the other one is making",
+        why: "each plugin would delete what the other is just creating",
         file: "src/volumes.rs",
         place: "`new`",
-        source: "our rule: one plugin a ROOT",
+        source: "our rule: one plugin per ROOT",
         run: alone,
     },
     Check {
         id: "6.private-again",
         step: 6,
-        name: "a ROOT of its own that is open to others is closed at the start",
-        why: "older plugins made it as mkdir does: a setuid program in a volume \
-              is within reach of all users of the host",
+        name: "the plugin closes its own ROOT at start if other users may \
+               enter it",
+        why: "older plugins created ROOT as mkdir does: then a setuid program \
+              in a volume is within reach of all users of the host",
         file: "src/root.rs",
         place: "`close`",
-        source: "path_resolution(7); our rule: what is in .new is ours",
+        source: "path_resolution(7); our rule: .new marks a ROOT as ours",
         run: private_again,
     },
     Check {
         id: "6.other-root",
         step: 6,
-        name: "another folder in ROOT's place gets no volume",
-        why: "a disk that is mounted over ROOT hides the volumes, and the lock: \
-              what is made there belongs to a second plugin",
+        name: "no volume is created in a folder that has replaced ROOT",
+        why: "a disk that is mounted over ROOT hides the volumes and the lock: \
+              a second plugin could serve that folder",
         file: "src/volumes.rs",
         place: "`known`",
-        source: "our rule: one plugin a ROOT",
+        source: "our rule: one plugin per ROOT",
         run: other_root,
     },
     Check {
         id: "6.strangers",
         step: 6,
-        name: "what is in ROOT and is no volume stays as it is",
-        why: "an administrator's folder is nobody's to move, to hand out or to \
-              remove",
+        name: "entries of ROOT that are not volumes stay unchanged",
+        why: "the plugin must not move, hand out or remove an administrator's \
+              folder",
         file: "src/volumes.rs",
         place: "`known`",
-        source: "our rule: a volume has its file from its first moment on",
+        source: "our rule: a volume has its file from the first moment",
         run: strangers,
     },
 ];
@@ -204,16 +206,16 @@ fn unusual() -> Value {
     json!({ "mode": "0711" })
 }
 
-/// A volume as it was when it was whole.
+/// A volume, as Get described it before anything happened to it.
 struct Volume {
     name: String,
-    /// What Get said.
+    /// The `Volume` that Get returned.
     said: Value,
     directory: Mountpoint,
 }
 
 impl Volume {
-    /// A new one with unusual options, and a file that holds its name.
+    /// A new volume with unusual options, and a file that holds its name.
     fn create(
         harness: &mut Harness,
         session: &mut Session,
@@ -226,7 +228,7 @@ impl Volume {
         Ok(Self { name, said, directory })
     }
 
-    /// Get says the same, and the file is there.
+    /// Get must return the same, and the file must be there.
     fn is_as_before(&self, session: &mut Session) -> Outcome {
         let Self { name, said, directory } = self;
         let (exchange, now) = found(session, name)?;
@@ -234,7 +236,8 @@ impl Volume {
             let before = field(said, key);
             if before != field(&now, key) {
                 let before = before.unwrap_or(&Value::Null);
-                let expected = format!("\"{key}\" as before: {before}");
+                let expected =
+                    format!("the same \"{key}\" as before: {before}");
                 return Err(exchange.wrong(expected));
             }
         }
@@ -245,13 +248,16 @@ impl Volume {
     }
 }
 
-/// Every plain file under ROOT, by its path there.
+/// Every regular file under ROOT, by its path relative to ROOT.
 fn files_under(root: &Root) -> Result<BTreeSet<PathBuf>, Fault> {
     Ok(root.open()?.files()?.into_iter().collect())
 }
 
-/// The Create of a volume, and what a power cut after it would take back.
-fn loose(harness: &mut Harness) -> Result<(String, strace::Loose), Fault> {
+/// Creates a volume. Returns the call, and everything that a power cut after
+/// the answer would undo.
+fn unsynced(
+    harness: &mut Harness,
+) -> Result<(String, strace::Unsynced), Fault> {
     let program = harness.program().after(&strace::watched()?);
     let mut session = harness.spawn(&program, Place::new()?)?;
     session.await_listening("PROGRAM SOCKET ROOT, under strace")?;
@@ -259,37 +265,37 @@ fn loose(harness: &mut Harness) -> Result<(String, strace::Loose), Fault> {
     let before = strace::length(session.folder());
     session.call(&call).success(DONE)?;
     let calls = strace::since(session.folder(), before)?;
-    Ok((call.to_string(), strace::loose(&calls, &session.volumes())))
+    Ok((call.to_string(), strace::unsynced(&calls, &session.volumes())))
 }
 
 fn synced(harness: &mut Harness) -> Outcome {
-    let (sent, loose) = loose(harness)?;
-    match loose.files.first() {
+    let (sent, unsynced) = unsynced(harness)?;
+    match unsynced.files.first() {
         None => Ok(()),
         Some(path) => Err(wrong(
             sent,
-            "a file that was written is synced before the answer",
+            "each written file is synced before the answer",
             format!("strace saw no fsync of {}", path.display()),
         )),
     }
 }
 
 fn synced_name(harness: &mut Harness) -> Outcome {
-    let (sent, loose) = loose(harness)?;
-    match loose.folders.first() {
+    let (sent, unsynced) = unsynced(harness)?;
+    match unsynced.folders.first() {
         None => Ok(()),
         Some(path) => Err(wrong(
             sent,
-            "a folder that has a new name in it is synced before the answer",
-            format!("strace saw no fsync of {} since", path.display()),
+            "each folder with a new entry is synced before the answer",
+            format!("strace saw no fsync of {} afterwards", path.display()),
         )),
     }
 }
 
-/// A plugin with one volume, started again so that it cannot write.
+/// A plugin with one volume, restarted so that it cannot write files.
 ///
 /// # Errors
-/// [`Fault::NotTried`] for one that writes before it listens.
+/// [`Fault::NotTried`] if the plugin writes files before it listens.
 fn without_space(
     harness: &mut Harness,
     limit: &str,
@@ -301,14 +307,14 @@ fn without_space(
     match session.await_listening("a start under `ulimit -f 0`") {
         Ok(()) => Ok((session, other)),
         Err(Fault::Wrong(_)) => Err(Fault::NotTried(
-            "the plugin does not start where no file can be written".to_owned(),
+            "the plugin does not start if it cannot write files".to_owned(),
         )),
         Err(trouble) => Err(trouble),
     }
 }
 
-/// The volume is there with all that it has, or is not there at all; then it
-/// can be created. `must` says which, if that is known.
+/// The volume must be complete, or not exist at all; then it can be created.
+/// `must` says which of both, if that is known.
 fn whole_or_not(
     session: &mut Session,
     name: &str,
@@ -316,7 +322,7 @@ fn whole_or_not(
     must: Option<bool>,
 ) -> Outcome {
     let (exchange, listed) = names(session)?;
-    let listed = listed.iter().any(|it| it == name);
+    let listed = listed.iter().any(|volume| volume == name);
     if must.is_some_and(|must| must != listed) {
         let expected = match listed {
             true => format!("no {name}: its Create failed"),
@@ -326,7 +332,7 @@ fn whole_or_not(
     }
     if listed {
         let exchange = session.call(&about("VolumeDriver.Get", name));
-        let expected = format!("all of {name}, since it is listed");
+        let expected = format!("a complete {name}, because List has it");
         let value = exchange.success(&expected)?;
         let volume = field(&value, "Volume").unwrap_or(&Value::Null);
         if field(volume, "Status") != field(&other.said, "Status")
@@ -341,7 +347,7 @@ fn whole_or_not(
 }
 
 fn half_made(harness: &mut Harness) -> Outcome {
-    // The first write to a file ends it, and leaves no core either.
+    // The first write to a file kills the plugin; there is no core file either.
     let limit = "ulimit -c 0 && ulimit -f 0";
     let (mut session, other) = without_space(harness, limit)?;
     let name = harness.name();
@@ -350,8 +356,8 @@ fn half_made(harness: &mut Harness) -> Outcome {
         Ok(reply) => Some(reply.judge().is_ok()),
         Err(_) => None,
     };
-    let what = "a crash at the first write of a Create";
-    let mut session = harness.restart(session, what)?;
+    let action = "a crash at the first write of a Create";
+    let mut session = harness.restart(session, action)?;
     whole_or_not(&mut session, &name, &other, must)?;
     create_with(&mut session, &name, unusual()).success(DONE)?;
     found(&mut session, &name).map(|_| ())
@@ -361,17 +367,17 @@ fn full_disk(harness: &mut Harness) -> Outcome {
     let limit = "trap '' XFSZ && ulimit -f 0";
     let (mut session, other) = without_space(harness, limit)?;
     let name = harness.name();
-    session.say_before("where no file can be written");
+    session.say_before("when no file can be written");
     let exchange = create_with(&mut session, &name, unusual());
-    let expected = "an \"Err\", or a volume without a file of its own";
+    let expected = "an \"Err\", or a success if a volume needs no file";
     let done = exchange.answer(expected)?.judge().is_ok();
     if !done {
         exchange.failure(expected)?;
     }
     session.say_before("after a Create that could not write");
     whole_or_not(&mut session, &name, &other, Some(done))?;
-    let what = "a Create that could not write, kill -9";
-    let mut session = harness.restart(session, what)?;
+    let action = "a Create that could not write, kill -9";
+    let mut session = harness.restart(session, action)?;
     whole_or_not(&mut session, &name, &other, Some(done))?;
     create_with(&mut session, &name, unusual()).success(DONE)?;
     found(&mut session, &name).map(|_| ())
@@ -383,21 +389,23 @@ fn outlives(harness: &mut Harness) -> Outcome {
         Volume::create(harness, &mut session)?,
         Volume::create(harness, &mut session)?,
     ];
-    // A CreatedAt that is made up anew must differ.
+    // Wait for the next second: a CreatedAt that is not stored must differ.
     let second = |time: SystemTime| {
-        time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs())
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
     };
     let created = second(SystemTime::now());
     let later = || (second(SystemTime::now()) != created).then_some(());
     wait_until(PATIENCE, later);
     let mut session = harness.restart(session, KILLED)?;
-    let mut wanted: Vec<_> = volumes.iter().map(|it| &*it.name).collect();
+    let mut wanted: Vec<_> =
+        volumes.iter().map(|volume| &*volume.name).collect();
     wanted.sort_unstable();
     let (exchange, listed) = names(&mut session)?;
     if listed != wanted {
         return Err(exchange.wrong(wanted.join(", ")));
     }
-    volumes.iter().try_for_each(|it| it.is_as_before(&mut session))
+    volumes.iter().try_for_each(|volume| volume.is_as_before(&mut session))
 }
 
 fn options(harness: &mut Harness) -> Outcome {
@@ -408,7 +416,7 @@ fn options(harness: &mut Harness) -> Outcome {
         create_with(&mut session, &volume.name, json!({ "mode": "0700" }));
     refused(&exchange, &["mode"])?;
     create_with(&mut session, &volume.name, unusual())
-        .success("200 and {}: it is what was asked for")?;
+        .success("200 and {}: the volume has these options")?;
     volume.is_as_before(&mut session)
 }
 
@@ -416,7 +424,7 @@ fn removed(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let volume = Volume::create(harness, &mut session)?;
     let other = Volume::create(harness, &mut session)?;
-    remove_it(&mut session, &volume.name)?;
+    remove_volume(&mut session, &volume.name)?;
     let mut session = harness.restart(session, "Remove, kill -9")?;
     let (exchange, listed) = names(&mut session)?;
     if listed != [other.name.as_str()] {
@@ -428,7 +436,7 @@ fn removed(harness: &mut Harness) -> Outcome {
 
 fn still_kept(harness: &mut Harness) -> Outcome {
     let (mut session, name) = kept(harness)?;
-    remove_it(&mut session, &name)?;
+    remove_volume(&mut session, &name)?;
     let mut session = harness.restart(session, "Remove, kill -9")?;
     let exchange = session.call(&about("VolumeDriver.Get", &name));
     match holds(&session, &name)? {
@@ -437,10 +445,10 @@ fn still_kept(harness: &mut Harness) -> Outcome {
     }
 }
 
-/// A new volume, and those of its files that containers do not see.
+/// A new volume, and those of its files that its containers do not see.
 ///
 /// # Errors
-/// [`Fault::NotTried`] for a plugin that has no such file.
+/// [`Fault::NotTried`] if the plugin has no such file.
 fn with_state(
     harness: &mut Harness,
     session: &mut Session,
@@ -449,18 +457,19 @@ fn with_state(
     let volume = Volume::create(harness, session)?;
     let mut state = files_under(session.root())?;
     let directory = volume.directory.within()?;
-    state.retain(|it| !before.contains(it) && !it.starts_with(&directory));
+    state
+        .retain(|file| !before.contains(file) && !file.starts_with(&directory));
     match state.is_empty() {
         false => Ok((volume, state)),
         true => Err(Fault::NotTried(
-            "the plugin has no file that is of one volume alone".to_owned(),
+            "the plugin has no file that belongs to a single volume".to_owned(),
         )),
     }
 }
 
 fn spoil(session: &Session, files: &BTreeSet<PathBuf>, text: &[u8]) -> Outcome {
     let root = session.root().open()?;
-    Ok(files.iter().try_for_each(|it| root.write(it, text))?)
+    Ok(files.iter().try_for_each(|file| root.write(file, text))?)
 }
 
 fn spoiled(harness: &mut Harness) -> Outcome {
@@ -472,22 +481,24 @@ fn spoiled(harness: &mut Harness) -> Outcome {
         spoil(&session, &state, text)?;
         volumes.push(volume);
     }
-    let what = "the files of three volumes spoiled, kill -9";
-    let mut session = harness.restart(session, what)?;
+    let action = "the files of three volumes overwritten, kill -9";
+    let mut session = harness.restart(session, action)?;
     let (exchange, listed) = names(&mut session)?;
     if !listed.contains(&other.name) {
-        return Err(exchange.wrong(format!("{}, which is fine", other.name)));
+        return Err(
+            exchange.wrong(format!("{}, whose files are intact", other.name))
+        );
     }
     other.is_as_before(&mut session)?;
     for Volume { name, said, .. } in &volumes {
         let exchange = session.call(&about("VolumeDriver.Get", name));
-        let expected = "an \"Err\", or all that it was";
+        let expected = "an \"Err\", or the volume as it was";
         let answer = exchange.answer(expected)?.judge();
-        if answer.is_ok_and(|it| field(&it, "Volume") != Some(said)) {
+        if answer.is_ok_and(|value| field(&value, "Volume") != Some(said)) {
             return Err(exchange.wrong(expected));
         }
         create_with(&mut session, name, unusual())
-            .success("200 and {}: the name is free again")?;
+            .success("200 and {}: the name may be used again")?;
         found(&mut session, name)?;
     }
     other.is_as_before(&mut session)
@@ -499,22 +510,22 @@ fn set_aside(harness: &mut Harness) -> Outcome {
     let text = format!("spoiled: {}", volume.name);
     spoil(&session, &state, text.as_bytes())?;
     let mut session =
-        harness.restart(session, "a volume's file spoiled, kill -9")?;
+        harness.restart(session, "a volume's file overwritten, kill -9")?;
     let exchange = create_with(&mut session, &volume.name, unusual());
     if exchange.answer(DONE)?.judge().is_err() {
-        // There is another check for that.
+        // Another check covers that.
         return Ok(());
     }
-    let expected = "what cannot be read, and the volume's files, are elsewhere \
+    let expected = "the unreadable file and the volume's files are elsewhere \
                     under ROOT";
-    // The new volume has its file in the same place.
+    // The new volume has a file in the same place, which does not count.
     let directory = volume.directory.within()?;
     let elsewhere = |wanted: &str| {
         let root = session.root().open()?;
         let files = root.files()?;
-        Ok::<_, Fault>(files.iter().any(|it| {
-            !it.starts_with(&directory)
-                && root.read(it).is_some_and(|it| it == wanted)
+        Ok::<_, Fault>(files.iter().any(|file| {
+            !file.starts_with(&directory)
+                && root.read(file).as_deref() == Some(wanted)
         }))
     };
     match elsewhere(&text)? && elsewhere(&volume.name)? {
@@ -528,12 +539,12 @@ fn set_aside_twice(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
     let mut texts = Vec::new();
-    session.say_before("a volume's file spoiled, again and again");
+    session.say_before("a volume's file overwritten, several times");
     for time in 1..=TIMES {
         let before = files_under(session.root())?;
         let exchange = create_with(&mut session, &name, unusual());
         if time == 2 && exchange.answer(DONE)?.judge().is_err() {
-            // There is another check for a name that is never free again.
+            // Another check covers a name that can never be used again.
             return Ok(());
         }
         exchange.success(DONE)?;
@@ -541,28 +552,30 @@ fn set_aside_twice(harness: &mut Harness) -> Outcome {
         let text = format!("spoiled: {name}, {time}");
         path_in(&exchange, &said)?.write("file", &text)?;
         let mut state = files_under(session.root())?;
-        state.retain(|it| !before.contains(it) && !it.ends_with("file"));
+        state.retain(|file| !before.contains(file) && !file.ends_with("file"));
         spoil(&session, &state, b"{")?;
         session.call(&about("VolumeDriver.Get", &name));
         texts.push(text);
     }
     let exchange = create_with(&mut session, &name, unusual());
-    exchange.success("200 and {}: the name is free again")?;
+    exchange.success("200 and {}: the name may be used again")?;
     let files = files_under(session.root())?;
     let root = session.root().open()?;
     let has = |text: &String| {
-        files.iter().any(|it| root.read(it).as_ref() == Some(text))
+        files.iter().any(|file| root.read(file).as_ref() == Some(text))
     };
-    // There is another check for a plugin that keeps none of them.
+    // Another check covers a plugin that keeps none of them.
     match texts.iter().all(&has) || !texts.iter().any(has) {
         true => Ok(()),
-        false => Err(exchange.wrong("the files of each one, under ROOT")),
+        false => {
+            Err(exchange.wrong("the files of all of these volumes, under ROOT"))
+        }
     }
 }
 
 fn half_removed(harness: &mut Harness) -> Outcome {
-    // A removal that was over before we saw it begin was no crash: once more,
-    // with more to remove.
+    // If the removal was complete before we saw it begin, there was no crash:
+    // try again with more files.
     for count in [500, 4_000, 32_000] {
         if removed_by_half(harness, count)? {
             break;
@@ -571,9 +584,10 @@ fn half_removed(harness: &mut Harness) -> Outcome {
     Ok(())
 }
 
-/// Returns whether the plugin was killed while there was something to remove.
+/// Returns whether the plugin was killed during the removal.
 fn removed_by_half(harness: &mut Harness, count: usize) -> Result<bool, Fault> {
-    // It gets less of a processor than we do, so that we see it begin.
+    // The plugin gets less processor time than we do, so that we see the
+    // removal begin.
     let program = harness.program().after("set -- nice -n 19 \"$@\"");
     let mut session = harness.spawn(&program, Place::new()?)?;
     session.await_listening("PROGRAM SOCKET ROOT, started")?;
@@ -585,11 +599,12 @@ fn removed_by_half(harness: &mut Harness, count: usize) -> Result<bool, Fault> {
         files.create(format!("{mark}{file}"))?;
     }
     let left = |root: &Root| {
-        let named = |it: &PathBuf| {
-            let name = it.file_name().unwrap_or_default();
+        let is_marked = |file: &&PathBuf| {
+            let name = file.file_name().unwrap_or_default();
             name.to_string_lossy().starts_with(&mark)
         };
-        files_under(root).map(|it| it.iter().filter(|it| named(it)).count())
+        let files = files_under(root)?;
+        Ok::<_, Fault>(files.iter().filter(is_marked).count())
     };
     let first = files.names()?.swap_remove(0);
     drop(files);
@@ -598,34 +613,35 @@ fn removed_by_half(harness: &mut Harness, count: usize) -> Result<bool, Fault> {
     let mut client = session.client(&call.to_string())?;
     client.write_all(&call.request(harness.dialect))?;
     let deadline = Instant::now() + PATIENCE;
-    // Without a pause: it may be over within milliseconds.
-    let there = || directory.open().is_ok_and(|it| it.has(&first));
-    while there() && Instant::now() < deadline {}
+    // There is no pause: the removal may take only milliseconds.
+    let begun = || !directory.open().is_ok_and(|files| files.has(&first));
+    while !begun() && Instant::now() < deadline {}
     let place = session.kill();
     let root = place.root().clone();
     let was_crash = left(&root)? > 0;
-    let what = "a Remove of many files, kill -9 while they go";
-    let mut session = harness.start_again(place, what)?;
+    let action = "a Remove of many files, kill -9 during the removal";
+    let mut session = harness.start_again(place, action)?;
     let reply = read_reply(&mut client, PATIENCE);
-    let done = reply.is_ok_and(|it| it.judge().is_ok());
+    let done = reply.is_ok_and(|reply| reply.judge().is_ok());
 
     let (exchange, listed) = names(&mut session)?;
     let listed = listed.contains(name);
     if listed && done {
-        return Err(exchange.wrong(format!("no {name}: it was removed")));
+        return Err(exchange.wrong(format!("no {name}: Remove succeeded")));
     }
     if listed && left(&root)? != count {
-        return Err(exchange
-            .wrong(format!("no {name}, or all of its files: some are gone")));
+        return Err(exchange.wrong(format!(
+            "no {name}, or all of its files: some are missing"
+        )));
     }
     if listed {
         volume.is_as_before(&mut session)?;
     } else {
         not_found(&mut session, name)?;
-        let gone = || left(&root).is_ok_and(|it| it == 0).then_some(());
+        let gone = || left(&root).is_ok_and(|count| count == 0).then_some(());
         if wait_until(PATIENCE, gone).is_none() {
             return Err(exchange.wrong(
-                "no file of the removed volume under ROOT: nobody will ask \
+                "no file of the removed volume under ROOT: Docker will not ask \
                  for their removal again",
             ));
         }
@@ -636,26 +652,29 @@ fn removed_by_half(harness: &mut Harness, count: usize) -> Result<bool, Fault> {
 fn alone(harness: &mut Harness) -> Outcome {
     let first = harness.start()?;
     let sent = "PROGRAM SOCKET ROOT, and beside it PROGRAM OTHER-SOCKET ROOT";
-    let expected = "the second one waits, or ends with an error that says why";
+    let expected = "the second plugin waits, or ends with an error that says \
+                    why";
     let socket = first.folder().join("run/other.sock");
     let mut second = harness.spawn_rival(&first, &socket)?;
     let mut docker = Daemon::new(&socket, harness.dialect);
-    // It may wait for the end of the first one for longer than this.
+    // A plugin that waits for the end of the first one may do so for longer
+    // than this.
     let ended = wait_until(PATIENCE / 2, || match second.ended() {
         Some(status) => Some(Some(status)),
-        // It would serve Docker, too.
+        // A plugin that answers would serve Docker as well.
         None => docker.call(&Call::bare("Plugin.Activate")).ok().map(|_| None),
     });
     match ended {
         None => first.still_answers(sent),
         Some(Some(status)) if !status.success() => first.still_answers(sent),
         Some(Some(status)) => {
-            Err(wrong(sent, expected, format!("it ended ({status})")))
+            Err(wrong(sent, expected, format!("the plugin ended ({status})")))
         }
         Some(None) => {
-            // How often it was asked before it answered depends on the machine.
+            // The number of calls before the first answer depends on the
+            // machine.
             harness.forget_log();
-            Err(wrong(sent, expected, "the second one runs on"))
+            Err(wrong(sent, expected, "the second plugin keeps running"))
         }
     }
 }
@@ -665,8 +684,8 @@ fn private_again(harness: &mut Harness) -> Outcome {
     let volume = Volume::create(harness, &mut session)?;
     let place = session.kill();
     place.root().open()?.set_mode(0o755)?;
-    let what = "kill -9, chmod 755 ROOT";
-    let mut session = harness.start_again(place, what)?;
+    let action = "kill -9, chmod 755 ROOT";
+    let mut session = harness.start_again(place, action)?;
     volume.is_as_before(&mut session)?;
     let (exchange, said) = found(&mut session, &volume.name)?;
     is_private(&session, &exchange, &said)
@@ -677,10 +696,10 @@ fn other_root(harness: &mut Harness) -> Outcome {
     let volume = Volume::create(harness, &mut session)?;
     let root = session.volumes();
     let aside = root.with_extension("aside");
-    // As a mount over ROOT does.
+    // A mount over ROOT has the same effect.
     fs::rename(&root, &aside)?;
     fs::create_dir(&root)?;
-    session.say_before("another folder in ROOT's place");
+    session.say_before("after another folder has replaced ROOT");
     let name = harness.name();
     let exchange = create_with(&mut session, &name, unusual());
     let expected = "an \"Err\", and nothing in that folder";
@@ -692,7 +711,7 @@ fn other_root(harness: &mut Harness) -> Outcome {
     exchange.failure("an \"Err\": the volume is not in that folder")?;
     fs::remove_dir(&root)?;
     fs::rename(&aside, &root)?;
-    session.say_before("ROOT in its place again");
+    session.say_before("after ROOT is back in its place");
     volume.is_as_before(&mut session)
 }
 
@@ -707,7 +726,7 @@ fn strangers(harness: &mut Harness) -> Outcome {
     root.write(&inside, &folder)?;
     root.write(&file, &file)?;
     for (name, path) in [(&folder, &*inside), (&file, Path::new(&file))] {
-        session.say_before("something in ROOT that is no volume");
+        session.say_before("with something in ROOT that is not a volume");
         not_found(&mut session, name)?;
         let exchange = create_with(&mut session, name, unusual());
         refused(&exchange, &[name])?;
@@ -715,7 +734,7 @@ fn strangers(harness: &mut Harness) -> Outcome {
             let exchange = session.call(&about(method, name));
             exchange.failure("an \"Err\": there is no such volume")?;
             if root.read(path).as_ref() != Some(name) {
-                return Err(exchange.wrong("it is where it was"));
+                return Err(exchange.wrong("the file in ROOT is unchanged"));
             }
         }
     }

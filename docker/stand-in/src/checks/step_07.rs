@@ -29,9 +29,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.slow-body",
         step: 7,
-        name: "a client that sends half of a body holds up nobody else",
-        why: "tiny_http has no time-out, so one such client would keep everybody \
-              waiting until it hangs up",
+        name: "a client that sends half a body does not hold up the others",
+        why: "tiny_http has no time-out, so one such client would block all \
+              the others until it hangs up",
         file: "src/server.rs",
         place: "TODO 7.1",
         source: "concurrency 2; spikes: cut body > 1024 bytes, held",
@@ -40,9 +40,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.slow-call",
         step: 7,
-        name: "while one volume is slow, the others are answered",
-        why: "`docker volume ls` asks every plugin, and everybody who types it \
-              would wait for one large volume to be removed",
+        name: "while a call on one volume is slow, calls on others are \
+               answered",
+        why: "`docker volume ls` asks every plugin: each user who runs it \
+              would wait until a large volume is removed",
         file: "src/names.rs",
         place: "TODO 7.2",
         source: "plugin-slow 6, 7; concurrency 2",
@@ -51,9 +52,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.one-name",
         step: 7,
-        name: "of calls on one name, each finds the work of the one before whole",
-        why: "dockerd locks a name, but only for itself: over TCP there may be \
-              two of them",
+        name: "calls on one name run one after another",
+        why: "dockerd locks a name only for itself: over TCP, two daemons may \
+              use one plugin",
         file: "src/names.rs",
         place: "TODO 7.2",
         source: "plugin-slow 8; our rule",
@@ -62,9 +63,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.signals",
         step: 7,
-        name: "SIGTERM and SIGINT end it with 0, and its socket goes with it",
-        why: "Docker waits 15 s for each socket that leads to nobody, and kills \
-              a plugin that does not end when it is asked to",
+        name: "SIGTERM and SIGINT end the plugin with status 0 and remove its \
+               socket",
+        why: "Docker waits 15 s for each socket that no plugin answers, and \
+              kills a plugin that does not end when it is asked to",
         file: "src/stop.rs",
         place: "TODO 7.3",
         source: "plugin-missing 7, 8; managed-volume 14",
@@ -73,9 +75,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.in-flight",
         step: 7,
-        name: "a call that has begun is answered before the end",
-        why: "Docker repeats a call whose connection drops, and without its \
-              body: its user reads of an empty body, and the work is half done",
+        name: "a call in progress is answered before the plugin ends",
+        why: "after a dropped connection, Docker repeats the call without its \
+              body: the user sees an error about an empty body, and the work \
+              is half done",
         file: "src/stop.rs",
         place: "TODO 7.4",
         source: "vol-errors-drop 1-3",
@@ -85,8 +88,8 @@ pub const CHECKS: &[Check] = &[
         id: "7.stranded",
         step: 7,
         name: "32 connections that stay open are all answered",
-        why: "tiny_http 0.12.0 may leave one without a thread until another one \
-              closes, and Docker keeps its connections open",
+        why: "tiny_http 0.12.0 may leave one connection without a thread until \
+              another one closes, and Docker keeps its connections open",
         file: "src/listener.rs",
         place: "`recv`",
         source: "concurrency 2; tiny_http 0.12.0",
@@ -95,9 +98,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.long-replies",
         step: 7,
-        name: "500 long replies over TCP take no 10 seconds",
-        why: "a reply in two writes waits 40 ms for the client's kernel, each \
-              time",
+        name: "500 long replies over TCP take less than 10 seconds",
+        why: "if a reply goes out in two writes, the second one waits 40 ms \
+              for the client's kernel, in every reply",
         file: "src/listener.rs",
         place: "`respond`",
         source: "tcp(7), TCP_NODELAY; tiny_http 0.12 sets none",
@@ -106,9 +109,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.loopback",
         step: 7,
-        name: "other machines reach it only if that was asked for in words",
-        why: "there is no password: whoever reaches the port can remove all \
-              volumes",
+        name: "--tcp refuses an address that other machines can reach, unless \
+               --anyone is given",
+        why: "the port has no password: any client that reaches it can remove \
+              all volumes",
         file: "src/listener.rs",
         place: "`bind_tcp`",
         source: "our rule",
@@ -117,9 +121,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.spec",
         step: 7,
-        name: "--spec tells Docker where it listens",
-        why: "without a scheme, or under another key, Docker finds nobody, and \
-              says so after 15 s",
+        name: "--spec writes a file that tells Docker where the plugin listens",
+        why: "without a scheme, or with another key, Docker does not find the \
+              plugin, and reports that after 15 s",
         file: "src/listener.rs",
         place: "`publish`",
         source: "discovery 3-6; raw wtcp, whttp, wjson",
@@ -128,8 +132,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.spec-gone",
         step: 7,
-        name: "at the end the file of --spec is gone",
-        why: "Docker waits 15 s for each file that leads to nobody",
+        name: "the plugin removes the file of --spec when it ends",
+        why: "Docker waits 15 s for each file that leads to no plugin",
         file: "src/listener.rs",
         place: "`drop`",
         source: "plugin-missing 7, 8",
@@ -138,29 +142,31 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "7.newer-socket",
         step: 7,
-        name: "a plugin that stops leaves a newer plugin its socket",
-        why: "that one would run on, and never hear from Docker again",
+        name: "a plugin that stops does not remove a newer plugin's socket",
+        why: "the newer plugin would keep running, but never receive a request \
+              again",
         file: "src/listener.rs",
         place: "`remove`",
-        source: "our rule: what another has bound is not ours",
+        source: "our rule: a plugin removes only the socket that it has bound",
         run: newer_socket,
     },
     Check {
         id: "7.folder-beside-spec",
         step: 7,
-        name: "what stands beside FILE stays",
-        why: "a folder named like a temporary file may be somebody's work",
+        name: "files and folders beside the file of --spec stay unchanged",
+        why: "a folder with the name of a temporary file may be somebody's \
+              work",
         file: "src/listener.rs",
         place: "`publish`",
-        source: "our rule: a plugin removes only what it has made",
+        source: "our rule: a plugin removes only what it has created",
         run: folder_beside_spec,
     },
     Check {
         id: "7.foreign-spec",
         step: 7,
-        name: "a file that names somebody else stays",
-        why: "it may be a typing error, and Docker would take this plugin for \
-              the other one",
+        name: "--spec does not replace a file that names another plugin",
+        why: "the path may be a typing error, and Docker would take this \
+              plugin for the other one",
         file: "src/listener.rs",
         place: "`publish`",
         source: "our rule",
@@ -168,40 +174,43 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// What a check of many calls, or of a stop, takes at most. It never asks how
-/// much of it was needed.
+/// The longest time that a check of many calls, or of a stop, may take. No
+/// check measures how much of it was needed.
 const LONG: Duration = Duration::from_secs(10);
 
 fn slow_body(harness: &mut Harness) -> Outcome {
     const HELD: usize = 4;
     let (mut session, name) = with_volume(harness)?;
-    let what = format!("{HELD} times half a body of 4 KiB, held");
+    let action = format!(
+        "{HELD} clients that send half a body of 4 KiB and stay connected"
+    );
     let mut held = Vec::new();
     for _ in 0..HELD {
-        let mut client = session.client(&what)?;
+        let mut client = session.client(&action)?;
         let _ = client.write_all(
             b"POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
               Content-Length: 4096\r\n\r\n{\"Name\":",
         );
         held.push(client);
     }
-    // The first calls may overtake the halves, so there are more, and each is
-    // on a connection that was made later.
+    // The first calls may overtake the half bodies, so there are many calls,
+    // each on a connection that was made later.
     let call = list_call();
-    let sent = format!("{what}, {call}");
+    let sent = format!("{action}, {call}");
     let mut outcome = (0..100).try_for_each(|_| {
         let (exchange, _) =
             session.send(&sent, &call.request(harness.dialect))?;
-        exchange.success("List is answered meanwhile").map(drop)
+        exchange.success("List is answered in the meantime").map(drop)
     });
     match outcome {
         Ok(()) => {
-            session.say_before(&what);
+            session.say_before(&action);
             outcome = found(&mut session, &name).map(drop);
         }
         Err(_) => harness.forget_log(),
     }
-    // Held up to here, or hanging up would end what is looked for.
+    // Keep the clients connected until here: hanging up would end the situation
+    // under test.
     drop((session, held));
     outcome
 }
@@ -213,10 +222,10 @@ fn with_volume(harness: &mut Harness) -> Result<(Session, String), Fault> {
     Ok((session, name))
 }
 
-/// So many files take a moment to be removed.
+/// The number of files whose removal takes a moment.
 const FILES: usize = 10_000;
 
-/// A volume that takes a moment to be removed.
+/// A volume whose removal takes a moment.
 struct Large {
     name: String,
     files: Mountpoint,
@@ -233,7 +242,7 @@ impl Large {
         create(session, &name)?;
         let (exchange, volume) = found(session, &name)?;
         let files = path_in(&exchange, &volume)?;
-        // Names of one file are made faster than files.
+        // Hard links to one file are created faster than files.
         let folder = files.open()?;
         folder.create("0")?;
         for number in 1..count {
@@ -245,23 +254,23 @@ impl Large {
         Ok(Self { name, files, count })
     }
 
-    /// Docker's Remove, of which the first effect is seen already.
+    /// Sends Docker's Remove and waits for its first effect.
     fn begin_to_remove(&self, session: &Session) -> Result<UnixStream, Fault> {
         let call = about("VolumeDriver.Remove", &self.name);
         let mut client = session.client(&call.to_string())?;
         client.write_all(&call.request(Default::default()))?;
         let all_there = || {
-            let files = self.files.open().ok();
-            let names = files.and_then(|it| it.names().ok());
-            names.is_some_and(|it| it.len() == self.count)
+            let folder = self.files.open().ok();
+            let names = folder.and_then(|folder| folder.names().ok());
+            names.is_some_and(|names| names.len() == self.count)
         };
-        // Whoever removes nothing at all is told so by a check of step 4.
+        // A plugin that removes nothing fails a check of step 4 already.
         wait_until(PATIENCE, || (!all_there()).then_some(()));
         Ok(client)
     }
 }
 
-/// Whether there is something to read.
+/// Whether there is an answer, or the end of the connection.
 fn has_answer(client: &UnixStream) -> bool {
     let mut client = [PollFd::new(client, PollFlags::IN)];
     let now = Timespec::default();
@@ -274,9 +283,9 @@ fn slow_call(harness: &mut Harness) -> Outcome {
     let mut calls = [list_call(), about("VolumeDriver.Get", &name)];
     let mut docker = Daemon::new(&session.socket(), harness.dialect);
     let mut ask = |call: &Call| -> bool { docker.call(call).is_ok() };
-    // A machine may stop for a moment, but not twice. A plugin that does the
-    // work later answers at once, and a busy machine answers late: then more
-    // files show more, or nothing can be seen here.
+    // A machine may stall once, but hardly twice. A plugin that removes the
+    // files later answers at once, and a busy machine answers late: then more
+    // files show a difference, or none can be seen here.
     let (mut count, mut held_up) = (FILES, 0);
     for _ in 0..5 {
         let before = Instant::now();
@@ -313,14 +322,15 @@ fn slow_call(harness: &mut Harness) -> Outcome {
     }
     harness.forget_log();
     Err(wrong(
-        "POST /VolumeDriver.Remove of a volume with many files, then List and \
-         Get of another one, again and again",
-        "they are answered while the files go",
-        "none of them before Remove was done",
+        "POST /VolumeDriver.Remove of a volume with many files, then List, and \
+         Get of another volume, repeatedly",
+        "answers while the files are removed",
+        "no answer before Remove had ended",
     ))
 }
 
-/// What eight clients get, each on a connection of its own, at the same time.
+/// The replies to eight clients that call at the same time, each on its own
+/// connection.
 fn at_once(
     session: &Session,
     harness: &Harness,
@@ -335,7 +345,7 @@ fn at_once(
             })
             .collect();
         let clients = clients.into_iter();
-        clients.map(|it| it.join().expect("a client returns")).collect()
+        clients.map(|client| client.join().expect("a client returns")).collect()
     })
 }
 
@@ -347,17 +357,18 @@ fn one_name(harness: &mut Harness) -> Outcome {
     for _ in 0..ROUNDS {
         let outcome = one_round(&mut session, harness);
         if let Err(Fault::Wrong(_)) = outcome {
-            // What gets lost when calls meet is a matter of chance.
+            // Which call is lost when calls collide depends on timing.
             harness.forget_log();
             return Err(wrong(
                 format!(
-                    "Create of one name by {CLIENTS} clients at once, half of \
-                     them with mode=0700, half with mode=0755; then Remove by \
-                     all of them"
+                    "{CLIENTS} clients create one name at once, half of them \
+                     with mode=0700, half with mode=0755; then all of them \
+                     remove it"
                 ),
-                "one of them makes the volume, all who want the same succeed, \
-                 and the others fail; then one removes it, and no other",
-                "something else: calls have met on the way",
+                "one Create makes the volume, those with the same mode \
+                 succeed, and the others fail; then exactly one Remove \
+                 succeeds",
+                "another result: calls ran at the same time",
             ));
         }
         outcome?;
@@ -367,41 +378,45 @@ fn one_name(harness: &mut Harness) -> Outcome {
 
 fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
     let mode = |number: usize| ["0700", "0755"][number % 2];
-    let is_done = |it: &Result<Reply, NoReply>| {
-        it.as_ref().is_ok_and(|reply| reply.judge().is_ok())
+    let is_done = |reply: &Result<Reply, NoReply>| {
+        reply.as_ref().is_ok_and(|reply| reply.judge().is_ok())
     };
-    let met = || Err(wrong("", "", ""));
+    let collided = || Err(wrong("", "", ""));
     let name = harness.name();
     let replies = at_once(session, harness, |number| {
         create_call(&name, json!({ "mode": mode(number) }))
     });
     let done: Vec<_> = replies.iter().map(is_done).collect();
     let (_, volume) = found(session, &name)?;
-    let has = field(&volume, "Status").and_then(|it| field(it, "mode"));
-    let as_it_is = |number| has == Some(&json!(mode(number)));
-    if (0..CLIENTS).any(|number| done[number] != as_it_is(number)) {
-        return met();
+    let status = field(&volume, "Status");
+    let actual = status.and_then(|status| field(status, "mode"));
+    let has_mode_of = |number| actual == Some(&json!(mode(number)));
+    if (0..CLIENTS).any(|number| done[number] != has_mode_of(number)) {
+        return collided();
     }
 
     let replies =
         at_once(session, harness, |_| about("VolumeDriver.Remove", &name));
-    if replies.iter().filter(|it| is_done(it)).count() != 1 {
-        return met();
+    if replies.iter().filter(|reply| is_done(reply)).count() != 1 {
+        return collided();
     }
     not_found(session, &name)
 }
 
-/// After a signal, the plugin ends with 0, and `traces` are gone.
+/// After a signal, the plugin must end with status 0, and the files in `traces`
+/// must be gone.
 fn ends_cleanly(session: &Session, sent: &str, traces: &[&Path]) -> Outcome {
-    let expected = "it ends with status 0, and leaves nothing that leads to it";
+    let expected = "the plugin ends with status 0, and leaves no socket or \
+                    file that leads to it";
     let got = match session.ends_within(LONG) {
         Some(status) if status.success() => {
-            let left = traces.iter().find(|it| it.symlink_metadata().is_ok());
+            let left =
+                traces.iter().find(|path| path.symlink_metadata().is_ok());
             let Some(left) = left else { return Ok(()) };
             format!("{} is still there", left.display())
         }
-        Some(status) => format!("it ended ({status})"),
-        None => format!("it runs on after {} s", LONG.as_secs()),
+        Some(status) => format!("the plugin ended ({status})"),
+        None => format!("the plugin still runs after {} s", LONG.as_secs()),
     };
     Err(wrong(sent, expected, got))
 }
@@ -410,7 +425,7 @@ fn signals(harness: &mut Harness) -> Outcome {
     for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
         let mut session = activated(harness)?;
         let sent = format!("{name}, while Docker keeps a connection open");
-        // The session's own daemon does.
+        // The session's own daemon keeps this connection open.
         session.call(&list_call()).success("an answer")?;
         session.signal(signal);
         ends_cleanly(&session, &sent, &[&session.socket()])?;
@@ -425,7 +440,7 @@ fn in_flight(harness: &mut Harness) -> Outcome {
     session.signal(Signal::TERM);
     let sent = format!(
         "POST /VolumeDriver.Remove of a volume with {FILES} files, and SIGTERM \
-         while they go"
+         during the removal"
     );
     let reply = read_reply(&mut slow, LONG);
     session.exchange(sent.clone(), reply).success("Remove is answered")?;
@@ -451,16 +466,18 @@ fn stranded(harness: &mut Harness) -> Outcome {
             let left = left.max(Duration::from_millis(1));
             if read_reply(client, left).is_err() {
                 harness.forget_log();
-                let late =
-                    format!("some, and silence for {} s", LONG.as_secs());
-                return Err(wrong(&sent, "an answer on each of them", late));
+                let late = format!(
+                    "some answers, and silence for {} s",
+                    LONG.as_secs()
+                );
+                return Err(wrong(&sent, "an answer on each connection", late));
             }
         }
     }
     Ok(())
 }
 
-/// A plugin that listens on TCP, too, and what it says of that in `file`.
+/// A plugin that also listens on TCP, and the text that it wrote to `file`.
 struct Tcp {
     session: Session,
     file: PathBuf,
@@ -471,22 +488,24 @@ struct Tcp {
 impl Tcp {
     fn start(harness: &mut Harness, file: &str) -> Result<Self, Fault> {
         let place = Place::new()?;
-        // In a folder that is not there yet.
+        // The folder of the file does not exist yet.
         let file = place.folder().join("plugins").join(file);
         let mut session = spawn_tcp(harness, place, &file)?;
         let sent = tcp_words(&file);
         session.await_listening(&sent)?;
-        // It may listen on its socket first.
+        // The plugin may listen on its socket before it writes the file.
         let text = wait_until(PATIENCE, || {
-            fs::read_to_string(&file).ok().filter(|it| !it.is_empty())
+            fs::read_to_string(&file).ok().filter(|text| !text.is_empty())
         });
         match text {
             Some(text) => Ok(Self { session, file, sent, text }),
-            None => Err(wrong(sent, "it writes FILE", "there is no FILE")),
+            None => {
+                Err(wrong(sent, "the plugin writes FILE", "there is no FILE"))
+            }
         }
     }
 
-    /// What Docker reads there, as `HOST:PORT`.
+    /// The address that Docker reads from the file, as `HOST:PORT`.
     fn address(&self) -> Option<String> {
         let url = match self.file.extension().and_then(OsStr::to_str) {
             Some("json") => {
@@ -500,11 +519,11 @@ impl Tcp {
         ["tcp", "http"].contains(&scheme).then_some(address)
     }
 
-    /// A connection to the port that the file names in some way.
-    fn somehow(&self) -> Result<TcpStream, Fault> {
-        let digits = |it: &str| it.find(|c: char| !c.is_ascii_digit());
-        let port = self.text.rsplit(':').next().and_then(|it| {
-            it[..digits(it).unwrap_or(it.len())].parse::<u16>().ok()
+    /// A connection to the port that the file names, in whatever format.
+    fn port_client(&self) -> Result<TcpStream, Fault> {
+        let port = self.text.rsplit(':').next().and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit());
+            rest[..end.unwrap_or(rest.len())].parse::<u16>().ok()
         });
         match port.map(|port| TcpStream::connect(("127.0.0.1", port))) {
             Some(Ok(client)) => Ok(client),
@@ -512,13 +531,14 @@ impl Tcp {
         }
     }
 
-    /// A connection to where the file leads.
+    /// A connection to the address that Docker reads from the file.
     fn client(&self) -> Result<TcpStream, Fault> {
-        let stream = self.address().and_then(|it| TcpStream::connect(it).ok());
+        let address = self.address();
+        let stream = address.and_then(|at| TcpStream::connect(at).ok());
         stream.ok_or_else(|| {
             wrong(
                 &self.sent,
-                "FILE leads to where it listens: tcp://HOST:PORT in NAME.spec, \
+                "FILE holds the address: tcp://HOST:PORT in NAME.spec, \
                  {\"Addr\":\"http://HOST:PORT\"} in NAME.json",
                 format!("FILE holds {}", self.text.trim()),
             )
@@ -546,21 +566,22 @@ fn long_replies(harness: &mut Harness) -> Outcome {
     const REPLIES: usize = 500;
     let mut tcp = Tcp::start(harness, "tcp.spec")?;
     for _ in 0..VOLUMES {
-        // Names of 40 bytes: the list has at least twice as many.
+        // The names have 40 bytes, and the list has at least twice as many per
+        // volume.
         let name = format!("{}-{:030}", harness.name(), 0);
         create(&mut tcp.session, &name)?;
     }
-    let mut client = tcp.somehow()?;
+    let mut client = tcp.port_client()?;
     let call = list_call();
-    let sent = format!("{call} {REPLIES} times on a TCP connection");
+    let sent = format!("{call}, {REPLIES} times on one TCP connection");
     let deadline = Instant::now() + LONG;
     for _ in 0..REPLIES {
         client.write_all(&call.request(harness.dialect))?;
         let left = deadline.saturating_duration_since(Instant::now());
         let reply = read_reply(&mut client, left);
         if matches!(reply, Err(NoReply::Silent(_))) {
-            let got = format!("some answers in {} s", LONG.as_secs());
-            return Err(wrong(sent, "as many answers", got));
+            let got = format!("fewer answers in {} s", LONG.as_secs());
+            return Err(wrong(sent, format!("{REPLIES} answers"), got));
         }
         tcp.session.exchange(sent.clone(), reply).success("a list")?;
     }
@@ -570,7 +591,7 @@ fn long_replies(harness: &mut Harness) -> Outcome {
 fn loopback(harness: &mut Harness) -> Outcome {
     let sent = "PROGRAM SOCKET ROOT --tcp 0.0.0.0:0";
     let expected =
-        "it ends with an error that names --tcp, and has not listened";
+        "the plugin ends with an error that names --tcp, and never listens";
     let program = harness.program().with_options(["--tcp", "0.0.0.0:0"]);
     let session = harness.spawn(&program, Place::new()?)?;
     let mut listened = false;
@@ -579,19 +600,21 @@ fn loopback(harness: &mut Harness) -> Outcome {
         session.ended().or_else(|| listened.then(Default::default))
     });
     let got = match ended {
-        _ if listened => "it listens".to_owned(),
-        Some(status) if status.success() => format!("it ended ({status})"),
+        _ if listened => "the plugin listens".to_owned(),
+        Some(status) if status.success() => {
+            format!("the plugin ended ({status})")
+        }
         Some(_) => {
             let names_it = || {
                 let log = harness.log().last_lines(50);
-                log.iter().any(|it| it.contains("--tcp")).then_some(())
+                log.iter().any(|line| line.contains("--tcp")).then_some(())
             };
             match wait_until(PATIENCE / 5, names_it) {
                 Some(()) => return Ok(()),
-                None => "an error without that word".to_owned(),
+                None => "an error that does not name --tcp".to_owned(),
             }
         }
-        None => "it runs on".to_owned(),
+        None => "the plugin keeps running".to_owned(),
     };
     harness.forget_log();
     Err(wrong(sent, expected, got))
@@ -622,20 +645,25 @@ fn spec_gone(harness: &mut Harness) -> Outcome {
 
 fn newer_socket(harness: &mut Harness) -> Outcome {
     let first = activated(harness)?;
-    // As an administrator does who believes that the first one has ended.
+    // An administrator may do this who believes that the first plugin has
+    // ended.
     fs::remove_file(first.socket())?;
     let place = Place::new()?;
     let mut second = harness.spawn_beside(&first, &place)?;
-    let sent = "rm SOCKET, PROGRAM SOCKET OTHER-ROOT, then SIGTERM for the \
+    let sent = "rm SOCKET, PROGRAM SOCKET OTHER-ROOT, then SIGTERM to the \
                 first plugin";
     if let Err(got) = second.listens_on(&first.socket()) {
-        return Err(wrong(sent, "the second one listens", got));
+        return Err(wrong(sent, "the second plugin listens", got));
     }
-    // Once it answers, it is through with its start.
+    // Once the second plugin answers, its start is complete.
     first.still_answers("rm SOCKET, PROGRAM SOCKET OTHER-ROOT")?;
     first.signal(Signal::TERM);
     if first.ends_within(LONG).is_none() {
-        return Err(wrong(sent, "the first one ends", "it runs on"));
+        return Err(wrong(
+            sent,
+            "the first plugin ends",
+            "the plugin keeps running",
+        ));
     }
     first.still_answers(sent)
 }
@@ -644,23 +672,23 @@ fn folder_beside_spec(harness: &mut Harness) -> Outcome {
     let place = Place::new()?;
     let file = place.folder().join("tcp.spec");
     let names = ["tcp.new", "tcp.tmp", "tcp.spec.new", "tcp.spec.tmp", "tcp"];
-    let files = names.map(|it| place.folder().join(it).join("file"));
+    let files = names.map(|name| place.folder().join(name).join("file"));
     for file in &files {
         fs::create_dir(file.parent().expect("a file is in a folder"))?;
         fs::write(file, "")?;
     }
     let mut session = spawn_tcp(harness, place, &file)?;
-    let sent = format!("{}, beside folders", tcp_words(&file));
+    let sent = format!("{}, with folders beside FILE", tcp_words(&file));
     let listens = session.await_listening(&sent);
     session.signal(Signal::TERM);
     session.ends_within(LONG);
-    let expected = "it writes FILE, and no folder beside FILE is touched";
-    match files.iter().find(|it| !it.exists()) {
+    let expected = "the plugin writes FILE, and changes no folder beside FILE";
+    match files.iter().find(|file| !file.exists()) {
         None => listens,
         Some(file) => {
             let name = file.parent().and_then(Path::file_name);
             let name = name.unwrap_or_default().display();
-            Err(wrong(sent, expected, format!("{name} has lost its file")))
+            Err(wrong(sent, expected, format!("the file in {name} is gone")))
         }
     }
 }
@@ -672,18 +700,26 @@ fn foreign_spec(harness: &mut Harness) -> Outcome {
     let file = place.folder().join("tcp.spec");
     fs::write(&file, &text)?;
     let session = spawn_tcp(harness, place, &file)?;
-    let is_there =
-        || fs::read_to_string(&file).is_ok_and(|it| it == text).then_some(());
-    // A plugin that leaves it as it is may run on without a word.
-    let decided =
-        || (is_there().is_none() || session.ended().is_some()).then_some(());
+    let is_unchanged =
+        || fs::read_to_string(&file).is_ok_and(|now| now == text).then_some(());
+    // A plugin that leaves the file unchanged may keep running without an
+    // error.
+    let decided = || {
+        (is_unchanged().is_none() || session.ended().is_some()).then_some(())
+    };
     wait_until(PATIENCE, decided);
     session.signal(Signal::TERM);
     let ended = session.ends_within(LONG).is_some();
-    let sent = format!("{}, where FILE names somebody else", tcp_words(&file));
-    match is_there() {
+    let sent = format!("{}, where FILE names another plugin", tcp_words(&file));
+    match is_unchanged() {
         Some(()) if ended => Ok(()),
-        Some(()) => Err(wrong(sent, "it ends", "it runs on after SIGTERM")),
-        None => Err(wrong(sent, "FILE is as before", "it is another one")),
+        Some(()) => Err(wrong(
+            sent,
+            "the plugin ends",
+            "the plugin still runs after SIGTERM",
+        )),
+        None => {
+            Err(wrong(sent, "FILE is unchanged", "FILE has other contents"))
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Step 8: filesystems with a size.
 //!
-//! Most of it needs root and loop devices; what does not runs everywhere.
+//! Most checks need root and loop devices; the others run everywhere.
 
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::Check;
 use super::step_02::{about, activated, not_found};
-use super::step_03::{found, remove_it};
+use super::step_03::{found, remove_volume};
 use super::step_04::{mount, path_in, unmount, use_call};
 use super::step_05::{DONE, create_with, misses, refused};
 use crate::cleanup::{self, Guard};
@@ -32,9 +32,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.ext4",
         step: 8,
-        name: "Create makes a filesystem, or says why it cannot",
-        why: "a container that starts is too late to learn that mkfs or mount \
-              is missing, or needs root",
+        name: "Create makes a filesystem, or its error says why not",
+        why: "if mkfs or mount is missing or needs root, the user must learn \
+              that before a container starts",
         file: "src/filesystem.rs",
         place: "TODO 8.1",
         source: "our rule; Docker shows the Err of a Create",
@@ -43,8 +43,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.bad-size",
         step: 8,
-        name: "a size that means nothing is refused",
-        why: "a guess would be a volume of no size, or of no limit",
+        name: "an invalid size is refused",
+        why: "a guessed size would make a volume without space, or without a \
+              limit",
         file: "src/options.rs",
         place: "`size`",
         source: "our rule; docker/go-units RAMInBytes reads -o size of others",
@@ -53,10 +54,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.size-and-type",
         step: 8,
-        name: "a size that is missing, or that a directory cannot have, is \
-               refused",
-        why: "a directory has no size: whoever asks for one would believe that \
-              it holds",
+        name: "a missing size is refused, and so is a size for a directory",
+        why: "a directory has no limit: if Create accepts a size, the user \
+              relies on a limit that does not exist",
         file: "src/options.rs",
         place: "`agree`",
         source: "our rule: ext4, xfs and btrfs need a size, dir has none",
@@ -65,9 +65,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.size-alone",
         step: 8,
-        name: "a size alone makes an ext4 volume",
-        why: "it is the shortest way to say what one wants, and the filesystem \
-              that needs least is the one that all hosts have",
+        name: "a size without a type makes an ext4 volume",
+        why: "a size alone is the shortest way to ask for a limit, and every \
+              host has ext4",
         file: "src/options.rs",
         place: "`read`",
         source: "our rule: a directory has no size",
@@ -76,8 +76,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.bad-owner",
         step: 8,
-        name: "an owner that is no number is refused",
-        why: "names of users mean other numbers in each container",
+        name: "an owner that is not a number is refused",
+        why: "a user's name stands for a different number in each container",
         file: "src/options.rs",
         place: "`id`",
         source: "our rule: uid and gid are numbers, as for mount",
@@ -86,9 +86,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.same-size",
         step: 8,
-        name: "a size is the same in every spelling, and another one is not",
-        why: "whoever asks twice gets what they asked for, and nobody gets \
-              another size without a word",
+        name: "two spellings of one size are equal, and another size is not",
+        why: "a retry must not fail, and a success for a different size would \
+              hide that the size was ignored",
         file: "src/options.rs",
         place: "`spelled`",
         source: "our rule: dockerd asks Get, and never creates twice",
@@ -97,8 +97,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.full-disk",
         step: 8,
-        name: "a Create that fails leaves nothing",
-        why: "a half-made image fills the disk that is full already",
+        name: "a Create that fails leaves nothing behind",
+        why: "an incomplete image takes space on a disk that is already full",
         file: "src/volumes.rs",
         place: "`create`",
         source: "our rule: Docker sends no Remove for a Create that failed",
@@ -107,9 +107,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.size-holds",
         step: 8,
-        name: "a volume takes what its size allows, and no more",
-        why: "that is what a size is for: one container must not fill the disk \
-              of all",
+        name: "a volume takes as much as its size allows, and no more",
+        why: "a size is a limit: one container must not fill the disk that all \
+              of them use",
         file: "src/filesystem.rs",
         place: "TODO 8.1, TODO 8.2",
         source: "our rule; write(2): ENOSPC",
@@ -118,9 +118,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.room",
         step: 8,
-        name: "a file can fill 80 % of any size that is accepted",
-        why: "journal and inodes take a third of a small volume by default, and \
-              whoever asked for 32m finds out when it is full",
+        name: "a file can fill 80 % of a volume of any accepted size",
+        why: "by default, the journal and the inodes take a third of a small \
+              volume, and a user who asked for 32m notices that when the \
+              volume is full",
         file: "src/options.rs",
         place: "`image`",
         source: "our rule; mke2fs(8) for its defaults",
@@ -130,8 +131,8 @@ pub const CHECKS: &[Check] = &[
         id: "8.empty",
         step: 8,
         name: "a new filesystem is empty",
-        why: "Docker copies what an image has in that place, but into an empty \
-              volume only; mkfs.ext4 makes lost+found in the filesystem's root",
+        why: "Docker copies the image's files into a volume only if the volume \
+              is empty; mkfs.ext4 creates lost+found in the filesystem's root",
         file: "src/filesystem.rs",
         place: "`make`",
         source: "vol-copy-up 1, 4",
@@ -140,8 +141,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.owner",
         step: 8,
-        name: "its files have the owner and the mode that were asked for",
-        why: "what is set before the filesystem is mounted lies hidden below it",
+        name: "the volume's directory has the requested owner and mode",
+        why: "an owner that is set before the filesystem is mounted stays \
+              hidden below the mount",
         file: "src/filesystem.rs",
         place: "`own`",
         source: "our rule: uid, gid and mode are those of the directory",
@@ -150,10 +152,11 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.status-now",
         step: 8,
-        name: "Status shows mode and owner of what is mounted, and of nothing else",
-        why: "they are in the filesystem: while it is not mounted, the folder of \
-              that name is missing or another, and what was asked for may have \
-              been replaced by copy-up",
+        name: "Status shows the mode and owner of the mounted filesystem, or \
+               none",
+        why: "both are stored in the filesystem: while it is not mounted, the \
+              folder at its path is missing or a different one, and copy-up \
+              may have replaced the requested values",
         file: "src/options.rs",
         place: "`status`",
         source: "vol-copy-up 1, 4, 5",
@@ -162,9 +165,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.failed-mount",
         step: 8,
-        name: "a Mount that fails says so, and leaves nothing mounted",
-        why: "the container would write into a bare directory, without a limit \
-              and where nobody looks; Docker sends no Unmount then",
+        name: "a Mount that fails returns an error, and leaves nothing mounted",
+        why: "otherwise the container writes into a bare directory without a \
+              limit, where its files are lost; Docker sends no Unmount after a \
+              failed Mount",
         file: "src/filesystem.rs",
         place: "TODO 8.2",
         source: "vol-errors-mount 2, 3, 11",
@@ -173,9 +177,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.not-mounted",
         step: 8,
-        name: "while nothing is mounted, \"Mountpoint\" takes no files",
-        why: "where a mount cannot be seen, or is late, a container would fill \
-              the host's disk without a limit, and its files would be gone \
+        name: "while the volume is not mounted, its \"Mountpoint\" takes no \
+               files",
+        why: "if a mount is late or not visible, a container could fill the \
+              host's disk without a limit, and its files would be missing \
               later",
         file: "src/volumes.rs",
         place: "`files`",
@@ -185,9 +190,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.shared",
         step: 8,
-        name: "the first of two uses that ends leaves the filesystem mounted",
-        why: "the other container goes on, and Docker looks its files up in \
-              this place",
+        name: "the filesystem stays mounted until its last use ends",
+        why: "the other container keeps running, and Docker reads its files at \
+              this path",
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "vol-two-containers",
@@ -196,9 +201,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.same-id",
         step: 8,
-        name: "uses with one ID are counted",
+        name: "several uses with one ID are counted",
         why: "`docker cp` mounts and unmounts with the ID of a running \
-              container: a set of IDs loses that container's use",
+              container: a set of IDs would drop the container's own use",
         file: "src/filesystem.rs",
         place: "TODO 8.2, TODO 8.3",
         source: "vol-cp 1-3",
@@ -207,8 +212,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.unknown-id",
         step: 8,
-        name: "an Unmount of an ID that is not known succeeds",
-        why: "after a reboot no use is known, and Docker never asks twice",
+        name: "an Unmount with an unknown ID succeeds",
+        why: "after a reboot the plugin knows no uses, and Docker never sends \
+              an Unmount twice",
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "vol-errors-mount 15, 18",
@@ -218,8 +224,8 @@ pub const CHECKS: &[Check] = &[
         id: "8.last-use",
         step: 8,
         name: "the last Unmount unmounts the filesystem",
-        why: "it would hold a loop device, and what is not written yet, for \
-              ever",
+        why: "a filesystem that stays mounted keeps its loop device and its \
+              unwritten data for ever",
         file: "src/filesystem.rs",
         place: "TODO 8.3",
         source: "vol-run-named 1",
@@ -229,9 +235,9 @@ pub const CHECKS: &[Check] = &[
         id: "8.extra-unmount",
         step: 8,
         name: "one Unmount too many takes no files from a container",
-        why: "dockerd 20.10 sends one after a `docker cp` that failed, with the \
-              ID of the running container; the next container must see the \
-              same files",
+        why: "dockerd 20.10 sends one after a failed `docker cp`, with the ID \
+              of the running container; the next container must see the same \
+              files",
         file: "src/filesystem.rs",
         place: "`settle`",
         source: "seen with 20.10: docker cp whose Mount gets an Err",
@@ -240,8 +246,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.crash",
         step: 8,
-        name: "uses are counted through kill -9",
-        why: "containers run on while the plugin is away, and end later",
+        name: "uses are still counted after kill -9",
+        why: "containers keep running while the plugin is down, and end later",
         file: "src/filesystem.rs",
         place: "TODO 8.2, TODO 8.3",
         source: "plugin-dies 3-10",
@@ -252,7 +258,7 @@ pub const CHECKS: &[Check] = &[
         step: 8,
         name: "a filesystem is mounted once, however often the plugin starts",
         why: "a plugin in a container gets a copy of all mounts at each start, \
-              and what it mounts anew lands on the host's as well: twice, four \
+              and a new mount of its own also appears on the host: twice, four \
               times, up to the kernel's limit",
         file: "src/filesystem.rs",
         place: "TODO 8.2",
@@ -262,9 +268,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.hung",
         step: 8,
-        name: "one mount that hangs holds up no other volume",
-        why: "the calls for its volume would take all threads, and Docker gets \
-              no answer for any volume, nor an end of the plugin",
+        name: "a mount that hangs does not block other volumes",
+        why: "calls for its volume would occupy all threads: Docker would get \
+              no answer for any volume, and the plugin could not be stopped",
         file: "src/programs.rs",
         place: "`run`",
         source: "our rule; dockerd waits 60 to 120 s for an answer",
@@ -273,9 +279,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.tmpfs",
         step: 8,
-        name: "a tmpfs has its size, and is never kept",
-        why: "it is the memory of all; and what is in it ends with its last \
-              use, whatever was promised",
+        name: "a tmpfs has its size, and refuses keep=true",
+        why: "a tmpfs uses the memory of the host, and it is empty again after \
+              its last use",
         file: "src/filesystem.rs",
         place: "`attach`",
         source: "our rule; tmpfs(5)",
@@ -284,9 +290,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.stale",
         step: 8,
-        name: "Remove succeeds whatever uses are still counted",
-        why: "Docker asks for it once no container has the volume; a killed \
-              dockerd never gives its uses back",
+        name: "Remove succeeds even if uses are still counted",
+        why: "Docker sends Remove when no container uses the volume; a dockerd \
+              that was killed never sends its Unmounts",
         file: "src/filesystem.rs",
         place: "TODO 8.4",
         source: "vol-dockerd-restart 13-17",
@@ -295,9 +301,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.elsewhere",
         step: 8,
-        name: "Remove is refused while somebody still has the filesystem",
-        why: "a container's mounts are its own: they outlive ours, and the \
-              files would be removed under it",
+        name: "Remove is refused while a process still has the filesystem \
+               mounted",
+        why: "a container has mounts of its own, which outlive ours, and its \
+              files would be removed while it runs",
         file: "src/filesystem.rs",
         place: "TODO 8.4",
         source: "mount_namespaces(7)",
@@ -306,9 +313,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "8.keep",
         step: 8,
-        name: "kept files come back with their filesystem, or not at all",
-        why: "a volume that is made anew over them destroys what was to be \
-              kept; one that is not what it says breaks its limit",
+        name: "kept files come back with their filesystem, or Create fails",
+        why: "a Create that formats over kept files destroys them; a volume of \
+              another size or type breaks its limit",
         file: "src/volumes.rs",
         place: "`same_files`",
         source: "our rule: keep=true",
@@ -319,11 +326,11 @@ pub const CHECKS: &[Check] = &[
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Some checks make a process that has a copy of everything mounted, what other
-/// checks have mounted included: they run while no other check mounts.
+/// Some checks start a process with a copy of the whole mount table, mounts of
+/// other checks included: they run while no other check mounts.
 static COPIES: RwLock<()> = RwLock::new(());
 
-/// Plays a check of this step beside others that run in this process.
+/// Runs a check of this step beside others of this process.
 fn beside(
     harness: &mut Harness,
     check: fn(&mut Harness) -> Outcome,
@@ -332,13 +339,13 @@ fn beside(
     check(harness)
 }
 
-/// Plays a check that copies mounts, while no other check of this step runs.
+/// Runs a check that copies mounts, while no other check of this step runs.
 fn alone(harness: &mut Harness, check: fn(&mut Harness) -> Outcome) -> Outcome {
     let _alone = COPIES.write().unwrap_or_else(PoisonError::into_inner);
     check(harness)
 }
 
-/// Ends a check that this machine cannot try.
+/// Ends a check for which this machine lacks the means.
 fn may_mount() -> Outcome {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
     match MISSING.get_or_init(mounts::missing) {
@@ -347,7 +354,7 @@ fn may_mount() -> Outcome {
     }
 }
 
-/// A plugin with a volume of such options, if there can be one.
+/// A plugin with one volume of these options, if it can be created.
 fn with_volume(
     harness: &mut Harness,
     options: &Value,
@@ -358,8 +365,10 @@ fn with_volume(
     let exchange = create_with(&mut session, &name, options.clone());
     match exchange.success(DONE) {
         Ok(_) => Ok((session, name)),
-        // One report is enough.
-        Err(_) => Err(Fault::NotTried("no such volume could be made".into())),
+        // One report of that is enough.
+        Err(_) => {
+            Err(Fault::NotTried("no such volume could be created".into()))
+        }
     }
 }
 
@@ -368,37 +377,38 @@ fn small() -> Value {
     json!({ "type": "ext4", "size": "16m" })
 }
 
-/// What is mounted in the plugin's ROOT, and which loop devices hold files of
-/// it. What nobody uses any more may need a moment to go.
+/// A mount below ROOT, or a loop device with a file there, if any is left.
+/// Unused ones may take a moment to disappear.
 fn left(session: &Session) -> Option<String> {
     let root = session.volumes();
     let none = || mounts::left(&root).is_none().then_some(());
     match wait_until(Duration::from_secs(2), none) {
         Some(()) => None,
-        None => mounts::left(&root).map(|it| it.display().to_string()),
+        None => mounts::left(&root).map(|path| path.display().to_string()),
     }
 }
 
-/// The files under ROOT that have this size, by their paths there.
+/// The files under ROOT with this size in bytes, by their paths relative to
+/// ROOT.
 fn of_size(root: &Root, size: u64) -> Result<Vec<PathBuf>, Fault> {
     let root = root.open()?;
     let mut files = root.files()?;
-    files.retain(|it| root.length(it).is_ok_and(|it| it == size));
+    files.retain(|file| root.length(file).is_ok_and(|length| length == size));
     Ok(files)
 }
 
-/// Writes until the filesystem is full, `most` bytes at most. Returns how many
-/// it took, and whether it was full then.
+/// Writes until the filesystem is full or has taken `most` bytes. Returns the
+/// number of bytes that it took, and whether it was full.
 fn fill(directory: &Mountpoint, most: u64) -> Result<(u64, bool), Fault> {
     let directory = directory.open()?;
     let mut file = directory.create("fill")?;
-    let some = vec![7; 64 * 1024];
+    let block = vec![7; 64 * 1024];
     let mut taken = 0;
     let full = loop {
         if taken >= most {
             break false;
         }
-        match file.write(&some) {
+        match file.write(&block) {
             Ok(count) => taken += count as u64,
             Err(err) if err.kind() == ErrorKind::StorageFull => break true,
             Err(err) => return Err(err.into()),
@@ -417,21 +427,21 @@ fn ext4(harness: &mut Harness) -> Outcome {
         found(&mut session, &name)?;
         return Ok(());
     }
-    let expected = "200 and {}; or, where nobody may mount, an \"Err\" that \
-                    says which of mkfs.ext4 and mount failed";
+    let expected = "200 and {}; or, if the plugin may not mount, an \"Err\" \
+                    that says which of mkfs.ext4 and mount failed";
     if may_mount().is_ok() {
         return Err(exchange.wrong(expected));
     }
     let said = exchange.failure(expected)?;
     let said = said.replace("apt-get install mount", "");
-    if !["mkfs.ext4 ", "mount "].iter().any(|it| said.contains(it)) {
+    if !["mkfs.ext4 ", "mount "].iter().any(|program| said.contains(program)) {
         return Err(exchange.wrong(expected));
     }
     not_found(&mut session, &name)?;
     if of_size(session.root(), 16 * MIB)?.is_empty() {
         return Ok(());
     }
-    Err(exchange.wrong("nothing of it stays in ROOT"))
+    Err(exchange.wrong("no file of the volume stays in ROOT"))
 }
 
 fn bad_size(harness: &mut Harness) -> Outcome {
@@ -483,17 +493,18 @@ fn size_alone(harness: &mut Harness) -> Outcome {
     let name = harness.name();
     let exchange = create_with(&mut session, &name, json!({ "size": "16m" }));
     if exchange.failure("").is_ok() {
-        // One report is enough if there can be no such volume at all.
+        // One report is enough if no such volume can be created at all.
         let other = create_with(&mut session, &harness.name(), small());
         if other.failure("").is_ok() {
             may_mount()?;
-            let why = "no ext4 volume could be made";
+            let why = "no ext4 volume could be created";
             return Err(Fault::NotTried(why.to_owned()));
         }
     }
-    exchange.success("200 and {}: it means type=ext4")?;
+    exchange.success("200 and {}: the type is ext4")?;
     let (exchange, volume) = found(&mut session, &name)?;
-    let kind = field(&volume, "Status").and_then(|it| field(it, "type"));
+    let status = field(&volume, "Status");
+    let kind = status.and_then(|status| field(status, "type"));
     match kind.and_then(Value::as_str) {
         Some("ext4") => Ok(()),
         _ => Err(exchange.wrong("a \"Status\" with the type ext4")),
@@ -520,14 +531,14 @@ fn same_size(harness: &mut Harness) -> Outcome {
     {
         let options = json!({ "type": "ext4", "size": size });
         let exchange = create_with(&mut session, &name, options);
-        exchange.success("200 and {}: it means the same")?;
+        exchange.success("200 and {}: the sizes mean the same")?;
     }
     let options = json!({ "type": "ext4", "size": "17m" });
     refused(&create_with(&mut session, &name, options), &["size"])?;
     let (exchange, volume) = found(&mut session, &name)?;
     let status = field(&volume, "Status");
-    let says = |key| status.and_then(|it| field(it, key)).is_some();
-    match says("size") && says("type") {
+    let has = |key| status.and_then(|status| field(status, key)).is_some();
+    match has("size") && has("type") {
         true => Ok(()),
         false => Err(exchange.wrong("a \"Status\" with type and size")),
     }
@@ -541,12 +552,12 @@ fn size_holds(harness: &mut Harness) -> Outcome {
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     let size = u64::from(size) * MIB;
     let (taken, full) = fill(&directory, 3 * size)?;
-    // A filesystem needs some of its size for itself.
+    // A filesystem needs a part of its size for itself.
     if full && (size / 2..=size).contains(&taken) {
         return Ok(());
     }
     Err(exchange.wrong(format!(
-        "a volume of {} MiB takes at least half of them, and not more; this \
+        "a volume of {} MiB takes at least half of that, and not more; this \
          one took {} MiB{}",
         size / MIB,
         taken / MIB,
@@ -571,8 +582,8 @@ fn room(harness: &mut Harness) -> Outcome {
         let share = 100 * taken / (size * MIB);
         if share < 80 {
             return Err(exchange.wrong(format!(
-                "an \"Err\", or a volume of which a file can fill 80 % at \
-                 least; of this one it filled {share}"
+                "an \"Err\", or a volume of which a file can fill at least 80 \
+                 %; here the file filled {share} %"
             )));
         }
     }
@@ -587,7 +598,7 @@ fn empty(harness: &mut Harness) -> Outcome {
     match names.first() {
         None => Ok(()),
         Some(name) => Err(exchange.wrong(format!(
-            "an empty directory, and {} is in it",
+            "an empty directory; this one holds {}",
             name.display()
         ))),
     }
@@ -608,11 +619,11 @@ fn owner(harness: &mut Harness) -> Outcome {
         let (owner, group, bits) = directory.owner_and_mode()?;
         if (owner, group, bits) != (uid, gid, mode) {
             return Err(exchange.wrong(format!(
-                "a directory of uid, gid and mode as asked for; it has the \
-                 mode {bits:04o}, and the owner {}",
+                "a directory with the requested uid, gid and mode; this one \
+                 has the mode {bits:04o}, and its owner {}",
                 match (owner, group) == (uid, gid) {
-                    true => "that was asked for",
-                    false => "is another one",
+                    true => "is right",
+                    false => "is another",
                 }
             )));
         }
@@ -624,29 +635,30 @@ fn status_now(harness: &mut Harness) -> Outcome {
     let options = json!({ "size": "16m", "type": "ext4", "mode": "0711" });
     let (mut session, name) = with_volume(harness, &options)?;
     let directory = mount(&mut session, &name, "93de")?;
-    // As copy-up sets it.
+    // Copy-up sets a mode in the same way.
     directory.set_mode(0o1750)?;
-    session.say_before("the directory's mode changed");
+    session.say_before("after a chmod of the directory");
     let (exchange, volume) = found(&mut session, &name)?;
     if let Some(wrong) = misses(&volume, directory.owner_and_mode()?) {
         return Err(exchange.wrong(format!(
-            "a \"Status\" with the mode, the uid and the gid that the directory \
-             has: its {wrong}"
+            "a \"Status\" with the current mode, uid and gid of the directory: \
+             its {wrong}"
         )));
     }
     unmount(&mut session, &name, "93de")?;
     let (exchange, volume) = found(&mut session, &name)?;
-    let mode = field(&volume, "Status").and_then(|it| field(it, "mode"));
+    let status = field(&volume, "Status");
+    let mode = status.and_then(|status| field(status, "mode"));
     match mode.and_then(Value::as_str) {
         None | Some("1750") => Ok(()),
         Some(_) => Err(exchange.wrong(
-            "a \"Status\" without a mode, since nothing is mounted, or with the \
-             mode 1750, which the directory has",
+            "a \"Status\" without a mode, because nothing is mounted, or with \
+             the mode 1750, which the directory has",
         )),
     }
 }
 
-/// After an Unmount, the filesystem is still there, with its file.
+/// After an Unmount, the filesystem must still be mounted, with its file.
 fn still_there(exchange: &Exchange, directory: &Mountpoint) -> Outcome {
     exchange.success(DONE)?;
     match directory.is_mounted()? && directory.has("file")? {
@@ -673,16 +685,16 @@ fn in_use(
 
 fn shared(harness: &mut Harness) -> Outcome {
     let (mut session, name, directory) = in_use(harness, "93de")?;
-    let two = mount(&mut session, &name, "a1b2")?;
+    let second = mount(&mut session, &name, "a1b2")?;
     let exchange =
         session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     still_there(&exchange, &directory)?;
-    still_there(&exchange, &two)
+    still_there(&exchange, &second)
 }
 
 fn same_id(harness: &mut Harness) -> Outcome {
     let (mut session, name, directory) = in_use(harness, "93de")?;
-    // Two of `docker cp`, while the container runs.
+    // Two calls of `docker cp`, while the container runs.
     for _ in 0..2 {
         mount(&mut session, &name, "93de")?;
         let call = use_call("VolumeDriver.Unmount", &name, "93de");
@@ -712,16 +724,14 @@ fn last_use(harness: &mut Harness) -> Outcome {
         session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
     exchange.success(DONE)?;
     if directory.is_mounted()? || left(&session).is_some() {
-        return Err(exchange.wrong(
-            "the filesystem is unmounted, and its loop device is free",
-        ));
+        return Err(exchange.wrong("no mount and no loop device of the volume"));
     }
-    // What was written is there at the next use.
+    // The next use must find the files.
     let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let directory = path_in(&exchange, &exchange.success(DONE)?)?;
     match directory.has("file")? {
         true => unmount(&mut session, &name, "a1b2"),
-        false => Err(exchange.wrong("the files of the use before")),
+        false => Err(exchange.wrong("the files of the previous use")),
     }
 }
 
@@ -729,27 +739,27 @@ fn failed_mount(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness, &small())?;
     let images = of_size(session.root(), 16 * MIB)?;
     if images.is_empty() {
-        let why = "no file of the volume's size is in ROOT";
+        let why = "ROOT holds no file of the volume's size";
         return Err(Fault::NotTried(why.to_owned()));
     }
-    // What a broken disk leaves: nothing that could be mounted.
+    // A broken disk has the same effect: nothing that can be mounted.
     let folder = session.root().open()?;
     for image in images {
         folder.create(image)?.set_len(16 * MIB)?;
     }
     drop(folder);
-    session.say_before("the image of the volume overwritten");
+    session.say_before("after the volume's image was overwritten");
     let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
-    exchange.failure("an \"Err\": it cannot be mounted")?;
+    exchange.failure("an \"Err\": the image cannot be mounted")?;
     match left(&session) {
         None => Ok(()),
-        Some(_) => Err(exchange.wrong("an \"Err\", and nothing stays mounted")),
+        Some(_) => Err(exchange.wrong("an \"Err\", and nothing left mounted")),
     }
 }
 
 fn full_disk(harness: &mut Harness) -> Outcome {
     may_mount()?;
-    // For volumes there are 256 KiB: directories fit in, no image does.
+    // ROOT has 256 KiB: enough for directories, but for no image.
     let place = Place::new()?;
     let root = place.volumes();
     fs::create_dir(&root)?;
@@ -767,7 +777,7 @@ fn full_disk(harness: &mut Harness) -> Outcome {
     let exchange = create_with(&mut session, &name, options);
     exchange.failure("an \"Err\": the disk is full")?;
     not_found(&mut session, &name)?;
-    let expected = "an \"Err\", and nothing of it stays";
+    let expected = "an \"Err\", and nothing left in ROOT";
     let gone = wait_until(Duration::from_secs(2), || {
         let free = mounts::loops(&root).is_empty();
         (free && mounts::below(&root).len() == 1).then_some(())
@@ -775,14 +785,14 @@ fn full_disk(harness: &mut Harness) -> Outcome {
     if gone.is_none() || !of_size(session.root(), 64 * MIB)?.is_empty() {
         return Err(exchange.wrong(expected));
     }
-    // The disk is as it was.
+    // The disk must have its space back.
     create_with(&mut session, &name, Value::Null).success(DONE).map(|_| ())
 }
 
 fn crash(harness: &mut Harness) -> Outcome {
     let (session, name, directory) = in_use(harness, "93de")?;
     let mut session = harness.restart(session, "a Mount, kill -9")?;
-    // `docker cp`, while the container of before runs on.
+    // `docker cp`, while the earlier container keeps running.
     mount(&mut session, &name, "93de")?;
     let exchange =
         session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
@@ -800,7 +810,7 @@ fn tmpfs(harness: &mut Harness) -> Outcome {
     let (taken, full) = fill(&directory, 2 * size)?;
     if !full || taken > size || taken + 64 * KIB < size {
         return Err(exchange.wrong(format!(
-            "a filesystem of {} MiB; it took {} MiB",
+            "a filesystem of {} MiB; this one took {} MiB",
             size / MIB,
             taken / MIB
         )));
@@ -817,12 +827,13 @@ fn keep(harness: &mut Harness) -> Outcome {
     let directory = mount(&mut session, &name, "93de")?;
     directory.write("file", &name)?;
     unmount(&mut session, &name, "93de")?;
-    remove_it(&mut session, &name)?;
+    remove_volume(&mut session, &name)?;
     not_found(&mut session, &name)?;
     for options in [with("24m"), json!({ "type": "dir" })] {
         let exchange = create_with(&mut session, &name, options);
         exchange.failure(
-            "an \"Err\": files of another filesystem were kept with this name",
+            "an \"Err\": files of another size or type were kept under this \
+             name",
         )?;
         not_found(&mut session, &name)?;
     }
@@ -840,22 +851,23 @@ fn stale(harness: &mut Harness) -> Outcome {
     mount(&mut session, &name, "93de")?;
     mount(&mut session, &name, "a1b2")?;
     let exchange = session.call(&about("VolumeDriver.Remove", &name));
-    exchange.success("200 and {}: no container has it any more")?;
+    exchange.success("200 and {}: no container uses it any more")?;
     match left(&session).is_none()
         && of_size(session.root(), 16 * MIB)?.is_empty()
     {
         true => not_found(&mut session, &name),
-        false => Err(exchange.wrong("nothing of it stays")),
+        false => Err(exchange.wrong("nothing left in ROOT")),
     }
 }
 
-/// A process that has, as a container does, mounts of its own: a copy of all,
-/// and `directory` once more.
+/// Starts a process that has its own mounts, as a container has: a copy of all
+/// mounts, and `directory` once more.
 fn holder(
     session: &Session,
     directory: &Mountpoint,
 ) -> Result<(Child, Guard), Fault> {
-    // Of the copy, it gives back what belongs to other checks.
+    // From its copy, the process unmounts everything that belongs to other
+    // checks.
     const HOLD: &str = "while read -r _ _ _ _ path _; do
             case $path in
             \"$WORKSHOP_FOLDER\"/*) ;;
@@ -880,7 +892,7 @@ fn holder(
     });
     match asleep {
         Some(()) => Ok((child, guard)),
-        None => Err(anyhow::anyhow!("unshare made no namespace").into()),
+        None => Err(anyhow::anyhow!("unshare created no namespace").into()),
     }
 }
 
@@ -894,22 +906,22 @@ fn elsewhere(harness: &mut Harness) -> Outcome {
         let directory = mount(&mut session, &name, "93de")?;
         directory.write("file", &name)?;
         let (mut child, guard) = holder(&session, &directory)?;
-        session.say_before("a Mount, and a process has it mounted for itself");
+        session.say_before("a Mount, and a process with a mount of its own");
         let exchange = session.call(&about("VolumeDriver.Remove", &name));
         let id = child.id().to_string();
-        let expected = "an \"Err\" that names the process which has it mounted";
+        let expected = "an \"Err\" that names the process with the mount";
         if !exchange.failure(expected)?.contains(&id) {
             return Err(exchange.wrong(expected));
         }
         found(&mut session, &name)?;
         drop(guard);
         let _ = child.wait();
-        session.say_before("that process ended");
+        session.say_before("after that process ended");
         unmount(&mut session, &name, "93de")?;
         let exchange = session.call(&about("VolumeDriver.Remove", &name));
-        exchange.success("200 and {}: nobody has it any more")?;
+        exchange.success("200 and {}: no process has it mounted any more")?;
         if left(&session).is_some() {
-            return Err(exchange.wrong("nothing of it stays"));
+            return Err(exchange.wrong("nothing left in ROOT"));
         }
     }
     Ok(())
@@ -918,7 +930,7 @@ fn elsewhere(harness: &mut Harness) -> Outcome {
 fn not_mounted(harness: &mut Harness) -> Outcome {
     for options in [small(), json!({ "type": "tmpfs", "size": "1m" })] {
         let (mut session, name) = with_volume(harness, &options)?;
-        let expected = "a \"Mountpoint\" that is no folder yet, or one that \
+        let expected = "a \"Mountpoint\" that does not exist yet, or that \
                         takes no file";
         let (exchange, volume) = found(&mut session, &name)?;
         let takes_files = |directory: &Mountpoint| {
@@ -948,7 +960,9 @@ fn extra_unmount(harness: &mut Harness) -> Outcome {
         directory.write("file", &name)?;
         let (mut container, guard) = holder(&session, &directory)?;
         unmount(&mut session, &name, "93de")?;
-        session.say_before("a container's Mount, an Unmount while it runs");
+        session.say_before(
+            "a container's Mount, and an Unmount while the container runs",
+        );
         let exchange =
             session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
         let directory = path_in(&exchange, &exchange.success(DONE)?)?;
@@ -962,8 +976,8 @@ fn extra_unmount(harness: &mut Harness) -> Outcome {
     Ok(())
 }
 
-/// The same program in a mount namespace of its own, as a container has one,
-/// that shares mounts below ROOT with the host.
+/// The same program in its own mount namespace, as in a container, with mounts
+/// below ROOT shared with the host.
 fn in_a_namespace(harness: &Harness) -> Program {
     let unshare = "exec unshare --mount --propagation unchanged \"$@\"";
     harness.program().after(unshare)
@@ -987,46 +1001,44 @@ fn once(harness: &mut Harness) -> Outcome {
     let name = harness.name();
     let exchange = create_with(&mut session, &name, small());
     if exchange.success(DONE).is_err() {
-        return Err(Fault::NotTried("no such volume could be made".into()));
+        return Err(Fault::NotTried("no such volume could be created".into()));
     }
-    for life in 1..=5 {
+    for start in 1..=5 {
         let exchange =
             session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
         exchange.success(DONE)?;
         let count = mounts::below(&root).len() - 1;
         if count != 1 {
-            return Err(exchange.wrong(format!(
-                "the host has the filesystem mounted once, and not {count} \
-                 times"
-            )));
+            return Err(
+                exchange.wrong(format!("one mount on the host, not {count}"))
+            );
         }
-        let what = format!(
-            "life {life} of the plugin, each in a namespace of its own"
-        );
+        let action =
+            format!("start {start} of the plugin, each in its own namespace");
         let place = session.kill();
         session = harness.spawn(&program, place)?;
-        session.await_listening(&what)?;
-        session.say_before(&what);
+        session.await_listening(&action)?;
+        session.say_before(&action);
     }
     for _ in 1..=5 {
         unmount(&mut session, &name, "93de")?;
     }
     let exchange = session.call(&about("VolumeDriver.Remove", &name));
-    exchange.success("200 and {}: no container has it any more")?;
+    exchange.success("200 and {}: no container uses it any more")?;
     let gone = wait_until(Duration::from_secs(2), || {
         let free = mounts::loops(&root).is_empty();
         (free && mounts::below(&root).len() == 1).then_some(())
     });
     match gone {
         Some(()) => Ok(()),
-        None => Err(exchange.wrong("nothing of it stays mounted")),
+        None => Err(exchange.wrong("nothing left mounted")),
     }
 }
 
 fn hung(harness: &mut Harness) -> Outcome {
     may_mount()?;
     let place = Place::new()?;
-    // A `mount` that hangs for as long as a file is there.
+    // A `mount` that hangs as long as the file `hang` exists.
     let bin = place.folder().join("bin");
     let hang = bin.join("hang");
     fs::create_dir(&bin)?;
@@ -1047,7 +1059,9 @@ fn hung(harness: &mut Harness) -> Outcome {
     for name in [&slow, &other] {
         let exchange = create_with(&mut session, name, small());
         if exchange.success(DONE).is_err() {
-            return Err(Fault::NotTried("no such volume could be made".into()));
+            return Err(Fault::NotTried(
+                "no such volume could be created".into(),
+            ));
         }
     }
 
@@ -1060,10 +1074,10 @@ fn hung(harness: &mut Harness) -> Outcome {
     mount.write_all(&request("VolumeDriver.Mount"))?;
     let hangs = || bin.join("hangs").exists().then_some(());
     if wait_until(PATIENCE, hangs).is_none() {
-        let why = "its Mount runs no program named mount";
+        let why = "Mount runs no program named mount";
         return Err(Fault::NotTried(why.to_owned()));
     }
-    // More than one plugin has threads.
+    // More calls than a plugin has threads.
     let mut waiting = Vec::new();
     for _ in 0..200 {
         let mut client = session.client("a connection")?;
@@ -1072,11 +1086,11 @@ fn hung(harness: &mut Harness) -> Outcome {
     }
     let exchange = session.call(&about("VolumeDriver.Get", &other));
     exchange.success("an answer for another volume")?;
-    let expected = "an \"Err\" that says which call works on it";
+    let expected = "an \"Err\" that names the call in progress";
     for client in &mut waiting {
         let reply = read_reply(client, PATIENCE);
         let exchange =
-            session.exchange("200 calls for its volume".into(), reply);
+            session.exchange("200 calls for that volume".into(), reply);
         if !exchange.failure(expected)?.contains("Mount") {
             return Err(exchange.wrong(expected));
         }
@@ -1084,12 +1098,14 @@ fn hung(harness: &mut Harness) -> Outcome {
     let reply = read_reply(&mut mount, PATIENCE);
     let exchange =
         session.exchange("a Mount whose program hangs".into(), reply);
-    exchange.answer("an answer, once the program has had its time")?;
+    exchange.answer("an answer after the time-out of the program")?;
     session.signal(Signal::TERM);
     let ended = session.ends();
     fs::remove_file(&hang)?;
     match ended {
         Some(_) => Ok(()),
-        None => Err(wrong("SIGTERM", "the plugin ends", "it runs on")),
+        None => {
+            Err(wrong("SIGTERM", "the plugin ends", "the plugin keeps running"))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a plugin asked the kernel for, as strace writes it down.
+//! The system calls of a plugin, as strace writes them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,43 +8,46 @@ use std::process::Command;
 use crate::finding::Fault;
 use crate::search_path;
 
-/// Where strace writes, in the folder that the plugin is started in.
+/// The file that strace writes, in the current folder of the plugin.
 const FILE: &str = "strace";
 
-/// Calls that write, publish or sync. Not every machine knows all of them.
+/// Calls that write, publish or sync. The `?` allows for systems that lack some
+/// of them.
 const CALLS: &str = "?open,?openat,?creat,?write,?pwrite64,?writev,?pwritev,\
                      ?rename,?renameat,?renameat2,?link,?linkat,?fsync,\
                      ?fdatasync,?sync,?syncfs";
 
-/// What a shell does to have a plugin watched.
+/// The shell script that starts a plugin under strace, for [`Program::after`].
 ///
 /// # Errors
-/// [`Fault::NotTried`] where nothing can be watched.
+/// [`Fault::NotTried`] if strace is missing or may not trace.
 pub fn watched() -> Result<String, Fault> {
     if !search_path::on_path("strace") {
         return Err(Fault::NotTried(
-            "no strace here (on Linux: apt-get install strace)".to_owned(),
+            "strace is not installed (on Linux: apt-get install \
+             strace)"
+                .to_owned(),
         ));
     }
     let probe = Command::new("strace")
         .args(["-f", "-o", "/dev/null", "true"])
         .output()?;
     if !probe.status.success() {
-        let said = String::from_utf8_lossy(&probe.stderr);
-        let why = said.lines().next().unwrap_or_default().to_owned();
+        let error = String::from_utf8_lossy(&probe.stderr);
+        let why = error.lines().next().unwrap_or_default().to_owned();
         return Err(Fault::NotTried(format!(
-            "strace may not look here ({why}); it may in the sandbox"
+            "strace may not trace processes here ({why}); it may in the sandbox"
         )));
     }
     Ok(format!("set -- strace -f -y -s 4096 -e trace={CALLS} -o {FILE} \"$@\""))
 }
 
-/// What was written down so far, in bytes.
+/// The length of the recording so far, in bytes.
 pub fn length(folder: &Path) -> u64 {
-    fs::metadata(folder.join(FILE)).map_or(0, |it| it.len())
+    fs::metadata(folder.join(FILE)).map_or(0, |metadata| metadata.len())
 }
 
-/// The calls that were written down after so many bytes.
+/// The calls that were recorded after the first `length` bytes.
 pub fn since(folder: &Path, length: u64) -> std::io::Result<Vec<String>> {
     let text = fs::read(folder.join(FILE))?;
     let start = usize::try_from(length).unwrap_or(text.len());
@@ -52,8 +55,8 @@ pub fn since(folder: &Path, length: u64) -> std::io::Result<Vec<String>> {
     Ok(whole(&String::from_utf8_lossy(text)))
 }
 
-/// One line for each call that has ended: strace cuts those of several threads
-/// in two.
+/// One line for each call that has ended: strace cuts the calls of concurrent
+/// threads in two.
 fn whole(text: &str) -> Vec<String> {
     let mut begun: Vec<(&str, &str)> = Vec::new();
     let mut calls = Vec::new();
@@ -63,9 +66,9 @@ fn whole(text: &str) -> Vec<String> {
         if let Some(start) = call.strip_suffix(" <unfinished ...>") {
             begun.push((thread, start));
         } else if call.starts_with("<... ") {
-            let at = begun.iter().position(|it| it.0 == thread);
+            let at = begun.iter().position(|(other, _)| *other == thread);
             let start = at.map_or("", |at| begun.swap_remove(at).1);
-            let end = call.split_once(" resumed>").map_or("", |it| it.1);
+            let end = call.split_once(" resumed>").map_or("", |(_, end)| end);
             calls.push(format!("{start}{end}"));
         } else {
             calls.push(call.to_owned());
@@ -74,21 +77,21 @@ fn whole(text: &str) -> Vec<String> {
     calls
 }
 
-/// What a power cut would take back, for want of a sync.
+/// The changes that a power cut would undo, because they were not synced.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Loose {
-    /// Files that were written, by the names that they have now.
+pub struct Unsynced {
+    /// Files that were written, by their current names.
     pub files: BTreeSet<PathBuf>,
-    /// Folders in which something got a new name.
+    /// Folders with a new entry.
     pub folders: BTreeSet<PathBuf>,
 }
 
-/// What is loose under `root` after these calls.
-pub fn loose(calls: &[String], root: &Path) -> Loose {
-    // By file descriptor, while it is that of this file.
+/// The unsynced changes under `root` after these calls.
+pub fn unsynced(calls: &[String], root: &Path) -> Unsynced {
+    // Files with their descriptor, until it is used for another file.
     let mut files: Vec<(Option<&str>, PathBuf)> = Vec::new();
     let mut folders: Vec<PathBuf> = Vec::new();
-    let mut at_once = BTreeSet::new();
+    let mut synchronous = BTreeSet::new();
     for call in calls {
         let Some((name, rest)) = call.split_once('(') else { continue };
         let Some((arguments, result)) = rest.rsplit_once(" = ") else {
@@ -100,38 +103,44 @@ pub fn loose(calls: &[String], root: &Path) -> Loose {
         match name {
             "open" | "openat" | "creat" => {
                 let Some((number, _)) = descriptor(result) else { continue };
-                let closed = files.iter_mut().filter(|it| it.0 == Some(number));
-                closed.for_each(|it| it.0 = None);
+                for (descriptor, _) in &mut files {
+                    if *descriptor == Some(number) {
+                        *descriptor = None;
+                    }
+                }
                 match arguments.contains("SYNC") {
-                    true => at_once.insert(number),
-                    false => at_once.remove(number),
+                    true => synchronous.insert(number),
+                    false => synchronous.remove(number),
                 };
             }
             "write" | "pwrite64" | "writev" | "pwritev" => {
                 let Some((number, path)) = descriptor(arguments) else {
                     continue;
                 };
-                if path.starts_with(root) && !at_once.contains(number) {
+                if path.starts_with(root) && !synchronous.contains(number) {
                     files.push((Some(number), path));
                 }
             }
             "rename" | "renameat" | "renameat2" | "link" | "linkat" => {
                 let Some((from, to)) = names(arguments, root) else { continue };
-                let paths = files.iter_mut().map(|it| &mut it.1);
+                let paths = files.iter_mut().map(|(_, path)| path);
                 for path in paths.chain(&mut folders) {
                     if let Ok(rest) = path.strip_prefix(&from) {
                         *path = to.join(rest);
                     }
                 }
-                let folder = to.parent().filter(|it| it.starts_with(root));
+                let folder =
+                    to.parent().filter(|folder| folder.starts_with(root));
                 folders.extend(folder.map(Path::to_owned));
             }
             "fsync" | "fdatasync" => {
                 let Some((number, path)) = descriptor(arguments) else {
                     continue;
                 };
-                files.retain(|it| it.0 != Some(number) && it.1 != path);
-                folders.retain(|it| *it != path);
+                files.retain(|(descriptor, file)| {
+                    *descriptor != Some(number) && *file != path
+                });
+                folders.retain(|folder| *folder != path);
             }
             "sync" | "syncfs" => {
                 files.clear();
@@ -140,27 +149,28 @@ pub fn loose(calls: &[String], root: &Path) -> Loose {
             _ => {}
         }
     }
-    let files = files.into_iter().map(|it| it.1).collect();
-    Loose { files, folders: folders.into_iter().collect() }
+    let files = files.into_iter().map(|(_, path)| path).collect();
+    Unsynced { files, folders: folders.into_iter().collect() }
 }
 
 /// The number and the path of `5</some/file>`, at the start of a text.
 fn descriptor(text: &str) -> Option<(&str, PathBuf)> {
     let (number, rest) = text.split_once('<')?;
     let (path, _) = rest.split_once('>')?;
-    let digits = number.bytes().all(|it| it.is_ascii_digit());
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| (number, PathBuf::from(path)))
 }
 
-/// The old and the new name, each in the folder that stands before it.
+/// The old and the new path. A relative one is joined to the folder in front of
+/// it.
 fn names(arguments: &str, root: &Path) -> Option<(PathBuf, PathBuf)> {
-    // A plugin is started in the folder that ROOT is in.
-    let here = root.parent()?;
+    // A plugin runs in the folder that holds ROOT.
+    let current = root.parent()?;
     let mut parts = arguments.split('"');
     let mut next = || {
         let before = parts.next()?.strip_suffix(">, ");
-        let folder = before.and_then(|it| it.rsplit_once('<'));
-        let folder = folder.map_or(here, |it| Path::new(it.1));
+        let folder = before.and_then(|before| before.rsplit_once('<'));
+        let folder = folder.map_or(current, |(_, folder)| Path::new(folder));
         Some(folder.join(parts.next()?))
     };
     Some((next()?, next()?))
@@ -171,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_or_named_is_loose_until_a_sync() {
+    fn a_change_is_unsynced_until_a_sync() {
         const OPEN: &str = "openat(AT_FDCWD</r>, \"/r/v/new/f\", \
                             O_WRONLY|O_CREAT, 0666) = 5</r/v/new/f>";
         const WRITE: &str = "write(5</r/v/new/f>, \"a = (b)\", 7) = 7";
@@ -228,8 +238,10 @@ mod tests {
             ),
         ];
         for (case, calls, left) in CASES {
-            let calls: Vec<_> = calls.iter().map(|it| (*it).into()).collect();
-            let Loose { files, folders } = loose(&calls, Path::new("/r/v"));
+            let calls: Vec<_> =
+                calls.iter().map(|call| (*call).into()).collect();
+            let Unsynced { files, folders } =
+                unsynced(&calls, Path::new("/r/v"));
             let found: Vec<_> = files.iter().chain(&folders).collect();
             let left: Vec<_> = left.iter().map(Path::new).collect();
             assert_eq!(found, left, "{case}");
