@@ -142,19 +142,19 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let untried = report.not_tried().count();
     let count = report.ran.len() - untried;
     let seed = report.seed;
-    let besides = match untried {
+    let more = match untried {
         0 => String::new(),
         _ => format!(", {untried} not tried"),
     };
     if report.passed() {
-        println!("\nAll {count} checks passed{besides} (SEED={seed}).");
+        println!("\nAll {count} checks passed{more} (SEED={seed}).");
         if kind == Some(Kind::Exercise) {
             say_next(root, &step);
         }
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "\n{} passed{besides}, then this one failed (SEED={seed}).",
+        "\n{} passed{more}, then this one failed (SEED={seed}).",
         count - 1
     );
     if kind == Some(Kind::Exercise) {
@@ -313,9 +313,9 @@ fn run(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
 }
 
 fn watch(root: &Path, step: &str) -> Result<ExitCode> {
-    let found = steps::find(root, step)?;
+    let step_found = steps::find(root, step)?;
     cleanup::on_signals()?;
-    checker::watch::run(root, &found, || {
+    checker::watch::run(root, &step_found, || {
         if let Err(err) = check(root, Kind::Exercise.word(), step) {
             anstream::eprintln!("checker: {err:#}");
         }

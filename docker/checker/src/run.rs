@@ -29,8 +29,8 @@ const LONGEST_SOCKET: usize = 100;
 pub enum Finder {
     /// The machine's own dockerd, because of `DOCKERD=host`.
     Docker,
-    /// Only programs that get the socket's path.
-    Nobody,
+    /// Only programs that are given the socket's path.
+    Others,
 }
 
 /// The socket and the ROOT of a plugin.
@@ -99,7 +99,7 @@ impl Where {
         Ok(Self {
             socket: folder.join(file),
             volumes: folder.join("volumes"),
-            finder: Finder::Nobody,
+            finder: Finder::Others,
         })
     }
 
@@ -110,7 +110,7 @@ impl Where {
             Finder::Docker => println!(
                 "Try, in a second terminal: docker volume create -d {name} demo"
             ),
-            Finder::Nobody => println!(
+            Finder::Others => println!(
                 "Docker does not look there. To use a real Docker, run this \
                  command in the sandbox (make sandbox).\n\
                  Try, in a second terminal: \
@@ -196,7 +196,7 @@ pub fn run(
         println!("\n{package} has ended; its socket is removed");
     }
     if let Some(folder) = place.socket.parent()
-        && place.finder == Finder::Nobody
+        && place.finder == Finder::Others
     {
         // These folders are ours. They are removed only if they are empty, so
         // volumes stay.

@@ -88,10 +88,10 @@ mod tests {
             fs::write(folder.join("Cargo.toml"), "[package]").unwrap();
         }),
         // A rename is one change; removing the files one by one would be several.
-        ("no folder any more", |folder| {
+        ("the folder is gone", |folder| {
             fs::rename(folder, folder.with_extension("kept")).unwrap();
         }),
-        ("the folder again", |folder| {
+        ("the folder is back", |folder| {
             fs::rename(folder.with_extension("kept"), folder).unwrap();
         }),
     ];

@@ -470,7 +470,7 @@ fn a_hidden_child_does_not_outlive_the_checker() {
         let hidden = fs::read_to_string(scene.folder.path().join("hidden"));
         let hidden = processes::id_of(&hidden.unwrap());
         let gone = || test_kill_process(hidden.unwrap()).is_err().then_some(());
-        assert!(wait_until(PATIENCE, gone).is_some(), "{case}: it runs on");
+        assert!(wait_until(PATIENCE, gone).is_some(), "{case}: it still runs");
     }
     assert!(other.try_wait().unwrap().is_none(), "another's process is gone");
     other.kill().unwrap();

@@ -1588,7 +1588,7 @@ fn each_check_is_unique_and_says_where_to_mend_what() {
     let mut names = BTreeSet::new();
     for check in checks::all() {
         let id = check.id;
-        assert!(ids.insert(id), "{id} is there twice");
+        assert!(ids.insert(id), "{id} exists twice");
         assert!(names.insert(check.name), "{id}: another has its name");
         assert!(
             id.starts_with(&format!("{}.", check.step)),

@@ -312,12 +312,12 @@ fn each_fault_of_docker_has_a_message_and_a_next_step() {
         session.docker(case.docker);
         let words: Vec<_> = case.words.split(' ').collect();
         let output = session.sandbox(&words);
-        let said = text(&output.stderr);
+        let message = text(&output.stderr);
         let Case { name, says, status, .. } = case;
-        assert_eq!(output.status.code(), Some(*status), "{name}: {said}");
+        assert_eq!(output.status.code(), Some(*status), "{name}: {message}");
         let says = says.replace("NAME", &session.name);
-        assert!(said.contains(&says), "{name}: {said}");
-        assert!(!says.is_empty() || said.is_empty(), "{name}: {said}");
+        assert!(message.contains(&says), "{name}: {message}");
+        assert!(!says.is_empty() || message.is_empty(), "{name}: {message}");
         assert_calls(case, &session);
     }
 }
@@ -330,8 +330,8 @@ fn make_without_cargo_returns_the_status_or_2_without_a_sandbox() {
     {
         session.docker(docker);
         let output = session.run("sh", &["docker/checker/run.sh", "hint", "1"]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(expected), "{docker}: {said}");
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "{docker}: {message}");
     }
     let last = session.calls().pop().unwrap();
     assert!(last.ends_with("sh docker/checker/run.sh hint 1"), "{last}");
@@ -344,10 +344,13 @@ fn without_cargo_and_docker_both_are_named() {
     fs::remove_file(docker).unwrap();
     let output = session.run("sh", &["docker/checker/run.sh", "hint", "1"]);
     assert_eq!(output.status.code(), Some(2));
-    let said = text(&output.stderr);
-    assert!(said.contains("https://rustup.rs"), "{said}");
+    let message = text(&output.stderr);
+    assert!(message.contains("https://rustup.rs"), "{message}");
     let output = session.sandbox(&["run", "true"]);
     assert_eq!(output.status.code(), Some(125));
-    let said = text(&output.stderr);
-    assert!(said.contains("no docker on this machine: https://"), "{said}");
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("no docker on this machine: https://"),
+        "{message}"
+    );
 }

@@ -67,7 +67,7 @@ fn each_exercise_is_its_starter_unless_a_learner_has_begun() {
         assert!(
             !in_ci(),
             "{folder} is not solution and docker/checker/starters/{:02}.patch; \
-             prover record {} makes the patch anew",
+             prover record {} writes the patch",
             step.number,
             step.number
         );
@@ -117,8 +117,8 @@ fn each_starter_compiles_without_a_warning() {
     let words: &[&str] =
         if has_clippy { &["build", "clippy"] } else { &["build"] };
     for word in words {
-        let said = STARTERS.cargo(&[word]);
-        assert!(!said.contains("warning"), "cargo {word}:\n{said}");
+        let output = STARTERS.cargo(&[word]);
+        assert!(!output.contains("warning"), "cargo {word}:\n{output}");
     }
 }
 
@@ -515,11 +515,11 @@ fn reset_keeps_what_the_learner_wrote() {
     copy.write(&exercise.join("src/main.rs"), "// my first try\n");
     copy.write(&exercise.join("src/more/mine.rs"), "// more of it\n");
     copy.write(&exercise.join("notes.txt"), "remember the milk\n");
-    let said = copy.reset();
-    assert!(said.contains(&format!(".kept/{name}.1")), "{said}");
+    let output = copy.reset();
+    assert!(output.contains(&format!(".kept/{name}.1")), "{output}");
     copy.write(&exercise.join("src/main.rs"), "// my second try\n");
-    let said = copy.reset();
-    assert!(said.contains(&format!(".kept/{name}.2")), "{said}");
+    let output = copy.reset();
+    assert!(output.contains(&format!(".kept/{name}.2")), "{output}");
 
     assert_eq!(copy.kept(), [format!("{name}.1"), format!("{name}.2")]);
     for (file, text) in [

@@ -277,10 +277,10 @@ fn browser() -> Option<String> {
     const APPS: [&str; 4] = ["Google Chrome", "Chromium", "Firefox", "Safari"];
     let program = PROGRAMS.iter().find(|program| find(program).is_some());
     let app = || {
-        let is = |app: &&&str| {
+        let is_installed = |app: &&&str| {
             Path::new("/Applications").join(format!("{app}.app")).is_dir()
         };
-        APPS.iter().find(is)
+        APPS.iter().find(is_installed)
     };
     program.or_else(app).map(|name| (*name).to_owned())
 }

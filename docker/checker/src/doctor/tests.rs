@@ -1,5 +1,5 @@
 //! Descriptions of many kinds of machines. The folder tests/doctor has the report
-//! on each of them; `RECORD=1 cargo test -p checker --lib` writes the reports anew.
+//! on each of them; `RECORD=1 cargo test -p checker --lib` writes them again.
 
 use std::{env, fs};
 

@@ -561,7 +561,7 @@ pub fn compare(
     if recorded.starts_with(&head) && recorded != masked {
         bail!(
             "the story of step {step} does not print what {} has (RECORD=1 \
-             records it anew):\n{}",
+             records it again):\n{}",
             file.display(),
             diffy::create_patch(&recorded, &masked)
         );

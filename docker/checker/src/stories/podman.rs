@@ -155,9 +155,9 @@ fn refused_mount(stage: &mut Stage) -> Outcome {
     let directory = directory(stage)?;
     let away = directory.with_extension("away");
     fs::rename(&directory, &away)?;
-    let seen = stage.types(CAT)?;
+    let result = stage.types(CAT)?;
     fs::rename(&away, &directory)?;
-    seen.fails(&["/VolumeDriver.Mount", "workshop: "])?;
+    result.fails(&["/VolumeDriver.Mount", "workshop: "])?;
     stage.types(CAT)?.works(&["hi"])
 }
 
@@ -168,9 +168,9 @@ fn refused_remove(stage: &mut Stage) -> Outcome {
     let busy = busy.display();
     // A folder on which a filesystem is mounted cannot be removed.
     must(&format!("mount -t tmpfs tmpfs '{busy}'"))?;
-    let seen = stage.types(REMOVE)?;
+    let result = stage.types(REMOVE)?;
     must(&format!("umount '{busy}'"))?;
-    seen.fails(&["could not be removed", "workshop: "])?;
+    result.fails(&["could not be removed", "workshop: "])?;
     stage.types(LS)?.works(&["demo"])?;
     stage.types(REMOVE)?.works(&["demo"])?;
     stage.types(LS)?.works_without(&["demo"])
@@ -244,11 +244,11 @@ fn late_unmount(stage: &mut Stage) -> Outcome {
     fs::remove_file(&slow)?;
     // Wait for the end of the slow umount.
     stage.awaits("grep -c demo/ /proc/mounts || true", &["0"])?;
-    let seen = stage.types(
+    let result = stage.types(
         "podman run --rm -v demo:/data busybox \
          sh -c 'echo lost > /data/g'",
     )?;
-    seen.fails(&[])?;
+    result.fails(&[])?;
     stage.types("podman volume unmount demo")?.works(&[])?;
     stage.types(CAT)?.works(&["hi"])?;
     stage.types("podman volume rm demo")?.works(&["demo"])

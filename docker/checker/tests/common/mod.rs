@@ -100,10 +100,10 @@ impl Workspace {
             .current_dir(&self.folder)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let all = self.packages.join(" ");
-        assert!(output.status.success(), "cargo {words:?} of {all}:\n{said}");
-        said
+        assert!(output.status.success(), "cargo {words:?} of {all}:\n{text}");
+        text
     }
 }
 
@@ -297,7 +297,7 @@ fn is_log(line: &str) -> bool {
 }
 
 /// Compares with the file of that name in `tests/reports/`, which `RECORD=1`
-/// writes anew. Returns the complaint.
+/// writes again. Returns the difference, if there is one.
 pub fn differs_from_record(name: &str, got: &str) -> Option<String> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let file = tests.join("reports").join(name);
@@ -307,7 +307,7 @@ pub fn differs_from_record(name: &str, got: &str) -> Option<String> {
     let recorded = fs::read_to_string(&file).unwrap_or_default();
     (in_one_order(&recorded) != in_one_order(got)).then(|| {
         let patch = diffy::create_patch(&recorded, got);
-        format!("tests/reports/{name} (RECORD=1 writes it anew):\n{patch}")
+        format!("tests/reports/{name} (RECORD=1 writes it again):\n{patch}")
     })
 }
 

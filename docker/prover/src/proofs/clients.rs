@@ -75,9 +75,9 @@ fn endures(
         });
         let tried = attack(&place);
         stop.store(true, Ordering::Relaxed);
-        let served: Outcome = honest
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()));
+        let served: Outcome = honest.join().unwrap_or_else(|_| {
+            Err(anyhow!("a thread of the prover panicked").into())
+        });
         served.and(tried)
     })?;
     honest(&place, "afterwards")?;

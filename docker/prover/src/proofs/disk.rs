@@ -233,10 +233,10 @@ fn immutable(subject: &Subject) -> Result<String, Fault> {
     Disk::Ext4.mount(&place)?;
     let mut session = Session::start(&subject.program, &place)?;
     subject.remember(session.log());
-    let made = options(&[]);
+    let requested = options(&[]);
     let mut allowed = Allowed::new();
     for _ in 0..TIMES {
-        session.must(&create(NEW, &made))?;
+        session.must(&create(NEW, &requested))?;
         let value = session.must(&Call::get(NEW))?;
         let answer = field(&value, "Volume")
             .and_then(|volume| field(volume, "Mountpoint"));
@@ -271,9 +271,9 @@ fn prepare(session: &mut Session) -> Result<Allowed, Fault> {
     let mut allowed = Allowed::new();
     for name in OLD {
         let keep = if name == OLD[2] { "true" } else { "false" };
-        let made = options(&[("mode", "0750"), ("keep", keep)]);
-        session.must(&create(name, &made))?;
-        allowed.insert(name.to_owned(), vec![Some(made)]);
+        let requested = options(&[("mode", "0750"), ("keep", keep)]);
+        session.must(&create(name, &requested))?;
+        allowed.insert(name.to_owned(), vec![Some(requested)]);
     }
     allowed.insert(NEW.to_owned(), vec![None]);
     session.compare(&allowed)?;
@@ -288,8 +288,8 @@ fn refuses(
     allowed: &mut Allowed,
     words: &str,
 ) -> Result<usize, Fault> {
-    let made = options(&[("mode", "0750")]);
-    let new = create(NEW, &made);
+    let requested = options(&[("mode", "0750")]);
+    let new = create(NEW, &requested);
     let text = session.must_fail(&new)?;
     clear(&new, &text, place, words)?;
     session.compare(allowed)?;
@@ -331,10 +331,10 @@ fn clear(call: &Call, text: &str, place: &Place, words: &str) -> Outcome {
 }
 
 fn works_again(session: &mut Session, allowed: &mut Allowed) -> Outcome {
-    let made = options(&[("mode", "0750")]);
+    let requested = options(&[("mode", "0750")]);
     session.compare(allowed)?;
-    session.must(&create(NEW, &made))?;
-    allowed.insert(NEW.to_owned(), vec![Some(made)]);
+    session.must(&create(NEW, &requested))?;
+    allowed.insert(NEW.to_owned(), vec![Some(requested)]);
     session.compare(allowed)?;
     for name in OLD {
         if allowed[name] != [None] {
@@ -355,11 +355,11 @@ fn without_log(subject: &Subject, script: &str) -> Result<String, Fault> {
     let program = Program::with_args(shell, &["-c", script, &path])?;
     let place = Place::new()?;
     let mut session = Session::start(&program, &place)?;
-    let made = options(&[]);
+    let requested = options(&[]);
     for count in 0..CALLS {
         let name = format!("volume-{count}");
-        session.must(&create(&name, &made))?;
-        session.must_fail(&create("..", &made))?;
+        session.must(&create(&name, &requested))?;
+        session.must_fail(&create("..", &requested))?;
         session.must(&Call::remove(&name))?;
     }
     session.compare(&Allowed::new())?;

@@ -59,7 +59,9 @@ fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
             // started keeps running.
             session.plugin.signal(Signal::KILL);
             session.plugin.ends_within(PATIENCE);
-            clients.join().map_err(|_| anyhow!("a bug of ours"))?
+            clients
+                .join()
+                .map_err(|_| anyhow!("a thread of the prover panicked"))?
         })?;
         calls += acknowledged(&histories);
 
@@ -72,7 +74,7 @@ fn rounds(subject: &Subject, volumes: Volumes) -> Result<String, Fault> {
         session.compare(&allowed(&histories, now, now))?;
         before.clear();
         for name in histories.keys() {
-            before.insert(name.clone(), session.seen(name)?);
+            before.insert(name.clone(), session.inspect(name)?);
         }
     }
 

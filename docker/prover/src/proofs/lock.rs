@@ -89,13 +89,13 @@ fn covered(subject: &Subject) -> Result<String, Fault> {
     let root = place.volumes();
     let mut first = Session::start(&subject.program, &place)?;
     subject.remember(first.log());
-    let made = options(&[("mode", "0750")]);
-    first.must(&create(NAME, &made))?;
+    let requested = options(&[("mode", "0750")]);
+    first.must(&create(NAME, &requested))?;
 
     cover(&root)?;
     let refused = [
-        create("birch-2", &made),
-        create(NAME, &made),
+        create("birch-2", &requested),
+        create(NAME, &requested),
         Call::remove(NAME),
         Call::mount(NAME, "id"),
         Call::list(),
@@ -103,8 +103,12 @@ fn covered(subject: &Subject) -> Result<String, Fault> {
     for call in &refused {
         first.must_fail(call)?;
         if std::fs::read_dir(&root)?.next().is_some() {
-            let got = "the plugin made something there";
-            return Err(wrong(call, "nothing is made on the new disk", got));
+            let got = "the plugin requested something there";
+            return Err(wrong(
+                call,
+                "nothing is requested on the new disk",
+                got,
+            ));
         }
     }
     // Another plugin may use the new disk.
@@ -122,7 +126,7 @@ fn covered(subject: &Subject) -> Result<String, Fault> {
 
     mounts::clear(&root);
     subject.remember(first.log());
-    let allowed: Allowed = [(NAME.to_owned(), vec![Some(made)])].into();
+    let allowed: Allowed = [(NAME.to_owned(), vec![Some(requested)])].into();
     first.compare(&allowed)?;
     Ok(format!("{} calls refused, then it works again", refused.len()))
 }

@@ -138,7 +138,7 @@ impl Session {
     ///
     /// # Errors
     /// The plugin is wrong if the volume is not complete.
-    pub fn seen(&mut self, name: &str) -> Result<Option<Options>, Fault> {
+    pub fn inspect(&mut self, name: &str) -> Result<Option<Options>, Fault> {
         let call = Call::get(name);
         let value = match self.ask(&call) {
             Answer::Success(value) => value,
@@ -220,7 +220,7 @@ impl Session {
             ));
         }
         for (name, states) in allowed {
-            let seen = self.seen(name)?;
+            let seen = self.inspect(name)?;
             if seen.is_some() != names.contains(name) {
                 let (get, list) = match seen {
                     Some(_) => ("finds it", "does not"),

@@ -473,9 +473,9 @@ fn no_volumes(subject: &Subject) -> Result<String, Fault> {
     tool(&[&"mkfifo", &root.join(".lock"), &root.join("fifo")])?;
     let mut session = Session::start(&subject.program, &around.place)?;
     subject.remember(session.log());
-    let seen = session.names()?;
-    if !seen.is_empty() {
-        let got = format!("{seen:?}");
+    let listed = session.names()?;
+    if !listed.is_empty() {
+        let got = format!("{listed:?}");
         return Err(wrong(Call::list(), "no volume", got));
     }
     for name in names {

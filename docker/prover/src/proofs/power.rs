@@ -66,9 +66,9 @@ fn cut(subject: &Subject) -> Result<String, Fault> {
     thread::scope(|scope| {
         let workers = [(); 2].map(|()| scope.spawn(compare_copies));
         workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
+            worker.join().unwrap_or_else(|_| {
+                Err(anyhow!("a thread of the prover panicked").into())
+            })
         })
     })?;
     let (copies, calls) = (copies.len(), acknowledged(&histories));
@@ -145,7 +145,9 @@ fn copies(
         };
         let copied = copy();
         control.stop.store(true, Ordering::Relaxed);
-        let histories = clients.join().map_err(|_| anyhow!("a bug of ours"))?;
+        let histories = clients
+            .join()
+            .map_err(|_| anyhow!("a thread of the prover panicked"))?;
         copied?;
         Ok((copies, histories?))
     })

@@ -350,7 +350,7 @@ mod tests {
             panic!("{recording:?}")
         };
         assert!(recording.died_at(second) && recording.died_at(open));
-        assert!(!recording.died_at(other), "its thread lives on");
+        assert!(!recording.died_at(other), "its thread still runs");
     }
 
     #[test]

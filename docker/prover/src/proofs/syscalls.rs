@@ -267,9 +267,9 @@ fn each_call(
         // An attempt mostly waits, so several run at once.
         let workers = [(); 3].map(|()| scope.spawn(work));
         workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()))
+            worker.join().unwrap_or_else(|_| {
+                Err(anyhow!("a thread of the prover panicked").into())
+            })
         })
     })?;
     let reached = reached.into_inner();
@@ -345,10 +345,11 @@ fn attempt(
             // The plugin has answered. Only a child or no process was killed, or the
             // plugin was killed in its work after the answer.
             let recording = strace.detach(folder)?;
-            let seen = session.compare(&scenario.allowed(&answer));
+            let outcome = session.compare(&scenario.allowed(&answer));
             let moment = Duration::from_millis(500);
-            if seen.is_err() && session.plugin.ends_within(moment).is_none() {
-                seen?;
+            if outcome.is_err() && session.plugin.ends_within(moment).is_none()
+            {
+                outcome?;
             }
             session.plugin.kill();
             recording
@@ -433,7 +434,7 @@ fn use_and_remove(
         }
     }
 
-    let there = session.seen(NAME)?.is_some();
+    let there = session.inspect(NAME)?.is_some();
     session.must(&create(NAME, &scenario.options()))?;
     let allowed = scenario.allowed(&Answer::Success(().into()));
     let there_now: Allowed = allowed

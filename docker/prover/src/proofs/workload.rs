@@ -68,9 +68,9 @@ pub fn run_clients(
         let clients: Vec<_> = clients.collect();
         let mut all = Histories::new();
         for client in clients {
-            let histories = client
-                .join()
-                .unwrap_or_else(|_| Err(anyhow!("a bug of ours").into()));
+            let histories = client.join().unwrap_or_else(|_| {
+                Err(anyhow!("a thread of the prover panicked").into())
+            });
             // If one client has failed, the others stop as well.
             control.stop.fetch_or(histories.is_err(), Ordering::Relaxed);
             all.extend(histories?);
