@@ -215,6 +215,15 @@ fn tried(proof: &Proof, package: &str) -> Result<String, String> {
 }
 
 #[test]
+fn each_mistake_replaces_a_text_that_its_solution_has_once() {
+    let step = steps::find(&root(), "6").unwrap();
+    let solution = starters::read(&root(), &step, Kind::Solution).unwrap();
+    for wrong in WRONG {
+        wrong.made_of(&solution);
+    }
+}
+
+#[test]
 fn each_wrong_driver_fails_its_proof() {
     for wrong in WRONG {
         let (name, what) = wrong.proof;
