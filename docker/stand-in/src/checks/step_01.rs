@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
 use super::Check;
-use crate::daemon::{Call, Daemon, read_head, read_reply};
+use crate::daemon::{Call, Daemon, read_head, read_reply, request};
 use crate::finding::{Fault, Outcome, wrong};
 use crate::harness::{Exchange, Harness, Session, lists};
 use crate::plugin::{Place, Plugin};
@@ -404,11 +404,9 @@ fn short_text(harness: &mut Harness) -> Outcome {
     let session = harness.start()?;
     let action = "POST /VolumeDriver.…, a path of 5000 characters";
     let path = "long".repeat(1250);
-    let request = format!(
-        "POST /VolumeDriver.{path} HTTP/1.1\r\nHost: a\r\n\
-         Content-Length: 0\r\n\r\n"
-    );
-    let (exchange, _client) = session.send(action, request.as_bytes())?;
+    let path = format!("/VolumeDriver.{path}");
+    let request = request("POST", &path, &["Content-Length: 0"], "");
+    let (exchange, _client) = session.send(action, &request)?;
     if let Err(said) = exchange.answer(TAME)?.judge()
         && !is_tame(&said)
     {
@@ -421,8 +419,8 @@ fn short_text(harness: &mut Harness) -> Outcome {
 fn get(harness: &mut Harness) -> Outcome {
     let session = harness.start()?;
     let action = "GET /Plugin.Activate";
-    let request = b"GET /Plugin.Activate HTTP/1.1\r\nHost: a\r\n\r\n";
-    let (exchange, client) = session.send(action, request)?;
+    let request = request("GET", "/Plugin.Activate", &[], "");
+    let (exchange, client) = session.send(action, &request)?;
     exchange.answer("an answer, most likely 405")?;
     // A browser keeps the connection open, too.
     session.still_answers(action)?;
@@ -434,13 +432,8 @@ fn long_body(harness: &mut Harness) -> Outcome {
     const LENGTH: usize = 2 << 20;
     let session = harness.start()?;
     let action = "POST /VolumeDriver.Create with a body of 2 MiB";
-    let mut request = format!(
-        "POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
-         Content-Length: {LENGTH}\r\n\r\n{{\"Name\":\""
-    )
-    .into_bytes();
-    request.resize(request.len() + LENGTH - 11, b'a');
-    request.extend(b"\"}");
+    let body = format!("{{\"Name\":\"{}\"}}", "a".repeat(LENGTH - 11));
+    let request = request("POST", "/VolumeDriver.Create", &[], &body);
     let (exchange, client) = session.send(action, &request)?;
     exchange.answer("an answer, most likely 413")?;
     drop(client);
@@ -454,12 +447,12 @@ fn long_length(harness: &mut Harness) -> Outcome {
         "POST /VolumeDriver.Create with Content-Length: {LENGTH}, of which \
          only {{}} is sent, and the connection stays open"
     );
-    let request = format!(
-        "POST /VolumeDriver.Create HTTP/1.1\r\nHost: a\r\n\
-         Content-Length: {LENGTH}\r\n\r\n{{}}"
-    );
+    let length = format!("Content-Length: {LENGTH}");
+    let path = "/VolumeDriver.Create";
+    let mut request = request("POST", path, &[&length], "");
+    request.extend(b"{}");
     let mut held = session.client(&action)?;
-    let _ = held.write_all(request.as_bytes());
+    let _ = held.write_all(&request);
     let exchange =
         session.exchange(action.clone(), read_head(&mut held, PATIENCE));
     let expected = "a refusal, most likely 413, without waiting for the rest";
@@ -499,11 +492,9 @@ fn handshake_with(
     connection: &str,
 ) -> Result<(String, Exchange, UnixStream), Fault> {
     let action = format!("POST /Plugin.Activate, Connection: {connection}");
-    let request = format!(
-        "POST /Plugin.Activate HTTP/1.1\r\nHost: a\r\n\
-         Connection: {connection}\r\nContent-Length: 0\r\n\r\n"
-    );
-    let (exchange, held) = session.send(&action, request.as_bytes())?;
+    let headers = [&format!("Connection: {connection}"), "Content-Length: 0"];
+    let request = request("POST", "/Plugin.Activate", &headers, "");
+    let (exchange, held) = session.send(&action, &request)?;
     Ok((action, exchange, held))
 }
 

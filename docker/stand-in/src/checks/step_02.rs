@@ -149,11 +149,6 @@ pub(super) fn about(method: &'static str, name: &str) -> Call {
     }
 }
 
-pub(super) fn create_call(name: &str, options: Value) -> Call {
-    let fields = [("Name", json!(name)), ("Opts", options)];
-    Call::new("VolumeDriver.Create", &fields)
-}
-
 /// A started plugin, after the calls that dockerd makes before the first
 /// Create.
 pub(super) fn activated(harness: &mut Harness) -> Result<Session, Fault> {
@@ -171,9 +166,9 @@ pub(super) fn activated(harness: &mut Harness) -> Result<Session, Fault> {
 fn create(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
-    session.call(&about("VolumeDriver.Get", &name));
+    session.call(&Call::get(&name));
     session
-        .call(&create_call(&name, Value::Null))
+        .call(&Call::create(&name, Value::Null))
         .success("200 and {}, or an empty \"Err\"")?;
     Ok(())
 }
@@ -181,11 +176,11 @@ fn create(harness: &mut Harness) -> Outcome {
 fn options(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     session
-        .call(&create_call(&harness.name(), json!({})))
+        .call(&Call::create(&harness.name(), json!({})))
         .success("200 and {}, or an empty \"Err\"")?;
     // Options are taught in a later step, so the plugin may already refuse
     // them.
-    let call = create_call(&harness.name(), json!({ "mode": "0755" }));
+    let call = Call::create(&harness.name(), json!({ "mode": "0755" }));
     session.call(&call).answer("an answer")?;
     let fields = [
         ("Name", json!(harness.name())),
@@ -228,7 +223,7 @@ fn no_name(harness: &mut Harness) -> Outcome {
 /// # Errors
 /// The plugin is wrong if it does.
 pub(super) fn not_found(session: &mut Session, name: &str) -> Outcome {
-    let exchange = session.call(&about("VolumeDriver.Get", name));
+    let exchange = session.call(&Call::get(name));
     let expected = "an \"Err\", or at least no \"Volume\"";
     let answer = exchange.answer(expected)?.judge();
     // Docker takes every failure for `no such volume`, and {} as well.
@@ -275,9 +270,9 @@ fn refused_status(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
     let calls = [
-        create_call(&format!("{name}/{name}"), Value::Null),
-        about("VolumeDriver.Remove", &name),
-        about("VolumeDriver.Path", &name),
+        Call::create(&format!("{name}/{name}"), Value::Null),
+        Call::remove(&name),
+        Call::path(&name),
         about("VolumeDriver.Mount", &name),
         about("VolumeDriver.Unmount", &name),
     ];
@@ -294,7 +289,7 @@ fn refused_status(harness: &mut Harness) -> Outcome {
 
 fn get_status(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
-    let exchange = session.call(&about("VolumeDriver.Get", &harness.name()));
+    let exchange = session.call(&Call::get(&harness.name()));
     let expected = "200 and an \"Err\"";
     match exchange.answer(expected)?.status {
         200 => Ok(()),
@@ -308,7 +303,7 @@ fn tame_errors(harness: &mut Harness) -> Outcome {
     let long = name.repeat(10_000);
     let tricky = format!("{name}\u{1b}[2J\r\nworkshop: done\u{202e}");
     for name in [long, tricky] {
-        let exchange = session.call(&about("VolumeDriver.Get", &name));
+        let exchange = session.call(&Call::get(&name));
         // Whether such a Get fails is the subject of another check.
         let Err(said) = exchange.answer(TAME)?.judge() else { continue };
         if !is_tame(&said) {
@@ -321,7 +316,7 @@ fn tame_errors(harness: &mut Harness) -> Outcome {
 
 fn list(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
-    let exchange = session.call(&Call::new("VolumeDriver.List", &[]));
+    let exchange = session.call(&Call::list());
     let expected = "200 and a list \"Volumes\" of objects, or no list";
     let value = exchange.success(expected)?;
     let well_formed = match field(&value, "Volumes") {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Check;
-use super::step_02::{about, activated, create_call, not_found};
+use super::step_02::{activated, not_found};
 use crate::daemon::{Call, field};
 use crate::finding::{Fault, Outcome};
 use crate::harness::{Exchange, Harness, Session};
@@ -101,7 +101,7 @@ pub const CHECKS: &[Check] = &[
 /// The plugin is wrong if it refuses.
 pub(super) fn create(session: &mut Session, name: &str) -> Result<(), Fault> {
     session
-        .call(&create_call(name, Value::Null))
+        .call(&Call::create(name, Value::Null))
         .success("200 and {}, or an empty \"Err\"")
         .map(|_| ())
 }
@@ -111,7 +111,7 @@ pub(super) fn found(
     session: &mut Session,
     name: &str,
 ) -> Result<(Exchange, Value), Fault> {
-    let exchange = session.call(&about("VolumeDriver.Get", name));
+    let exchange = session.call(&Call::get(name));
     let expected = format!("a \"Volume\" whose \"Name\" is {name}");
     let value = exchange.success(&expected)?;
     match field(&value, "Volume") {
@@ -125,20 +125,16 @@ pub(super) fn found(
 
 pub(super) fn remove_volume(session: &mut Session, name: &str) -> Outcome {
     session
-        .call(&about("VolumeDriver.Remove", name))
+        .call(&Call::remove(name))
         .success("200 and {}, or an empty \"Err\"")
         .map(|_| ())
-}
-
-pub(super) fn list_call() -> Call {
-    Call::new("VolumeDriver.List", &[])
 }
 
 /// The names that List returns, sorted.
 pub(super) fn names(
     session: &mut Session,
 ) -> Result<(Exchange, Vec<String>), Fault> {
-    let exchange = session.call(&list_call());
+    let exchange = session.call(&Call::list());
     let expected = "200 and a list \"Volumes\" of objects with a \"Name\"";
     let value = exchange.success(expected)?;
     let name = |volume: &Value| {
@@ -169,7 +165,7 @@ fn again(harness: &mut Harness) -> Outcome {
     let name = harness.name();
     for options in [Value::Null, json!({})] {
         session
-            .call(&create_call(&name, options))
+            .call(&Call::create(&name, options))
             .success("200 and {}: null and {} both mean no options")?;
     }
     Ok(())
@@ -179,7 +175,7 @@ fn other_options(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
     create(&mut session, &name)?;
-    let call = create_call(&name, json!({ "mode": "0700" }));
+    let call = Call::create(&name, json!({ "mode": "0700" }));
     let exchange = session.call(&call);
     let expected = "an \"Err\" that names the option mode";
     match exchange.failure(expected)?.contains("mode") {
@@ -222,7 +218,7 @@ fn create_anew(harness: &mut Harness) -> Outcome {
     let name = harness.name();
     create(&mut session, &name)?;
     remove_volume(&mut session, &name)?;
-    let call = create_call(&name, json!({ "mode": "0700" }));
+    let call = Call::create(&name, json!({ "mode": "0700" }));
     session.call(&call).success("200 and {}: the name may be used again")?;
     found(&mut session, &name).map(|_| ())
 }
@@ -242,7 +238,7 @@ fn path(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let name = harness.name();
     create(&mut session, &name)?;
-    let exchange = session.call(&about("VolumeDriver.Path", &name));
+    let exchange = session.call(&Call::path(&name));
     let expected = "200 and a \"Mountpoint\", which may still be empty";
     let value = exchange.success(expected)?;
     match field(&value, "Mountpoint") {

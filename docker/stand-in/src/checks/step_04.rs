@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::step_02::{about, activated, create_call};
+use super::step_02::{about, activated};
 use super::step_03::{create, found};
 use crate::daemon::Call;
 use crate::finding::{Fault, Outcome, wrong};
@@ -240,7 +240,7 @@ fn in_root(harness: &mut Harness) -> Outcome {
         directory.leads_below_root()?;
     }
     let mount = use_call("VolumeDriver.Mount", &name, "93de");
-    for call in [about("VolumeDriver.Path", &name), mount] {
+    for call in [Call::path(&name), mount] {
         let exchange = session.call(&call);
         let answer = exchange.answer(DIRECTORY)?.judge();
         let path = answer.ok().and_then(|value| exchange.mountpoint(&value));
@@ -260,7 +260,7 @@ fn same_place(harness: &mut Harness) -> Outcome {
     if path_in(&exchange, &volume)? != directory {
         return Err(exchange.wrong(expected));
     }
-    let exchange = session.call(&about("VolumeDriver.Path", &name));
+    let exchange = session.call(&Call::path(&name));
     match path_in(&exchange, &exchange.success(&expected)?)? == directory {
         true => Ok(()),
         false => Err(exchange.wrong(expected)),
@@ -343,7 +343,7 @@ fn remove(harness: &mut Harness) -> Outcome {
     files.write("folder/file", &name)?;
     drop(files);
     unmount(&mut session, &name, "93de")?;
-    let exchange = session.call(&about("VolumeDriver.Remove", &name));
+    let exchange = session.call(&Call::remove(&name));
     exchange.success("200 and {}, or an empty \"Err\"")?;
     if directory.has("folder")? {
         return Err(exchange.wrong("the directory and its files are gone"));
@@ -368,7 +368,7 @@ fn removed_already(harness: &mut Harness) -> Outcome {
     // Remove.
     directory.remove()?;
     session
-        .call(&about("VolumeDriver.Remove", &name))
+        .call(&Call::remove(&name))
         .success("200 and {}: the directory is already gone")
         .map(|_| ())
 }
@@ -386,7 +386,7 @@ fn names(harness: &mut Harness) -> Outcome {
     for name in
         ["..", ".", "../up", "a/../../up", "a/b", "nul\0up", &absolute, &long]
     {
-        let exchange = session.call(&create_call(name, Value::Null));
+        let exchange = session.call(&Call::create(name, Value::Null));
         exchange.failure("an \"Err\": such a name is refused")?;
         for method in ["VolumeDriver.Mount", "VolumeDriver.Remove"] {
             let exchange = session.call(&about(method, name));

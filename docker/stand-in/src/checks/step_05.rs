@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::Check;
-use super::step_02::{about, activated, create_call, not_found};
+use super::step_02::{activated, not_found};
 use super::step_03::{create, found, remove_volume};
 use super::step_04::{mount, path_in, unmount};
-use crate::daemon::field;
+use crate::daemon::{Call, field};
 use crate::finding::{Fault, Outcome};
 use crate::harness::{Exchange, Harness, Session};
 
@@ -187,7 +187,7 @@ pub(super) fn create_with(
     name: &str,
     options: Value,
 ) -> Exchange {
-    session.call(&create_call(name, options))
+    session.call(&Call::create(name, options))
 }
 
 /// The call failed, and its text contains all of `words`.
@@ -546,7 +546,7 @@ pub(super) fn kept(harness: &mut Harness) -> Result<(Session, String), Fault> {
 
 fn keep(harness: &mut Harness) -> Outcome {
     let (mut session, name) = kept(harness)?;
-    let exchange = session.call(&about("VolumeDriver.Remove", &name));
+    let exchange = session.call(&Call::remove(&name));
     exchange.success(DONE)?;
     // A later step moves the file, so its place is not compared.
     match holds(&session, &name)? {

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::step_02::{about, activated, create_call, not_found};
+use super::step_02::{about, activated, not_found};
 use super::step_03::{found, names, remove_volume};
 use super::step_04::{is_private, path_in};
 use super::step_05::{DONE, create_with, holds, kept, refused};
@@ -261,7 +261,7 @@ fn unsynced(
     let program = harness.program().after(&strace::watched()?);
     let mut session = harness.spawn(&program, Place::new()?)?;
     session.await_listening("PROGRAM SOCKET ROOT, under strace")?;
-    let call = create_call(&harness.name(), unusual());
+    let call = Call::create(&harness.name(), unusual());
     let before = strace::length(session.folder());
     session.call(&call).success(DONE)?;
     let calls = strace::since(session.folder(), before)?;
@@ -331,7 +331,7 @@ fn whole_or_not(
         return Err(exchange.wrong(expected));
     }
     if listed {
-        let exchange = session.call(&about("VolumeDriver.Get", name));
+        let exchange = session.call(&Call::get(name));
         let expected = format!("a complete {name}, because List has it");
         let value = exchange.success(&expected)?;
         let volume = field(&value, "Volume").unwrap_or(&Value::Null);
@@ -438,7 +438,7 @@ fn still_kept(harness: &mut Harness) -> Outcome {
     let (mut session, name) = kept(harness)?;
     remove_volume(&mut session, &name)?;
     let mut session = harness.restart(session, "Remove, kill -9")?;
-    let exchange = session.call(&about("VolumeDriver.Get", &name));
+    let exchange = session.call(&Call::get(&name));
     match holds(&session, &name)? {
         true => not_found(&mut session, &name),
         false => Err(exchange.wrong("the volume's file is still under ROOT")),
@@ -491,7 +491,7 @@ fn spoiled(harness: &mut Harness) -> Outcome {
     }
     other.is_as_before(&mut session)?;
     for Volume { name, said, .. } in &volumes {
-        let exchange = session.call(&about("VolumeDriver.Get", name));
+        let exchange = session.call(&Call::get(name));
         let expected = "an \"Err\", or the volume as it was";
         let answer = exchange.answer(expected)?.judge();
         if answer.is_ok_and(|value| field(&value, "Volume") != Some(said)) {
@@ -554,7 +554,7 @@ fn set_aside_twice(harness: &mut Harness) -> Outcome {
         let mut state = files_under(session.root())?;
         state.retain(|file| !before.contains(file) && !file.ends_with("file"));
         spoil(&session, &state, b"{")?;
-        session.call(&about("VolumeDriver.Get", &name));
+        session.call(&Call::get(&name));
         texts.push(text);
     }
     let exchange = create_with(&mut session, &name, unusual());
@@ -609,7 +609,7 @@ fn removed_by_half(harness: &mut Harness, count: usize) -> Result<bool, Fault> {
     let first = files.names()?.swap_remove(0);
     drop(files);
 
-    let call = about("VolumeDriver.Remove", name);
+    let call = Call::remove(name);
     let mut client = session.client(&call.to_string())?;
     client.write_all(&call.request(harness.dialect))?;
     let deadline = Instant::now() + PATIENCE;
@@ -707,7 +707,7 @@ fn other_root(harness: &mut Harness) -> Outcome {
     if !session.root().open()?.names()?.is_empty() {
         return Err(exchange.wrong(expected));
     }
-    let exchange = session.call(&about("VolumeDriver.Remove", &volume.name));
+    let exchange = session.call(&Call::remove(&volume.name));
     exchange.failure("an \"Err\": the volume is not in that folder")?;
     fs::remove_dir(&root)?;
     fs::rename(&aside, &root)?;

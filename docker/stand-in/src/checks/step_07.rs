@@ -15,8 +15,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Check;
-use super::step_02::{about, activated, create_call, not_found};
-use super::step_03::{create, found, list_call};
+use super::step_02::{activated, not_found};
+use super::step_03::{create, found};
 use super::step_04::path_in;
 use crate::daemon::{Call, Daemon, NoReply, Reply, field, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
@@ -195,7 +195,7 @@ fn slow_body(harness: &mut Harness) -> Outcome {
     }
     // The first calls may overtake the half bodies, so there are many calls,
     // each on a connection that was made later.
-    let call = list_call();
+    let call = Call::list();
     let sent = format!("{action}, {call}");
     let mut outcome = (0..100).try_for_each(|_| {
         let (exchange, _) =
@@ -256,7 +256,7 @@ impl Large {
 
     /// Sends Docker's Remove and waits for its first effect.
     fn begin_to_remove(&self, session: &Session) -> Result<UnixStream, Fault> {
-        let call = about("VolumeDriver.Remove", &self.name);
+        let call = Call::remove(&self.name);
         let mut client = session.client(&call.to_string())?;
         client.write_all(&call.request(Default::default()))?;
         let all_there = || {
@@ -280,7 +280,7 @@ fn has_answer(client: &UnixStream) -> bool {
 fn slow_call(harness: &mut Harness) -> Outcome {
     const SOME: usize = 10;
     let (mut session, name) = with_volume(harness)?;
-    let mut calls = [list_call(), about("VolumeDriver.Get", &name)];
+    let mut calls = [Call::list(), Call::get(&name)];
     let mut docker = Daemon::new(&session.socket(), harness.dialect);
     let mut ask = |call: &Call| -> bool { docker.call(call).is_ok() };
     // A machine may stall once, but hardly twice. A plugin that removes the
@@ -304,7 +304,7 @@ fn slow_call(harness: &mut Harness) -> Outcome {
         }
         let was_slow = !has_answer(&slow) || begun.elapsed() > quick;
         let reply = read_reply(&mut slow, LONG);
-        let sent = about("VolumeDriver.Remove", &large.name).to_string();
+        let sent = Call::remove(&large.name).to_string();
         session.exchange(sent, reply).success("200 and {}")?;
         if answered >= SOME {
             return Ok(());
@@ -384,7 +384,7 @@ fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
     let collided = || Err(wrong("", "", ""));
     let name = harness.name();
     let replies = at_once(session, harness, |number| {
-        create_call(&name, json!({ "mode": mode(number) }))
+        Call::create(&name, json!({ "mode": mode(number) }))
     });
     let done: Vec<_> = replies.iter().map(is_done).collect();
     let (_, volume) = found(session, &name)?;
@@ -395,8 +395,7 @@ fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
         return collided();
     }
 
-    let replies =
-        at_once(session, harness, |_| about("VolumeDriver.Remove", &name));
+    let replies = at_once(session, harness, |_| Call::remove(&name));
     if replies.iter().filter(|reply| is_done(reply)).count() != 1 {
         return collided();
     }
@@ -426,7 +425,7 @@ fn signals(harness: &mut Harness) -> Outcome {
         let mut session = activated(harness)?;
         let sent = format!("{name}, while Docker keeps a connection open");
         // The session's own daemon keeps this connection open.
-        session.call(&list_call()).success("an answer")?;
+        session.call(&Call::list()).success("an answer")?;
         session.signal(signal);
         ends_cleanly(&session, &sent, &[&session.socket()])?;
     }
@@ -572,7 +571,7 @@ fn long_replies(harness: &mut Harness) -> Outcome {
         create(&mut tcp.session, &name)?;
     }
     let mut client = tcp.port_client()?;
-    let call = list_call();
+    let call = Call::list();
     let sent = format!("{call}, {REPLIES} times on one TCP connection");
     let deadline = Instant::now() + LONG;
     for _ in 0..REPLIES {

@@ -15,12 +15,12 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Check;
-use super::step_02::{about, activated, not_found};
+use super::step_02::{activated, not_found};
 use super::step_03::{found, remove_volume};
 use super::step_04::{mount, path_in, unmount, use_call};
 use super::step_05::{DONE, create_with, misses, refused};
 use crate::cleanup::{self, Guard};
-use crate::daemon::{field, read_reply};
+use crate::daemon::{Call, field, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
 use crate::harness::{Exchange, Harness, Session};
 use crate::mounts;
@@ -850,7 +850,7 @@ fn stale(harness: &mut Harness) -> Outcome {
     let (mut session, name, _) = in_use(harness, "93de")?;
     mount(&mut session, &name, "93de")?;
     mount(&mut session, &name, "a1b2")?;
-    let exchange = session.call(&about("VolumeDriver.Remove", &name));
+    let exchange = session.call(&Call::remove(&name));
     exchange.success("200 and {}: no container uses it any more")?;
     match left(&session).is_none()
         && of_size(session.root(), 16 * MIB)?.is_empty()
@@ -907,7 +907,7 @@ fn elsewhere(harness: &mut Harness) -> Outcome {
         directory.write("file", &name)?;
         let (mut child, guard) = holder(&session, &directory)?;
         session.say_before("a Mount, and a process with a mount of its own");
-        let exchange = session.call(&about("VolumeDriver.Remove", &name));
+        let exchange = session.call(&Call::remove(&name));
         let id = child.id().to_string();
         let expected = "an \"Err\" that names the process with the mount";
         if !exchange.failure(expected)?.contains(&id) {
@@ -918,7 +918,7 @@ fn elsewhere(harness: &mut Harness) -> Outcome {
         let _ = child.wait();
         session.say_before("after that process ended");
         unmount(&mut session, &name, "93de")?;
-        let exchange = session.call(&about("VolumeDriver.Remove", &name));
+        let exchange = session.call(&Call::remove(&name));
         exchange.success("200 and {}: no process has it mounted any more")?;
         if left(&session).is_some() {
             return Err(exchange.wrong("nothing left in ROOT"));
@@ -1023,7 +1023,7 @@ fn once(harness: &mut Harness) -> Outcome {
     for _ in 1..=5 {
         unmount(&mut session, &name, "93de")?;
     }
-    let exchange = session.call(&about("VolumeDriver.Remove", &name));
+    let exchange = session.call(&Call::remove(&name));
     exchange.success("200 and {}: no container uses it any more")?;
     let gone = wait_until(Duration::from_secs(2), || {
         let free = mounts::loops(&root).is_empty();
@@ -1084,7 +1084,7 @@ fn hung(harness: &mut Harness) -> Outcome {
         client.write_all(&request("VolumeDriver.Get"))?;
         waiting.push(client);
     }
-    let exchange = session.call(&about("VolumeDriver.Get", &other));
+    let exchange = session.call(&Call::get(&other));
     exchange.success("an answer for another volume")?;
     let expected = "an \"Err\" that names the call in progress";
     for client in &mut waiting {
