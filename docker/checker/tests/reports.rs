@@ -127,7 +127,7 @@ static WRONG: &[Wrong] = &[
         what: "the plugin repeats any path in full",
         step: 1,
         file: "src/main.rs",
-        right: "            let path = text::shown(path);\n",
+        right: "            let path = text::excerpt(path);\n",
         wrong: "",
         more: &[],
     },
@@ -326,7 +326,7 @@ pub struct Named {
         what: "the plugin repeats a name without escaping it",
         step: 2,
         file: "src/protocol.rs",
-        right: "write!(f, \"no such volume: {}\", shown(name))",
+        right: "write!(f, \"no such volume: {}\", excerpt(name))",
         wrong: "write!(f, \"no such volume: {name}\")",
         more: &[],
     },
@@ -354,7 +354,7 @@ pub struct Named {
         step: 3,
         file: "src/volumes.rs",
         right: "match self.by_name.get_key_value(name) {",
-        wrong: "match self.by_name.iter().find(|it| name.starts_with(it.0)) {",
+        wrong: "match self.by_name.iter().find(|pair| name.starts_with(pair.0)) {",
         more: &[],
     },
     Wrong {
@@ -464,8 +464,8 @@ pub struct Named {
         what: "Path returns another directory than Mount",
         step: 4,
         file: "src/main.rs",
-        right: "let mountpoint = volumes.get(&it.name)?.mountpoint;",
-        wrong: r#"let mountpoint = volumes.get(&it.name)?.mountpoint.join("_data");"#,
+        right: "let mountpoint = volumes.get(&args.name)?.mountpoint;",
+        wrong: r#"let mountpoint = volumes.get(&args.name)?.mountpoint.join("_data");"#,
         more: &[],
     },
     Wrong {
@@ -473,30 +473,30 @@ pub struct Named {
         what: "the plugin refuses a second Mount",
         step: 4,
         file: "src/protocol.rs",
-        right: "    /// As it was created, or not at all.\n",
+        right: "    /// The name of an existing volume, or an unknown one.\n",
         wrong: "    #[serde(default, rename = \"ID\")]\n    pub id: String,\n",
         more: &[
             (
                 "src/main.rs",
-                "        Call::Mount(it) => {\n",
-                "        Call::Mount(it) => {
+                "        Call::Mount(args) => {\n",
+                "        Call::Mount(args) => {
             let mut users = USERS.lock().unwrap();
-            let user = users.entry(it.name.clone()).or_insert(it.id.clone());
-            if *user != it.id {
+            let user = users.entry(args.name.clone()).or_insert(args.id.clone());
+            if *user != args.id {
                 return Err(Failure::BadBody(\"the volume is busy\".into()));
             }
 ",
             ),
             (
                 "src/main.rs",
-                "        Call::Unmount(it) => {\n",
-                "        Call::Unmount(it) => {
-            USERS.lock().unwrap().remove(&it.name);
+                "        Call::Unmount(args) => {\n",
+                "        Call::Unmount(args) => {
+            USERS.lock().unwrap().remove(&args.name);
 ",
             ),
             (
                 "src/main.rs",
-                "/// Does what a call asks for.\n",
+                "/// Carries out a call.\n",
                 "use std::{collections::BTreeMap, sync::Mutex};
 static USERS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 ",
@@ -537,10 +537,10 @@ static USERS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
             ),
             (
                 "src/volumes.rs",
-                "/// What a directory's name may have",
+                "/// The longest file name of all",
                 "use std::sync::atomic::{AtomicUsize, Ordering};
 static USES: AtomicUsize = AtomicUsize::new(0);
-/// What a directory's name may have",
+/// The longest file name of all",
             ),
         ],
     },
@@ -556,11 +556,11 @@ static USES: AtomicUsize = AtomicUsize::new(0);
 ",
         more: &[(
             "src/volumes.rs",
-            "        // Docker reports a missing directory",
+            "        // For a missing directory, Docker",
             "        if !directory.exists() {
             let _ = fs::rename(directory.with_extension(\"away\"), &directory);
         }
-        // Docker reports a missing directory",
+        // For a missing directory, Docker",
         )],
     },
     Wrong {
@@ -644,8 +644,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin ignores short unknown options",
         step: 5,
         file: "src/options.rs",
-        right: r#"_ => return Err(none_of(&OPTIONS, "", key)),"#,
-        wrong: r#"_ if key.len() > 4 => return Err(none_of(&OPTIONS, "", key)),
+        right: r#"_ => return Err(unknown_word(&OPTIONS, "", key)),"#,
+        wrong: r#"_ if key.len() > 4 => return Err(unknown_word(&OPTIONS, "", key)),
                 _ => {}"#,
         more: &[],
     },
@@ -655,7 +655,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         step: 5,
         file: "src/options.rs",
         right: r#""false" => settings.keep = false,"#,
-        wrong: r#"it if it.len() < 5 => settings.keep = false,
+        wrong: r#"word if word.len() < 5 => settings.keep = false,
                     "false" => settings.keep = false,"#,
         more: &[],
     },
@@ -682,7 +682,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin repeats any value in full",
         step: 5,
         file: "src/options.rs",
-        right: "format!(\"mode={}\", shown(value))",
+        right: "format!(\"mode={}\", excerpt(value))",
         wrong: "format!(\"mode={value}\")",
         more: &[],
     },
@@ -691,7 +691,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin repeats a value without escaping it",
         step: 5,
         file: "src/options.rs",
-        right: "shown(word)",
+        right: "excerpt(word)",
         wrong: "word.chars().take(40).collect::<String>()",
         more: &[],
     },
@@ -737,10 +737,10 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the Status has only the options that differ from the defaults",
         step: 5,
         file: "src/volumes.rs",
-        right: "            status: known.settings.status(&mountpoint),\n",
-        wrong: "            status: match known.settings.mode {
+        right: "            status: metadata.settings.status(&mountpoint),\n",
+        wrong: "            status: match metadata.settings.mode {
                 0o755 => Options::new(),
-                _ => known.settings.status(&mountpoint),
+                _ => metadata.settings.status(&mountpoint),
             },\n",
         more: &[],
     },
@@ -752,7 +752,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         right: "        status.extend([
             (\"mode\".to_owned(), mode),
 ",
-        wrong: "        let mode = self.spelled().remove(\"mode\").unwrap_or(mode);
+        wrong: "        let mode = self.canonical().remove(\"mode\").unwrap_or(mode);
         status.extend([
             (\"mode\".to_owned(), mode),
 ",
@@ -804,8 +804,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin does not sync the folder that holds the volume",
         step: 6,
         file: "src/volumes.rs",
-        right: "        rename(&making, &folder)?;\n        sync(&self.root)\n",
-        wrong: "        rename(&making, &folder)\n",
+        right: "        rename(&staging, &folder)?;\n        sync(&self.root)\n",
+        wrong: "        rename(&staging, &folder)\n",
         more: &[],
     },
     Wrong {
@@ -813,14 +813,14 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin prepares a volume in its final place",
         step: 6,
         file: "src/volumes.rs",
-        right: "        let making = self.making(&name)?;
-        fill(&making, &settings)?;
-        rename(&making, &folder)?;
+        right: "        let staging = self.staging_folder(&name)?;
+        write_contents(&staging, &settings)?;
+        rename(&staging, &folder)?;
         sync(&self.root)
 ",
         wrong: "        fs::create_dir_all(&folder)
             .map_err(Failure::system(\"making\", &folder))?;
-        if let Err(failure) = fill(&folder, &settings) {
+        if let Err(failure) = write_contents(&folder, &settings) {
             let _ = remove(&folder);
             return Err(failure);
         }
@@ -833,12 +833,12 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin publishes a volume that it could not write",
         step: 6,
         file: "src/volumes.rs",
-        right: "        fill(&making, &settings)?;
-        rename(&making, &folder)?;
+        right: "        write_contents(&staging, &settings)?;
+        rename(&staging, &folder)?;
         sync(&self.root)
 ",
-        wrong: "        let filled = fill(&making, &settings);
-        rename(&making, &folder)?;
+        wrong: "        let filled = write_contents(&staging, &settings);
+        rename(&staging, &folder)?;
         sync(&self.root)?;
         filled
 ",
@@ -858,8 +858,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin accepts any options for an existing volume after a restart",
         step: 6,
         file: "src/volumes.rs",
-        right: "            let had = had.settings.spelled();\n",
-        wrong: "            let had = had.settings.spelled();
+        right: "            let had = had.settings.canonical();\n",
+        wrong: "            let had = had.settings.canonical();
             if !MADE.lock().unwrap().contains(&name) {
                 return Ok(());
             }
@@ -867,18 +867,17 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         more: &[
             (
                 "src/volumes.rs",
-                "        let making = self.making(&name)?;\n",
+                "        let staging = self.staging_folder(&name)?;\n",
                 "        MADE.lock().unwrap().push(name.clone());
-        let making = self.making(&name)?;
+        let staging = self.staging_folder(&name)?;
 ",
             ),
             (
                 "src/volumes.rs",
-                "/// Makes of a folder what a volume has.\n",
+                "/// Creates the contents of a volume in",
                 "static MADE: std::sync::Mutex<Vec<String>> =
     std::sync::Mutex::new(Vec::new());
-/// Makes of a folder what a volume has.
-",
+/// Creates the contents of a volume in",
             ),
         ],
     },
@@ -1041,8 +1040,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin ends without waiting for calls",
         step: 7,
         file: "src/stop.rs",
-        right: "    drop(traces);\n    slots.at_work(deadline - PATIENCE / 2);\n",
-        wrong: "    drop(traces);\n",
+        right: "    drop(advertised);\n    slots.at_work(deadline - PATIENCE / 2);\n",
+        wrong: "    drop(advertised);\n",
         more: &[(
             "src/stop.rs",
             "let cut_off = slots.at_work(deadline);",
@@ -1099,8 +1098,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin removes its socket, but not the file of --spec",
         step: 7,
         file: "src/listener.rs",
-        right: "        for trace in &self.0 {\n",
-        wrong: "        for trace in self.0.iter().take(1) {\n",
+        right: "        for file in &self.0 {\n",
+        wrong: "        for file in self.0.iter().take(1) {\n",
         more: &[],
     },
     Wrong {
@@ -1146,7 +1145,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin accepts a size of 0",
         step: 8,
         file: "src/size.rs",
-        right: ".filter(|it| *it > 0)",
+        right: ".filter(|bytes| *bytes > 0)",
         wrong: "",
         more: &[],
     },
@@ -1155,8 +1154,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin wraps a size around at 64 bits",
         step: 8,
         file: "src/size.rs",
-        right: "    i64::try_from(bytes).ok().filter(|it| *it > 0)",
-        wrong: "    Some(bytes as i64).filter(|it| *it > 0)",
+        right: "    i64::try_from(bytes).ok().filter(|bytes| *bytes > 0)",
+        wrong: "    Some(bytes as i64).filter(|bytes| *bytes > 0)",
         more: &[],
     },
     Wrong {
@@ -1164,8 +1163,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin accepts a size for a directory",
         step: 8,
         file: "src/options.rs",
-        right: "if self.kind == Kind::Dir => refuse(",
-        wrong: "if name.is_empty() => refuse(",
+        right: "(Some(size), _) if self.kind == Kind::Dir => format!(",
+        wrong: "(Some(size), _) if name.is_empty() => format!(",
         more: &[],
     },
     Wrong {
@@ -1191,8 +1190,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin does not compare sizes",
         step: 8,
         file: "src/options.rs",
-        right: "            (\"size\", self.size.map(size::spell)),\n",
-        wrong: "            (\"size\", self.size.map(|it| size::spell(it.min(16 << 20)))),\n",
+        right: "            (\"size\", self.size.map(size::format)),\n",
+        wrong: "            (\"size\", self.size.map(|size| size::format(size.min(16 << 20)))),\n",
         more: &[],
     },
     Wrong {
@@ -1209,7 +1208,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin leaves an incomplete image behind",
         step: 8,
         file: "src/volumes.rs",
-        right: "                let _ = remove(&making);\n",
+        right: "                let _ = remove(&staging);\n",
         wrong: "",
         more: &[],
     },
@@ -1248,8 +1247,8 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin sets owner and mode of another folder",
         step: 8,
         file: "src/filesystem.rs",
-        right: "        .and_then(|()| own(&files, settings));\n",
-        wrong: "        .and_then(|()| own(&folder.join(FS), settings));\n",
+        right: "        .and_then(|()| set_owner_and_mode(&files, settings));\n",
+        wrong: "        .and_then(|()| set_owner_and_mode(&folder.join(FS), settings));\n",
         more: &[],
     },
     Wrong {
@@ -1258,7 +1257,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         step: 8,
         file: "src/options.rs",
         right: "else { return status };",
-        wrong: "else { return self.spelled() };",
+        wrong: "else { return self.canonical() };",
         more: &[],
     },
     Wrong {
@@ -1297,9 +1296,9 @@ static USES: AtomicUsize = AtomicUsize::new(0);
             ),
             (
                 "src/volumes.rs",
-                "known.settings.status(&mountpoint)",
-                "known.settings.status(
-                match known.settings.kind == Kind::Dir
+                "metadata.settings.status(&mountpoint)",
+                "metadata.settings.status(
+                match metadata.settings.kind == Kind::Dir
                     || mounts::is_mounted(&mountpoint)?
                 {
                     true => &mountpoint,
@@ -1315,12 +1314,12 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         step: 8,
         file: "src/filesystem.rs",
         right: "    counted.map_err(Failure::system(\"counting in\", &place))?;
-    settle(folder)
+    unmount_if_unused(folder)
 ",
         wrong: "    counted.map_err(Failure::system(\"counting in\", &place))?;
-    match names(&folder.join(USES)).is_ok_and(|it| uses == 1 && !it.is_empty()) {
+    match names(&folder.join(USES)).is_ok_and(|ids| uses == 1 && !ids.is_empty()) {
         true => umount(&folder.join(FS)),
-        false => settle(folder),
+        false => unmount_if_unused(folder),
     }
 ",
         more: &[],
@@ -1360,7 +1359,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         step: 8,
         file: "src/filesystem.rs",
         right: "    counted.map_err(Failure::system(\"counting in\", &place))?;
-    settle(folder)
+    unmount_if_unused(folder)
 ",
         wrong: "    counted.map_err(Failure::system(\"counting in\", &place))
 ",
@@ -1383,7 +1382,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin starts with no uses",
         step: 8,
         file: "src/filesystem.rs",
-        right: "            [name, FS] => log(settle(&root.join(name))),\n",
+        right: "            [name, FS] => log(unmount_if_unused(&root.join(name))),\n",
         wrong: "            [_, FS] => log(umount(&path)),\n",
         more: &[],
     },
@@ -1392,7 +1391,7 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin mounts every volume in use again at each start",
         step: 8,
         file: "src/filesystem.rs",
-        right: "            [name, FS] => log(settle(&root.join(name))),\n",
+        right: "            [name, FS] => log(unmount_if_unused(&root.join(name))),\n",
         wrong: "            [_, FS] => log(run(\"mount\", &[\"--bind\"], &[&path, &path]).map(drop)),\n",
         more: &[],
     },

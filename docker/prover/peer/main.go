@@ -290,7 +290,7 @@ func (v *volumes) claim(name string) func() {
 
 func (v *volumes) create(name string, options map[string]string) error {
 	if !isName(name) {
-		return fmt.Errorf("%q is no name: write %s", shown(name), nameRule)
+		return fmt.Errorf("%q is not a valid name: write %s", shown(name), nameRule)
 	}
 	settings, err := readSettings(options)
 	if err != nil {
@@ -525,7 +525,7 @@ func (v *volumes) read(name string) (known, error) {
 		return known{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return known{}, errors.New("it is no file")
+		return known{}, errors.New("it is not a file")
 	}
 	text, err := io.ReadAll(io.LimitReader(file, 64<<10))
 	if err != nil {
@@ -544,7 +544,7 @@ type noSuchVolume struct{ name string }
 func (e noSuchVolume) Error() string        { return "no such volume: " + e.name }
 func (e noSuchVolume) Is(target error) bool { return target == fs.ErrNotExist }
 
-const nameRule = "2 to 255 of a-z A-Z 0-9 _ . -, and neither of the last three in front"
+const nameRule = "2 to 255 of a-z A-Z 0-9 _ . -, with a letter or a digit first"
 
 var nameExpr = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
@@ -571,16 +571,16 @@ func readSettings(options map[string]string) (settings, error) {
 			s.mode = uint32(mode)
 		case "type":
 			if value != "dir" {
-				return s, fmt.Errorf("no option type=%s: there is type=dir", shown(value))
+				return s, fmt.Errorf("no option type=%s: write type=dir", shown(value))
 			}
 		case "keep":
 			if value != "true" && value != "false" {
-				return s, fmt.Errorf("no option keep=%s: there is keep=true or false",
+				return s, fmt.Errorf("no option keep=%s: write keep=true or false",
 					shown(value))
 			}
 			s.keep = value == "true"
 		default:
-			return s, fmt.Errorf("no option %s: there is keep or mode or type%s",
+			return s, fmt.Errorf("no option %s: write keep or mode or type%s",
 				shown(key), meant(key))
 		}
 	}

@@ -104,6 +104,11 @@ impl Copy {
         self.write(&file, &text.replace(old, new));
     }
 
+    fn prepend(&self, step: u32, kind: Kind, name: &str, line: &str) {
+        let file = self.file(step, kind, name);
+        self.write(&file, &format!("{line}{}", self.read(&file)));
+    }
+
     fn step(&self, number: u32) -> &Step {
         self.steps.iter().find(|it| it.number == number).unwrap()
     }
@@ -186,7 +191,7 @@ fn a_change_of_a_given_line_is_in_all_later_steps_and_starters() {
     assert_eq!(status, 0, "{said}");
     assert!(said.contains("Change step 3"), "{said}");
     copy.commit("Carry it");
-    copy.edit(5, Kind::Solution, "src/clock.rs", "//! ", "//! Changed. ");
+    copy.prepend(5, Kind::Solution, "src/clock.rs", "//! Changed.\n");
     let (status, said) = copy.carry(&["5"]);
     assert_eq!(status, 0, "{said}");
     copy.commit("Change step 5, and carry it");
@@ -257,7 +262,7 @@ fn files_come_go_and_move_in_later_steps_as_well() {
     let file =
         |step, name| copy.path().join(copy.file(step, Kind::Solution, name));
     fs::rename(file(4, "src/turn.rs"), file(4, "src/round.rs")).unwrap();
-    copy.edit(4, Kind::Solution, "src/round.rs", "//! ", "//! Moved. ");
+    copy.prepend(4, Kind::Solution, "src/round.rs", "//! Moved.\n");
     copy.edit(4, Kind::Solution, "src/main.rs", "mod turn;", "mod round;");
     fs::write(file(4, "src/more.rs"), "//! More.\n").unwrap();
     let (status, said) = copy.carry(&["4"]);
@@ -269,7 +274,7 @@ fn files_come_go_and_move_in_later_steps_as_well() {
             let has = |name: &str| sources.get(Path::new(name));
             assert!(has("src/turn.rs").is_none(), "{kind} {step}");
             assert_eq!(has("src/more.rs").unwrap(), "//! More.\n");
-            assert!(has("src/round.rs").unwrap().starts_with("//! Moved. "));
+            assert!(has("src/round.rs").unwrap().starts_with("//! Moved.\n"));
             assert!(has("src/main.rs").unwrap().contains("mod round;\n"));
         }
     }

@@ -41,12 +41,12 @@ static WRONG: &[Wrong] = &[
         changes: &[
             (
                 VOLUMES,
-                "let making = self.making(&name)?;",
-                "let making = folder.clone();\n\
+                "let staging = self.staging_folder(&name)?;",
+                "let staging = folder.clone();\n\
                  fs::create_dir_all(&folder)\n\
                      .map_err(Failure::system(\"making\", &folder))?;",
             ),
-            (VOLUMES, "rename(&making, &folder)?;", ""),
+            (VOLUMES, "rename(&staging, &folder)?;", ""),
         ],
     },
     Wrong {
@@ -68,8 +68,8 @@ static WRONG: &[Wrong] = &[
         what: "its start does not remove the leftovers of a crash",
         changes: &[(
             VOLUMES,
-            "for half in [NEW, REMOVED].map(|it| root.join(it)) {",
-            "for half in [REMOVED].map(|it| root.join(it)) {",
+            "for half in [NEW, REMOVED].map(|name| root.join(name)) {",
+            "for half in [REMOVED].map(|name| root.join(name)) {",
         )],
     },
     Wrong {
@@ -103,8 +103,8 @@ static WRONG: &[Wrong] = &[
         what: "it syncs a new volume's files, but not its name in ROOT",
         changes: &[(
             VOLUMES,
-            "rename(&making, &folder)?;\n        sync(&self.root)",
-            "rename(&making, &folder)",
+            "rename(&staging, &folder)?;\n        sync(&self.root)",
+            "rename(&staging, &folder)",
         )],
     },
     Wrong {

@@ -1,7 +1,7 @@
 //! Step 1: answer Docker's handshake.
 //!
-//! Docker finds this program by its socket, and asks what it is before it asks
-//! for anything else. Start reading at `answer`; `server.rs` is the way there.
+//! Docker finds this program by its socket. Its first call asks what kind of
+//! plugin this is. Start reading at `answer`, which `server.rs` calls.
 
 #![expect(
     clippy::todo,
@@ -22,7 +22,7 @@ use anyhow::{Result, ensure};
 use env_logger::Env;
 use log::info;
 
-/// Where a dockerd looks for the plugin that `-d workshop` names.
+/// The path at which dockerd looks for the plugin of `-d workshop`.
 const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
 
 const USAGE: &str = "usage: PROGRAM [SOCKET]
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     server::watch_panics();
     let socket = env::args_os().nth(1).unwrap_or_else(|| DEFAULT_SOCKET.into());
     if socket.as_encoded_bytes().starts_with(b"-") {
-        ensure!(socket == "--help", "no option {}\n{USAGE}", socket.display());
+        ensure!(socket == "--help", "bad option {}\n{USAGE}", socket.display());
         println!("{USAGE}");
         return Ok(());
     }
@@ -44,17 +44,17 @@ fn main() -> Result<()> {
     server::serve(server, &mut answer)
 }
 
-/// What Docker gets for one call: a status and a text.
+/// The answer to one call: a status and a text.
 ///
-/// Docker takes 200 for success and anything else for a failure, whose text it
-/// shows to whoever typed the command.
+/// For Docker, 200 is success and any other status is a failure, whose text the
+/// user sees.
 fn answer(path: &str, _body: &[u8]) -> (u16, String) {
     match path {
         // TODO(1.1): tell Docker that this is a volume driver. It wants status
         // 200 and a JSON object whose `Implements` lists "VolumeDriver".
         "/Plugin.Activate" => todo!("1.1"),
         _ => {
-            let path = text::shown(path);
+            let path = text::excerpt(path);
             (404, format!("workshop: no call is named {path}"))
         }
     }

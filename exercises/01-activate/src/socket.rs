@@ -39,15 +39,15 @@ pub fn bind(socket: &Path) -> Result<&'static Server> {
 }
 
 /// The path may be too long (over 107 bytes), or its folder may be root's.
-const HINT: &str = " (as root, or give the path of another, shorter socket)";
+const HINT: &str = " (run as root, or give another, shorter path)";
 
 /// Removes the socket that a killed plugin has left.
 ///
 /// A socket file outlives its process, and no process can bind to a path that
 /// exists.
 fn remove_stale_socket(socket: &Path) -> Result<()> {
-    // TODO(1.2): find out by connecting whether a plugin still answers there.
-    // Refuse if one does, and if the path is no socket at all; remove the
-    // socket only where the connection is refused.
+    // TODO(1.2): connect to find out whether a plugin still answers. Return an
+    // error if one does, or if the path is not a socket; remove the socket only
+    // if the connection is refused.
     todo!("1.2")
 }

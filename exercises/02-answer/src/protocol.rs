@@ -1,7 +1,7 @@
-//! What travels between Docker and a volume driver, and nothing else.
+//! The messages between Docker and a volume driver.
 //!
-//! The words are Docker's. It sends them as JSON without a Content-Type, and
-//! reads the first JSON value of a reply, its keys in any case.
+//! The names are Docker's. Docker sends JSON without a Content-Type, and reads
+//! the first JSON value of a reply, with keys in any case.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::text::shown;
+use crate::text::excerpt;
 
-/// One call, as Docker means it.
+/// One call from Docker.
 pub enum Call {
     /// The handshake: what kind of plugin is this?
     Activate,
-    /// Whether a volume is of one host or of a whole cluster.
+    /// Do volumes exist on one host, or in a whole cluster?
     Capabilities,
     /// `docker volume create`, for a name that `Get` did not find.
     Create(Named),
-    /// Comes before nearly every other call.
+    /// Docker sends this before nearly every other call.
     Get(Named),
     /// `docker volume ls`
     List,
     /// `docker volume rm`, once no container has the volume.
     Remove(Named),
-    /// In the protocol, although dockerd never sends it.
+    /// Part of the protocol, but dockerd never sends it.
     Path(Named),
     /// A container starts.
     Mount(Named),
@@ -33,66 +33,66 @@ pub enum Call {
     Unmount(Named),
 }
 
-/// The volume that a call is about.
+/// The arguments of a call that concerns one volume.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Named {
-    /// Anything a user may type: Docker does not check a plugin's names.
+    /// Any text that a user typed: Docker does not check a plugin's names.
     pub name: String,
 }
 
 impl Call {
-    /// What a request asks for. `List` and `Capabilities` have no arguments,
-    /// so their bodies do not matter.
+    /// Reads a call. `List` and `Capabilities` have no arguments, so their
+    /// bodies are ignored.
     pub fn decode(path: &str, body: &[u8]) -> Result<Self, Failure> {
         match path {
             "/Plugin.Activate" => Ok(Self::Activate),
-            // TODO(2.1): one line for each call of a volume driver, by the
-            // paths in the README; and a failure for every other path.
+            // TODO(2.1): write one line for each call of a volume driver, with
+            // the paths from the README, and a failure for every other path.
             _ => todo!("2.1"),
         }
     }
 }
 
-/// The arguments of a call, from its JSON.
+/// Parses the arguments of a call from JSON.
 fn arguments<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    // TODO(2.2): read the JSON. What is no JSON of this shape is a bad body, and
-    // so is no body at all: after a connection that dropped, Docker repeats
-    // its request without one.
+    // TODO(2.2): parse the JSON. Anything else is a bad body, and so is an
+    // empty one: after a dropped connection, Docker repeats the request without
+    // its body.
     todo!("2.2")
 }
 
-/// What a call that succeeded gets.
+/// The reply to a call that succeeded.
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "PascalCase")]
 pub enum Reply {
-    /// To the handshake. Docker remembers it until dockerd restarts.
+    /// The reply to the handshake. Docker remembers it until dockerd restarts.
     Implements { implements: [&'static str; 1] },
-    /// To `Capabilities`.
+    /// The reply to `Capabilities`.
     Capabilities { capabilities: Scope },
-    /// To `List`.
+    /// The reply to `List`.
     Volumes { volumes: Vec<String> },
-    /// `{}`: it is done, and there is nothing to tell.
+    /// `{}`: success without further data.
     Done {},
 }
 
-/// `local`, or `global` for what every node of a swarm sees.
+/// `local`, or `global` for volumes that exist on every node of a swarm.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Scope {
-    /// Docker reads it in any case, and takes what it does not know for local.
+    /// Docker ignores case here, and treats unknown values as `local`.
     pub scope: &'static str,
 }
 
-/// Why a call did not succeed, in words that Docker shows to its user.
+/// Why a call failed. Docker shows the text to its user.
 pub enum Failure {
     /// No call has this path.
     UnknownCall(String),
-    /// The body is not what this call has.
+    /// The body does not have the shape that this call needs.
     BadBody(String),
-    /// A name that no volume can have.
+    /// An invalid name.
     BadName(String),
-    /// A volume that was never created, or is removed.
+    /// The volume was never created, or it was removed.
     NoSuchVolume(String),
 }
 
@@ -100,32 +100,32 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::UnknownCall(path) => {
-                write!(f, "no call is named {}", shown(path))
+                write!(f, "no call is named {}", excerpt(path))
             }
             Self::BadBody(why) => {
-                write!(f, "the request's body: {}", shown(why))
+                write!(f, "the request's body: {}", excerpt(why))
             }
             Self::BadName(name) => {
-                write!(f, "{}: no name holds a /", shown(name))
+                write!(f, "{}: a name must not contain /", excerpt(name))
             }
             Self::NoSuchVolume(name) => {
-                write!(f, "no such volume: {}", shown(name))
+                write!(f, "no such volume: {}", excerpt(name))
             }
         }
     }
 }
 
-/// What goes back on the wire for a call to `path`: a status, and a JSON value.
+/// The status and the JSON text to send for a call to `path`.
 pub fn encode(path: &str, outcome: Result<Reply, Failure>) -> (u16, String) {
     let failure = match outcome {
         Ok(reply) => {
             let text = serde_json::to_string(&reply);
-            return (200, text.expect("keys are strings, so JSON can say it"));
+            return (200, text.expect("keys are strings, so JSON can hold it"));
         }
         Err(failure) => failure,
     };
-    // TODO(2.3): the only place that writes `Err`. Put the failure's words in
-    // JSON, and choose a status: Podman takes every 200 for a success, and only
-    // to a Get is `no such volume` an answer.
+    // TODO(2.3): this is the only place that writes `Err`. Write the failure's
+    // text as JSON, and choose a status: to Podman, every 200 is a success.
+    // Only for a Get is `no such volume` an answer with status 200.
     todo!("2.3")
 }

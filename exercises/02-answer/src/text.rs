@@ -1,23 +1,24 @@
-//! What others have sent, made fit to be shown. No lesson needs a line of it.
+//! Makes texts from outside safe to log and to send. You do not need to read
+//! this file.
 
-/// More than this of one text, in characters, helps nobody.
+/// The longest excerpt, in bytes.
 const MOST: usize = 200;
 
-/// A text as one short line, in which nothing moves a terminal's cursor, changes
-/// its colours or hides.
-pub fn shown(text: &str) -> String {
-    let mut shown = String::new();
+/// The beginning of a text, as one line, with all control characters and
+/// invisible characters escaped.
+pub fn excerpt(text: &str) -> String {
+    let mut excerpt = String::new();
     for c in text.chars() {
-        if shown.len() >= MOST {
-            return shown + "…";
+        if excerpt.len() >= MOST {
+            return excerpt + "…";
         }
         match c {
-            // `escape_debug` is for Rust's own strings, where these mean more.
-            '"' | '\'' | '\\' => shown.push(c),
-            c => shown.extend(c.escape_debug()),
+            // `escape_debug` also escapes these, for Rust's own strings.
+            '"' | '\'' | '\\' => excerpt.push(c),
+            c => excerpt.extend(c.escape_debug()),
         }
     }
-    shown
+    excerpt
 }
 
 #[cfg(test)]
@@ -31,9 +32,9 @@ mod tests {
             ("\u{1b}[2J\r\n", r"\u{1b}[2J\r\n"),
             ("\u{202e}cba\u{200b}", r"\u{202e}cba\u{200b}"),
         ] {
-            assert_eq!(shown(text), expected);
+            assert_eq!(excerpt(text), expected);
         }
-        let long = shown(&"n".repeat(1 << 20));
+        let long = excerpt(&"n".repeat(1 << 20));
         assert!(long.len() < MOST + 10 && long.ends_with('…'));
     }
 }

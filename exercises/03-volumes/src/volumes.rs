@@ -1,4 +1,4 @@
-//! What the plugin remembers, and by which rules. No HTTP here.
+//! The volumes, in memory, and the rules for them. No HTTP here.
 
 use std::collections::BTreeMap;
 
@@ -11,39 +11,40 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Remembers a volume.
+    /// Stores a volume.
     ///
-    /// A name that is taken by the same options is no mistake: whoever asks
-    /// twice gets what they asked for. With other options it is one.
+    /// A name that exists with the same options is not an error: creating a
+    /// volume twice is allowed. With different options it is an error.
     pub fn create(
         &mut self,
         name: String,
         options: Options,
     ) -> Result<(), Failure> {
-        // Docker checks none of these names, and later steps make paths of them.
+        // Docker does not check these names, and later steps use them in paths.
         if name.contains('/') {
             return Err(Failure::BadName(name));
         }
-        // TODO(3.1): remember the volume. If the name is taken, compare the
-        // options: `difference` says in words what is not the same.
+        // TODO(3.1): store the volume. If the name is taken, compare the
+        // options: `difference` describes what differs.
         Ok(())
     }
 
-    /// What Docker may know about a volume.
+    /// Describes a volume to Docker.
     pub fn get(&self, name: &str) -> Result<Volume, Failure> {
-        // TODO(3.2): the volume, if there is one of this name.
+        // TODO(3.2): return the volume, if it exists.
         Err(Failure::NoSuchVolume(name.to_owned()))
     }
 
     /// All volumes, by name.
     pub fn list(&self) -> Vec<Volume> {
-        // TODO(3.3): each of them, with the name that it was created with.
+        // TODO(3.3): return all volumes, each with the name under which it was
+        // created.
         Vec::new()
     }
 
-    /// Forgets a volume.
+    /// Removes a volume.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
-        // TODO(3.4): forget it; what was not there cannot be forgotten.
+        // TODO(3.4): remove the volume; an unknown name is an error.
         Err(Failure::NoSuchVolume(name.to_owned()))
     }
 }
@@ -52,7 +53,7 @@ fn volume(name: &str) -> Volume {
     Volume { name: name.to_owned(), mountpoint: String::new() }
 }
 
-/// The first option that is not the same on both sides, in words.
+/// Describes the first option that differs.
 fn difference(had: &Options, wanted: &Options) -> Option<String> {
     let keys = had.keys().chain(wanted.keys());
     let mut different = keys.filter(|key| had.get(*key) != wanted.get(*key));

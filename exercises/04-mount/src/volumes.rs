@@ -1,4 +1,4 @@
-//! What the plugin remembers, and where the files are. No HTTP here.
+//! The volumes, in memory, and their directories. No HTTP here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,15 +17,16 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Volumes whose directories are in `root`, which is made if missing.
+    /// Keeps the volumes' directories in `root`, which is created if it is
+    /// missing.
     pub fn new(root: &Path) -> Result<Self> {
         Ok(Self { root: root::open(root)?, by_name: BTreeMap::new() })
     }
 
-    /// Makes a volume's directory, and remembers the volume.
+    /// Creates a volume's directory, and stores the volume.
     ///
-    /// A name that is taken by the same options is no mistake: whoever asks
-    /// twice gets what they asked for. With other options it is one.
+    /// A name that exists with the same options is not an error: creating a
+    /// volume twice is allowed. With different options it is an error.
     pub fn create(
         &mut self,
         name: String,
@@ -38,16 +39,16 @@ impl Volumes {
             Some(Some(what)) => Err(Failure::OtherOptions(name, what)),
             Some(None) => Ok(()),
             None => {
-                // TODO(4.1): make the directory, first. It may be there: a plugin
-                // that was restarted has forgotten its volumes, and not their
-                // files.
+                // TODO(4.1): first create the directory. It may exist already:
+                // a restarted plugin has lost its list of volumes, but not
+                // their files.
                 self.by_name.insert(name, options);
                 Ok(())
             }
         }
     }
 
-    /// What Docker may know about a volume.
+    /// Describes a volume to Docker.
     pub fn get(&self, name: &str) -> Result<Volume, Failure> {
         match self.by_name.get_key_value(name) {
             Some((name, _)) => Ok(self.volume(name)),
@@ -60,25 +61,27 @@ impl Volumes {
         self.by_name.keys().map(|name| self.volume(name)).collect()
     }
 
-    /// Where a container finds the files of a volume.
+    /// The directory in which a container finds the files of a volume.
     pub fn mount(&self, name: &str) -> Result<PathBuf, Failure> {
         let directory = self.get(name)?.mountpoint;
-        // TODO(4.2): the directory, if it is there. A missing one is an error in
-        // our words; Docker would report it in those of its runtime.
+        // TODO(4.2): return the directory, if it exists. For a missing one,
+        // return our own error; Docker would show an error of its container
+        // runtime.
         todo!("4.2")
     }
 
-    /// A container has ended. Others may go on, and the files stay.
+    /// A container has ended. Other containers may still run, and the files
+    /// stay.
     pub fn unmount(&self, name: &str) -> Result<(), Failure> {
         self.get(name).map(|_| ())
     }
 
-    /// Removes a volume with its files. Docker asks for this only if no
-    /// container has the volume.
+    /// Removes a volume with its files. Docker sends this only if no container
+    /// has the volume.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let directory = self.get(name)?.mountpoint;
-        // TODO(4.3): remove the directory, first. That it is gone already is no
-        // error: gone is what was asked for.
+        // TODO(4.3): first remove the directory. It is not an error if the
+        // directory is gone already.
         self.by_name.remove(name);
         Ok(())
     }
@@ -87,10 +90,10 @@ impl Volumes {
         Volume { name: name.to_owned(), mountpoint: self.root.join(name) }
     }
 
-    /// The directory for a name, if the name is that of one directory in ROOT.
+    /// The directory for a name, if the name is a single path component.
     ///
-    /// Docker checks none of these names: `..`, `/etc` and `a/../../b` arrive as
-    /// they are typed.
+    /// Docker does not check these names: `..`, `/etc` and `a/../../b` arrive
+    /// exactly as typed.
     fn directory(&self, name: &str) -> Option<PathBuf> {
         let mut parts = Path::new(name).components();
         let one = matches!(parts.next(), Some(path::Component::Normal(_)));
@@ -102,10 +105,10 @@ impl Volumes {
     }
 }
 
-/// What a directory's name may have on every common filesystem, in bytes.
+/// The longest file name of all common filesystems, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// The first option that is not the same on both sides, in words.
+/// Describes the first option that differs.
 fn difference(had: &Options, wanted: &Options) -> Option<String> {
     let keys = had.keys().chain(wanted.keys());
     let mut different = keys.filter(|key| had.get(*key) != wanted.get(*key));
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_name_of_one_directory_is_a_name() {
+    fn a_name_is_a_single_path_component() {
         let volumes =
             Volumes { root: "/root".into(), by_name: BTreeMap::new() };
         let long = "n".repeat(LONGEST_NAME);

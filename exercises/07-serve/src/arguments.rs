@@ -1,4 +1,4 @@
-//! What the plugin is told on its command line.
+//! The command line.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Where a dockerd looks for the plugin that `-d workshop` names.
+/// The path at which dockerd looks for the plugin of `-d workshop`.
 const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
 
 /// The folder of all volumes.
@@ -27,22 +27,22 @@ what Docker sends, too.
                  plugin that `-d NAME` names
 --anyone         HOST may be an address that other machines can reach";
 
-/// What was asked for.
+/// The values of the command line.
 pub struct Arguments {
-    /// Where to listen.
+    /// The path of the socket.
     pub socket: PathBuf,
-    /// Where the volumes are.
+    /// The folder of all volumes.
     pub root: PathBuf,
-    /// Where else to listen, as `HOST:PORT`.
+    /// A second address to listen on, as `HOST:PORT`.
     pub tcp: Option<String>,
-    /// The file that tells Docker of `tcp`.
+    /// The file that tells Docker the address in `tcp`.
     pub spec: Option<PathBuf>,
-    /// Whether strangers may reach `tcp`.
+    /// Whether other machines may reach the address in `tcp`.
     pub anyone: bool,
 }
 
 impl Arguments {
-    /// What the words after the program's name ask for.
+    /// Reads the words after the program's name.
     pub fn read(mut words: impl Iterator<Item = OsString>) -> Result<Self> {
         let (mut tcp, mut spec, mut anyone) = (None, None, false);
         let mut places = Vec::new();
@@ -51,17 +51,19 @@ impl Arguments {
             let mut value = || {
                 words
                     .next()
-                    .filter(|it| !it.as_encoded_bytes().starts_with(b"-"))
-                    .with_context(|| format!("{option} of what?\n{USAGE}"))
+                    .filter(|word| !word.as_encoded_bytes().starts_with(b"-"))
+                    .with_context(|| format!("{option} needs a value\n{USAGE}"))
             };
             match &*option {
                 "--tcp" => tcp = Some(value()?.to_string_lossy().into_owned()),
                 "--spec" => spec = Some(PathBuf::from(value()?)),
                 "--anyone" => anyone = true,
                 _ if option.starts_with('-') => {
-                    bail!("no option {option}\n{USAGE}")
+                    bail!("unknown option {option}\n{USAGE}")
                 }
-                _ if places.len() == 2 => bail!("why {option}?\n{USAGE}"),
+                _ if places.len() == 2 => {
+                    bail!("unexpected argument {option}\n{USAGE}")
+                }
                 _ => places.push(PathBuf::from(word)),
             }
         }
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_refused_by_name() {
+    fn invalid_arguments_are_named() {
         for (words, named) in [
             ("--tpc a:1", "--tpc"),
             ("-h", "-h"),

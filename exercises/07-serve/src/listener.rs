@@ -1,5 +1,5 @@
-//! Where Docker finds the plugin besides its socket, and what tiny_http 0.12
-//! lacks. No lesson needs a line of it.
+//! TCP listeners and the spec file, and workarounds for tiny_http 0.12. You do
+//! not need to read this file.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -24,29 +24,29 @@ use tiny_http::{Method, Request, Response, Server};
 use crate::arguments::Arguments;
 use crate::socket;
 use crate::store;
-use crate::text::shown;
+use crate::text::excerpt;
 use crate::turn;
 
-/// The files that lead to us, until this is dropped: Docker waits 15 seconds
-/// for each one that leads to nobody.
-pub struct Traces(Vec<Trace>);
+/// The files by which Docker finds this plugin. Dropping this removes them,
+/// because Docker waits 15 seconds for each one whose plugin does not answer.
+pub struct Advertised(Vec<AdvertisedFile>);
 
-/// A file that leads to us.
-struct Trace {
+/// A file by which Docker finds this plugin.
+struct AdvertisedFile {
     path: PathBuf,
-    /// Device and inode. While our socket is bound, and while our address is
-    /// taken, no other file is the same and says the same.
+    /// Device and inode. As long as this plugin listens, no other file has both
+    /// this identity and this text.
     is: (u64, u64),
     says: Option<String>,
 }
 
-impl Trace {
+impl AdvertisedFile {
     fn of(path: &Path, says: Option<String>) -> io::Result<Self> {
         let is = identity(path)?;
         Ok(Self { path: path.to_owned(), is, says })
     }
 
-    /// Removes the file, unless another plugin's is there by now.
+    /// Removes the file, unless another plugin has replaced it.
     fn remove(&self) -> Result<()> {
         let Self { path, is, says } = self;
         let _turn = turn::take(path)?;
@@ -64,37 +64,40 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((is.dev(), is.ino()))
 }
 
-impl Drop for Traces {
+impl Drop for Advertised {
     fn drop(&mut self) {
-        for trace in &self.0 {
-            if let Err(err) = trace.remove() {
-                warn!("not removing {}: {err}", trace.path.display());
+        for file in &self.0 {
+            if let Err(err) = file.remove() {
+                warn!("not removing {}: {err}", file.path.display());
             }
         }
     }
 }
 
-/// Listens where the arguments say, or nowhere.
-pub fn bind(arguments: &Arguments) -> Result<(Vec<&'static Listener>, Traces)> {
-    // First, so that what is refused has not been there for a moment.
+/// Binds everything that the arguments ask for, or fails without leaving
+/// anything behind.
+pub fn bind(
+    arguments: &Arguments,
+) -> Result<(Vec<&'static Listener>, Advertised)> {
+    // Bind --tcp before the socket: a refused start must leave no trace.
     let tcp = arguments.tcp.as_deref();
     let tcp = tcp.map(|at| bind_tcp(at, arguments.anyone)).transpose()?;
 
     let path = arguments.socket.clone();
     let server = socket::bind(&path)?;
     info!("listening on {}", path.display());
-    let mut traces = Traces(vec![Trace::of(&path, None)?]);
+    let mut advertised = Advertised(vec![AdvertisedFile::of(&path, None)?]);
     let knock = move || drop(UnixStream::connect(&path));
     let mut all = vec![Listener::new(server, knock)?];
 
     if let Some(tcp) = tcp {
         let address = tcp.local_addr()?;
         info!("listening on {address}");
-        let address = home(address);
+        let address = reachable_address(address);
         if let Some(path) = &arguments.spec {
             let text = publish(path, address)
                 .with_context(|| format!("--spec {}", path.display()))?;
-            traces.0.push(Trace::of(path, Some(text))?);
+            advertised.0.push(AdvertisedFile::of(path, Some(text))?);
         }
         let server = Server::from_listener(tcp, None)
             .map_err(anyhow::Error::from_boxed)?;
@@ -102,7 +105,7 @@ pub fn bind(arguments: &Arguments) -> Result<(Vec<&'static Listener>, Traces)> {
         let knock = move || drop(TcpStream::connect(address));
         all.push(Listener::new(server, knock)?);
     }
-    Ok((all, traces))
+    Ok((all, advertised))
 }
 
 fn bind_tcp(at: &str, anyone: bool) -> Result<TcpListener> {
@@ -110,24 +113,24 @@ fn bind_tcp(at: &str, anyone: bool) -> Result<TcpListener> {
         .to_socket_addrs()
         .with_context(|| format!("--tcp {at}: is it HOST:PORT?"))?;
     let addresses: Vec<_> = addresses.collect();
-    if !addresses.iter().all(|it| it.ip().is_loopback()) {
+    if !addresses.iter().all(|address| address.ip().is_loopback()) {
         ensure!(
             anyone,
             "--tcp {at}: other machines reach it, and there is no password; \
              take 127.0.0.1, or add --anyone if that is what you want"
         );
         warn!(
-            "--anyone: whoever reaches {at} can remove everybody's volumes and \
-             read where their files are. There is no password and no \
-             encryption: a proxy with TLS in front of 127.0.0.1 has both."
+            "--anyone: anyone who reaches {at} can remove all volumes and see \
+             where their files are. There is no password and no encryption: \
+             a proxy with TLS in front of 127.0.0.1 adds both."
         );
     }
     TcpListener::bind(&addresses[..])
         .with_context(|| format!("--tcp {at}: binding"))
 }
 
-/// The address at which this machine finds us.
-fn home(mut address: SocketAddr) -> SocketAddr {
+/// The address under which this machine reaches the plugin.
+fn reachable_address(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -137,14 +140,14 @@ fn home(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Writes the file that tells Docker of an address, and returns its text.
+/// Writes the file that tells Docker the address, and returns its text.
 fn publish(path: &Path, address: SocketAddr) -> Result<String> {
     let text = match path.extension().and_then(OsStr::to_str) {
         Some("spec") => format!("tcp://{address}\n"),
         Some("json") => {
             json!({ "Addr": format!("http://{address}") }).to_string()
         }
-        _ => bail!("Docker reads only what ends in .spec or in .json"),
+        _ => bail!("Docker reads only files that end in .spec or .json"),
     };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -158,11 +161,12 @@ fn publish(path: &Path, address: SocketAddr) -> Result<String> {
             info!("replacing {}, which a killed plugin left", path.display());
         }
         Ok(had) => {
-            bail!("it stays, because it is not ours: {}", shown(had.trim()))
+            bail!("it stays, because it is not ours: {}", excerpt(had.trim()))
         }
         Err(err) => bail!("it stays, because it is not ours: {err}"),
     }
-    // Docker may look at any moment, and finds the whole text or none.
+    // Docker may read the file at any moment, and must find the whole text or
+    // no file.
     let (mut file, aside) = create_beside(path)?;
     let written = file
         .write_all(text.as_bytes())
@@ -175,7 +179,7 @@ fn publish(path: &Path, address: SocketAddr) -> Result<String> {
     Ok(text)
 }
 
-/// A new file whose name begins with that of `path`.
+/// Creates a file beside `path` whose name begins with the name of `path`.
 fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     let mut number = process::id();
     loop {
@@ -188,37 +192,40 @@ fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Whether `publish` can have written this, for a plugin that is gone.
+/// Whether `publish` may have written this text for a plugin that no longer
+/// runs.
 fn is_stale(text: &str) -> bool {
-    let spec = text.strip_prefix("tcp://").and_then(|it| it.strip_suffix('\n'));
+    let spec =
+        text.strip_prefix("tcp://").and_then(|spec| spec.strip_suffix('\n'));
     let json = text.strip_prefix("{\"Addr\":\"http://");
-    let json = json.and_then(|it| it.strip_suffix("\"}"));
-    let address = spec.or(json).and_then(|it| it.parse::<SocketAddr>().ok());
-    address.is_some_and(|it| {
-        it.ip().is_loopback() && TcpStream::connect(it).is_err()
+    let json = json.and_then(|json| json.strip_suffix("\"}"));
+    let address =
+        spec.or(json).and_then(|text| text.parse::<SocketAddr>().ok());
+    address.is_some_and(|address| {
+        address.ip().is_loopback() && TcpStream::connect(address).is_err()
     })
 }
 
-/// One place where requests arrive.
+/// One socket or TCP port that receives requests.
 pub struct Listener {
     server: &'static Server,
     nudge: SyncSender<()>,
     closed: AtomicBool,
 }
 
-/// So often there is one more connection, whatever comes.
+/// How often to open and close a dummy connection at least.
 const TICK: Duration = Duration::from_millis(20);
 
 impl Listener {
-    /// Lives as long as the process.
+    /// The listener lives as long as the process.
     fn new(
         server: &'static Server,
         knock: impl Fn() + Send + 'static,
     ) -> Result<&'static Self> {
-        // tiny_http 0.12.0 may leave a connection without a thread until another
-        // one closes, and Docker keeps its connections open. So there is one
-        // more connection, closed at once, for each request; and some where only
-        // halves of requests come.
+        // tiny_http 0.12.0 may leave a connection without a thread until
+        // another one closes, and Docker keeps its connections open. So each
+        // request opens and closes a dummy connection, and so does the timer,
+        // for clients that have sent only half of a request.
         let (nudge, nudges) = mpsc::sync_channel(1);
         let knock = move || {
             while nudges.recv_timeout(TICK) != Err(Disconnected) {
@@ -231,37 +238,38 @@ impl Listener {
         Ok(Box::leak(Box::new(Self { server, nudge, closed })))
     }
 
-    /// The next request, or none once this is closed.
+    /// The next request; `None` after `close`.
     pub fn recv(&self) -> Result<Option<Request>> {
         match self.server.recv() {
             Ok(request) => {
-                // Full means that a nudge is under way: that one will do.
+                // If the channel is full, a dummy connection is about to be
+                // made anyway.
                 let _ = self.nudge.try_send(());
                 Ok(Some(request))
             }
             Err(_) if self.closed.load(Ordering::Relaxed) => Ok(None),
-            // One error ends tiny_http's accepting for good: from then on the
-            // process would only look alive. Whoever supervises it restarts it.
+            // After one error, tiny_http accepts no more connections. If the
+            // process ends, a supervisor can restart it.
             Err(err) => Err(err).context("accepting connections"),
         }
     }
 
-    /// What has arrived until now is the last that `recv` returns.
+    /// After this, `recv` returns only the requests that have already arrived.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.server.unblock();
     }
 }
 
-/// Answers a request.
+/// Sends the answer to a request.
 pub fn respond(request: Request, status: u16, text: String) -> io::Result<()> {
     let reply = Response::from_string(text).with_status_code(status);
     if request.remote_addr().is_none() {
         return request.respond(reply);
     }
-    // Over TCP, tiny_http writes a long reply in two parts without
-    // TCP_NODELAY, and the second one waits 40 ms until the client's kernel
-    // acknowledges the first. So it is one.
+    // Over TCP, tiny_http writes a long reply in two parts without TCP_NODELAY,
+    // and the second part waits 40 ms until the client's kernel acknowledges
+    // the first. So this writes the reply in one part.
     let mut whole = Vec::new();
     let is_head = *request.method() == Method::Head;
     let version = request.http_version().clone();

@@ -1,4 +1,4 @@
-//! How the plugin ends when it is asked to.
+//! Shutdown on a signal.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
@@ -10,34 +10,34 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
-use crate::listener::{Listener, Traces};
+use crate::listener::{Advertised, Listener};
 use crate::slots::Slots;
 
-/// Docker kills what has not ended 10 seconds after it was asked to.
+/// Docker kills a container 10 seconds after it asked the container to stop.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Sends word at the first SIGTERM or SIGINT, and ends the process at the
+/// Sends a message at the first SIGTERM or SIGINT, and ends the process at the
 /// second one.
 pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
-    // TODO(7.3): listen for both signals in a thread that has a name. The first
-    // one of them sends `Ok(())` to `end`, the same one again does what it does
-    // to other programs.
+    // TODO(7.3): wait for both signals in a thread with a name. The first
+    // signal sends `Ok(())` to `end`. If the same signal comes again, do what
+    // it does to other programs.
 
     Ok(())
 }
 
-/// Finishes what has begun, and nothing else.
+/// Finishes the running calls, and accepts no new ones.
 ///
-/// A call that is cut off is repeated by Docker, but without its body.
+/// If a call is cut off, Docker repeats it, but without its body.
 pub fn finish(
     listeners: &[&Listener],
-    traces: Traces,
+    advertised: Advertised,
     slots: &Slots,
     ended: &Receiver<Result<()>>,
 ) -> Result<()> {
-    // TODO(7.4): let nobody find us any more, and finish the calls at work. Then
-    // close the listeners, each of which says so through `ended`, and finish
-    // what they have taken meanwhile. What takes until PATIENCE is over is cut
-    // off, and that is an error, which names it.
+    // TODO(7.4): remove the files by which Docker finds us, and finish the
+    // running calls. Then close the listeners, each of which sends a message to
+    // `ended`, and finish the calls that arrived meanwhile. Calls that still
+    // run after PATIENCE are cut off: return an error that names them.
     todo!("7.4")
 }

@@ -1,7 +1,7 @@
 //! The volumes, each of them a folder in ROOT. No HTTP here.
 //!
-//! In `ROOT/NAME`, `volume.json` says what the volume is, and `files` is what
-//! containers see. No volume's name starts with a dot, so what does is ours.
+//! In `ROOT/NAME`, `volume.json` holds the volume's options, and containers see
+//! `files`. No volume's name starts with a dot, so such names in ROOT are ours.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -18,39 +18,40 @@ use crate::protocol::{Failure, Listed, Options, Volume};
 use crate::remove::remove;
 use crate::root::{self, NEW, STATE};
 use crate::store::{self, names, rename, sync, write};
-use crate::text::shown;
+use crate::text::excerpt;
 
 /// All volumes that Docker has created and not yet removed.
 ///
-/// Their folders are all there is: what is not in memory is not lost with it.
+/// There is no list in memory, which a crash would lose: the folders in ROOT
+/// are the list.
 pub struct Volumes {
     root: PathBuf,
-    /// ROOT, as it was at the start. No other plugin gets it while we live.
+    /// The lock of ROOT: no other plugin can use ROOT while this one runs.
     lock: File,
 }
 
 /// In a volume's folder: what containers see.
 const FILES: &str = "files";
 
-/// In ROOT: volumes that are removed, while their files go.
+/// In ROOT: removed volumes whose files are being deleted.
 const REMOVED: &str = ".removed";
-/// In ROOT: volumes that are removed, and whose files stay.
+/// In ROOT: removed volumes whose files were kept.
 const KEPT: &str = ".kept";
-/// In ROOT: what was a volume, and cannot be read.
+/// In ROOT: volumes that could not be read.
 const UNREADABLE: &str = ".unreadable";
 
-/// What is known of a volume besides its name.
-struct Known {
+/// The properties of a volume.
+struct Metadata {
     settings: Settings,
-    /// When its file was written.
+    /// The time at which its file was written.
     created: SystemTime,
 }
 
-impl Known {
-    /// As the file in a volume's folder says.
+impl Metadata {
+    /// Reads the file in a volume's folder.
     fn read(folder: &Path) -> io::Result<Self> {
         let wrong =
-            |err: String| io::Error::new(ErrorKind::InvalidData, shown(&err));
+            |err: String| io::Error::new(ErrorKind::InvalidData, excerpt(&err));
         store::folder(folder)?;
         let path = folder.join(STATE);
         let text = store::read(&path)?;
@@ -63,8 +64,8 @@ impl Known {
 }
 
 impl Volumes {
-    /// The volumes in `root`, which is made if missing. What a crash has left
-    /// half made or half removed goes.
+    /// Opens `root`, which is created if it is missing, and deletes volumes
+    /// that a crash has left half created or half removed.
     pub fn new(root: &Path) -> Result<Self> {
         let (root, lock) = root::open(root)?;
         for folder in [NEW, REMOVED, KEPT, UNREADABLE] {
@@ -73,11 +74,12 @@ impl Volumes {
                 .and_then(|()| store::folder(&folder))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
-        for half in [NEW, REMOVED].map(|it| root.join(it)) {
+        for half in [NEW, REMOVED].map(|name| root.join(name)) {
             for name in names(&half)? {
                 let path = half.join(name);
                 info!("removing {}, which a crash has left", path.display());
-                // No other volume has to wait for it.
+                // A leftover that cannot be removed must not block the other
+                // volumes.
                 if let Err(err) = remove(&path) {
                     warn!("{} stays: {err}", path.display());
                 }
@@ -85,15 +87,15 @@ impl Volumes {
         }
         let volumes = Self { root, lock };
         let folders = names(&volumes.root)?;
-        let folders = folders.iter().filter_map(|it| volumes.folder(it));
+        let folders = folders.iter().filter_map(|name| volumes.folder(name));
         root::count(&volumes.root, folders);
         Ok(volumes)
     }
 
-    /// Makes a volume that from here on outlives every crash.
+    /// Creates a volume. After this returns, no crash can lose it.
     ///
-    /// A name that is taken by the same options is no mistake: whoever asks
-    /// twice gets what they asked for. With other options it is one.
+    /// A name that exists with the same options is not an error: creating a
+    /// volume twice is allowed. With different options it is an error.
     pub fn create(
         &self,
         name: String,
@@ -102,79 +104,83 @@ impl Volumes {
         let Some(folder) = self.folder(&name) else {
             return Err(Failure::BadName(name));
         };
-        let settings = Settings::read(options)?.agree()?;
-        if let Some(had) = self.known(&name)? {
-            let had = had.settings.spelled();
-            return match difference(&had, &settings.spelled()) {
+        let settings = Settings::read(options)?.validate()?;
+        if let Some(had) = self.load(&name)? {
+            let had = had.settings.canonical();
+            return match difference(&had, &settings.canonical()) {
                 Some(what) => Err(Failure::OtherOptions(name, what)),
                 None => Ok(()),
             };
         }
         if fs::symlink_metadata(&folder).is_ok() {
-            let words = format!("it is there without a {STATE}: move it away");
+            let words = format!("it exists without a {STATE}: move it away");
             let err = io::Error::new(ErrorKind::AlreadyExists, words);
             return Err(Failure::system("making", &folder)(err));
         }
 
-        // No call looks there. A crash from here to the rename leaves what the
-        // next start removes, or kept files where they were.
-        let making = self.making(&name)?;
-        fill(&making, &settings)?;
-        rename(&making, &folder)?;
+        // No call looks in this folder. A crash before the rename leaves only
+        // leftovers that the next start removes, or kept files, untouched.
+        let staging = self.staging_folder(&name)?;
+        write_contents(&staging, &settings)?;
+        rename(&staging, &folder)?;
         sync(&self.root)
     }
 
-    /// What Docker may know about a volume.
+    /// Describes a volume to Docker.
     pub fn get(&self, name: &str) -> Result<Volume, Failure> {
-        let Some(known) = self.known(name)? else {
+        let Some(metadata) = self.load(name)? else {
             return Err(Failure::NoSuchVolume(name.to_owned()));
         };
         let mountpoint = self.files(name);
         Ok(Volume {
             name: name.to_owned(),
-            created_at: rfc3339(known.created),
-            status: known.settings.status(&mountpoint),
+            created_at: rfc3339(metadata.created),
+            status: metadata.settings.status(&mountpoint),
             mountpoint,
         })
     }
 
-    /// All volumes, by name. This looks for each volume's file, and reads none.
+    /// All volumes, by name. This checks that each volume's file exists, but
+    /// reads none.
     pub fn list(&self) -> Result<Vec<Listed>, Failure> {
         root::is_same(&self.root, &self.lock)?;
         let names = names(&self.root)
             .map_err(Failure::system("reading", &self.root))?;
-        // Where ROOT is a disk of its own, it has a `lost+found`.
+        // If ROOT is a disk of its own, it has a `lost+found`.
         let names = names.into_iter().filter(|name| {
             let folder = self.folder(name);
-            folder.is_some_and(|it| root::is_volume(&it).unwrap_or(true))
+            folder
+                .is_some_and(|folder| root::is_volume(&folder).unwrap_or(true))
         });
         let listed =
             |name: String| Listed { mountpoint: self.files(&name), name };
         Ok(names.map(listed).collect())
     }
 
-    /// Where a container finds the files of a volume.
+    /// The directory in which a container finds the files of a volume.
     pub fn mount(&self, name: &str) -> Result<PathBuf, Failure> {
         let files = self.get(name)?.mountpoint;
-        // Docker reports a missing directory with the words of its runtime.
+        // For a missing directory, Docker would show an error of its container
+        // runtime.
         store::folder(&files)
             .map_err(Failure::system("looking for", &files))?;
         Ok(files)
     }
 
-    /// A container has ended. Others may go on, and the files stay.
+    /// A container has ended. Other containers may still run, and the files
+    /// stay.
     pub fn unmount(&self, name: &str) -> Result<(), Failure> {
         self.get(name).map(|_| ())
     }
 
-    /// Removes a volume, with its files unless they are to be kept. Docker asks
-    /// for this only if no container has the volume.
+    /// Removes a volume, and its files unless `keep` is set. Docker sends this
+    /// only if no container has the volume.
     pub fn remove(&self, name: &str) -> Result<(), Failure> {
-        let Some(known) = self.known(name)? else {
+        let Some(metadata) = self.load(name)? else {
             return Err(Failure::NoSuchVolume(name.to_owned()));
         };
         let folder = self.root.join(name);
-        if known.settings.keep {
+        if metadata.settings.keep {
             let kept = self.root.join(KEPT).join(name);
             rename(&folder, &kept)?;
             sync(&self.root)?;
@@ -183,8 +189,8 @@ impl Volumes {
             return Ok(());
         }
 
-        // From the rename on there is no such volume, whatever happens to its
-        // files; the next start removes those that a crash leaves.
+        // The volume is gone from the moment of the rename. If a crash leaves
+        // files behind, the next start removes them.
         let removed = root::vacant(&self.root.join(REMOVED), name)?;
         rename(&folder, &removed)?;
         sync(&self.root)?;
@@ -194,10 +200,11 @@ impl Volumes {
         Ok(())
     }
 
-    /// What is known of a volume, if there is one of this name.
+    /// Reads the metadata of a volume, if it exists.
     ///
-    /// One that cannot be read is set aside: nobody else's has to wait for it.
-    fn known(&self, name: &str) -> Result<Option<Known>, Failure> {
+    /// An unreadable volume is moved aside so that it does not block the
+    /// others.
+    fn load(&self, name: &str) -> Result<Option<Metadata>, Failure> {
         let Some(folder) = self.folder(name) else { return Ok(None) };
         root::is_same(&self.root, &self.lock)?;
         if !root::is_volume(&folder)
@@ -205,13 +212,14 @@ impl Volumes {
         {
             return Ok(None);
         }
-        let err = match Known::read(&folder) {
-            Ok(known) => return Ok(Some(known)),
+        let err = match Metadata::read(&folder) {
+            Ok(metadata) => return Ok(Some(metadata)),
             Err(err) => err,
         };
 
         if err.raw_os_error().is_some() {
-            // The next call may have more luck with it.
+            // The error may be transient, so report it and leave the volume in
+            // place.
             return Err(Failure::system("reading", &folder)(err));
         }
         let aside = self.root.join(UNREADABLE).join(rfc3339(SystemTime::now()));
@@ -221,9 +229,9 @@ impl Volumes {
         Ok(None)
     }
 
-    /// The folder in which a volume is made: an empty one, or the one of a
-    /// volume of this name whose files were kept.
-    fn making(&self, name: &str) -> Result<PathBuf, Failure> {
+    /// The folder in which a new volume is prepared: an empty one, or the kept
+    /// folder of an earlier volume of this name.
+    fn staging_folder(&self, name: &str) -> Result<PathBuf, Failure> {
         let kept = self.root.join(KEPT).join(name);
         if store::folder(&kept).is_ok()
             && store::folder(&kept.join(FILES)).is_ok()
@@ -232,22 +240,23 @@ impl Volumes {
             return Ok(kept);
         }
         let ours = self.root.join(NEW);
-        // What cannot go, such as an immutable file, is in nobody's way.
+        // Leftovers that cannot be removed, such as an immutable file, do no
+        // harm.
         let _ = remove(&ours.join(name));
         let new = root::vacant(&ours, name)?;
         fs::create_dir(&new).map_err(Failure::system("making", &new))?;
         Ok(new)
     }
 
-    /// The mountpoint of a volume that there is.
+    /// The mountpoint of an existing volume.
     fn files(&self, name: &str) -> PathBuf {
         self.root.join(name).join(FILES)
     }
 
-    /// The folder for a name, if a volume may have that name.
+    /// The folder for a name, if the name is valid.
     ///
-    /// Docker checks none of these names: `..`, `/etc` and `a/../../b` arrive as
-    /// they are typed.
+    /// Docker does not check these names: `..`, `/etc` and `a/../../b` arrive
+    /// exactly as typed.
     fn folder(&self, name: &str) -> Option<PathBuf> {
         let allowed =
             |byte| u8::is_ascii_alphanumeric(byte) || b"_.-".contains(byte);
@@ -265,12 +274,12 @@ impl Volumes {
     }
 }
 
-/// Makes of a folder what a volume has.
-fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
+/// Creates the contents of a volume in `folder`: `files` and `volume.json`.
+fn write_contents(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let files = folder.join(FILES);
     fs::create_dir_all(&files).map_err(Failure::system("making", &files))?;
-    // Not while making it: this process's umask would take bits away, and a
-    // directory that was there would keep its mode.
+    // Set the mode after creating the directory: the umask would remove bits,
+    // and an existing directory would keep its mode.
     let mode = Permissions::from_mode(settings.mode);
     File::open(&files)
         .and_then(|files| {
@@ -281,15 +290,15 @@ fn fill(folder: &Path, settings: &Settings) -> Result<(), Failure> {
 
     let state = folder.join(STATE);
     remove(&state).map_err(Failure::system("removing", &state))?;
-    let options = serde_json::to_vec(&settings.spelled());
-    write(&state, &options.expect("keys are strings, so JSON can say it"))?;
+    let options = serde_json::to_vec(&settings.canonical());
+    write(&state, &options.expect("keys are strings, so JSON can hold it"))?;
     sync(folder)
 }
 
-/// What a directory's name may have on every common filesystem, in bytes.
+/// The longest file name of all common filesystems, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// The first option that is not the same on both sides, in words.
+/// Describes the first option that differs.
 fn difference(had: &Options, wanted: &Options) -> Option<String> {
     let keys = had.keys().chain(wanted.keys());
     let mut different = keys.filter(|key| had.get(*key) != wanted.get(*key));

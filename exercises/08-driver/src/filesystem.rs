@@ -1,13 +1,14 @@
-//! Volumes that are filesystems of their own: in memory, or in a file.
+//! Volumes with a filesystem of their own, in memory or in a file.
 //!
 //! In a volume's folder, `image` is that file, and the filesystem is mounted on
-//! `fs` for as long as a container uses the volume. Containers see `fs/files`, a
-//! folder that exists only inside the filesystem: where the mount cannot be
-//! seen there is no such folder, and no container fills the host's disk instead.
+//! `fs` while a container uses the volume. Containers see `fs/files`, a folder
+//! that exists only inside the filesystem. If Docker cannot see the mount, it
+//! finds no such folder, so the container gets an error and cannot fill the
+//! host's disk.
 //!
 //! `uses/ID` is a file with one byte for each use with that ID, so a crash of
-//! the plugin loses no use. Uses count only while the filesystem is mounted: a
-//! reboot ends both.
+//! the plugin loses no use. Uses count only while the filesystem is mounted,
+//! because a reboot ends all mounts and all uses.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -32,11 +33,11 @@ pub const FS: &str = "fs";
 pub const FILES: &str = "fs/files";
 /// In a volume's folder: a file for each ID that uses the volume.
 const USES: &str = "uses";
-/// All of them.
+/// All of these files and folders.
 pub const PARTS: [&str; 4] = [FS, FILES, IMAGE, USES];
 
-/// Makes the filesystem of a new volume. If it cannot be mounted, this fails
-/// here, where Docker's user sees the reason.
+/// Makes the filesystem of a new volume, and mounts it once: a filesystem that
+/// cannot be mounted must fail here, in Create, where the user sees the error.
 pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let (image, files) = (folder.join(IMAGE), folder.join(FILES));
     if let Some(how) = settings.image()
@@ -46,10 +47,10 @@ pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     }
     let fs = folder.join(FS);
     fs::create_dir_all(&fs).map_err(Failure::system("making", &fs))?;
-    attach(folder, settings)?;
+    mount_filesystem(folder, settings)?;
     let made = fs::create_dir_all(&files)
         .map_err(Failure::system("making", &files))
-        .and_then(|()| own(&files, settings));
+        .and_then(|()| set_owner_and_mode(&files, settings));
     umount(&fs)?;
     made?;
     match settings.kind {
@@ -58,27 +59,29 @@ pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-/// Makes a file of the right size, and a filesystem in it. `options` are for the
-/// mkfs.
+/// Creates a sparse file of the requested size and runs mkfs on it with
+/// `options`.
 fn make_image(
     image: &Path,
     settings: &Settings,
     options: &[&str],
 ) -> Result<(), Failure> {
-    // TODO(8.1): make `image`, for its owner alone, give it the size that was
-    // asked for without filling it, and have the mkfs of its type make a
-    // filesystem in it.
+    // TODO(8.1): create `image` with mode 0600, set its length to the requested
+    // size without writing data, and run the mkfs of its type on it.
     todo!("8.1")
 }
 
-/// Gives a volume's directory the owner and the mode that were asked for.
-pub fn own(files: &Path, settings: &Settings) -> Result<(), Failure> {
-    // Not while making it: this process's umask would take bits away, and a
-    // directory that was there would keep its mode.
+/// Sets the requested owner and mode of a volume's directory.
+pub fn set_owner_and_mode(
+    files: &Path,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    // Set the mode after creating the directory: the umask would remove bits,
+    // and an existing directory would keep its mode.
     let mode = Permissions::from_mode(settings.mode);
     File::open(files)
         .and_then(|files| {
-            // In this order: a change of owner may take bits away, too.
+            // The owner first: chown may clear bits of the mode.
             fchown(&files, settings.uid, settings.gid)?;
             files.set_permissions(mode)
         })
@@ -86,65 +89,73 @@ pub fn own(files: &Path, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Mounts a volume's filesystem on its `fs`.
-fn attach(folder: &Path, settings: &Settings) -> Result<(), Failure> {
+fn mount_filesystem(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let fs = folder.join(FS);
-    // Whatever a container writes there, it makes no device of the host's.
+    // `nodev`: a container must not be able to create device nodes of the host.
     let (source, options) = match settings.kind {
         Kind::Tmpfs => {
-            // The kernel's own measure is half of the memory.
-            let size = settings.size.map_or("50%".into(), |it| it.to_string());
+            // Without a size the kernel allows half of the RAM; say so
+            // explicitly.
+            let size = settings.size.map(|size| size.to_string());
+            let size = size.unwrap_or_else(|| "50%".to_owned());
             // A tmpfs has no source, only a name.
             ("workshop".into(), format!("nodev,size={size},mode=700"))
         }
-        // With discard, what is removed inside takes no room outside.
+        // With `discard`, space that is freed inside is freed on the host's
+        // disk.
         _ => (folder.join(IMAGE), "nodev,loop,discard".to_owned()),
     };
     let kind = settings.kind.name();
     run("mount", &["-t", kind, "-o", &options], &[&source, &fs]).map(drop)
 }
 
-/// Counts one more use of a volume; the first one mounts the filesystem.
-pub fn take(
+/// Counts one more use of a volume; the first use mounts the filesystem.
+pub fn add_use(
     folder: &Path,
     settings: &Settings,
     id: &str,
 ) -> Result<(), Failure> {
-    // TODO(8.2): `mount_anew` unless the filesystem is mounted, then add a byte to
-    // the file of this ID. After a failure, undo what no Unmount will undo.
+    // TODO(8.2): call `mount_anew` unless the filesystem is mounted, then add a
+    // byte to the file of this ID. After a failure, undo the mount: Docker will
+    // send no Unmount.
     todo!("8.2")
 }
 
-/// Mounts a filesystem that has no uses: those of before a reboot are void.
+/// Mounts a filesystem that is not mounted. Uses from before a reboot are
+/// removed.
 fn mount_anew(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let (uses, files) = (folder.join(USES), folder.join(FILES));
     remove(&uses)
         .and_then(|()| fs::create_dir(&uses))
         .map_err(Failure::system("emptying", &uses))?;
-    attach(folder, settings)?;
+    mount_filesystem(folder, settings)?;
     if settings.kind == Kind::Tmpfs {
         fs::create_dir(&files).map_err(Failure::system("making", &files))?;
-        own(&files, settings)?;
+        set_owner_and_mode(&files, settings)?;
     }
-    // Docker would report a missing folder with the words of its runtime.
+    // For a missing folder, Docker would show an error of its container
+    // runtime.
     store::folder(&files).map_err(Failure::system("looking for", &files))
 }
 
-/// Counts one use less, if there is one with this ID; the last one unmounts the
-/// volume.
-pub fn give_back(folder: &Path, id: &str) -> Result<(), Failure> {
-    // TODO(8.3): take a byte from the file of this ID, if there is one, and remove
-    // an empty file. Then unmount the filesystem if that was the last use.
+/// Counts one use fewer, if there is one with this ID; the last one unmounts
+/// the filesystem.
+pub fn remove_use(folder: &Path, id: &str) -> Result<(), Failure> {
+    // TODO(8.3): remove a byte from the file of this ID, if the file exists,
+    // and remove an empty file. Then unmount the filesystem if that was the
+    // last use.
     todo!("8.3")
 }
 
-/// Unmounts a volume's filesystem if there is no use of it.
-fn settle(folder: &Path) -> Result<(), Failure> {
+/// Unmounts a volume's filesystem if no use is left and no container has it.
+fn unmount_if_unused(folder: &Path) -> Result<(), Failure> {
     let uses = names(&folder.join(USES)).unwrap_or_default();
     if !uses.is_empty() || !mounts::is_mounted(&folder.join(FS))? {
         return Ok(());
     }
-    // dockerd 20.10 sends one Unmount too many after a `docker cp` that failed,
-    // while the container runs: the next one shall see the same files.
+    // After a `docker cp` that failed, dockerd 20.10 sends one Unmount too
+    // many, although the container still runs. The next container must see the
+    // same files as that one.
     if let Some(who) = mounts::holders(&folder.join(FS))? {
         info!("{} stays mounted: {who}", folder.display());
         return Ok(());
@@ -152,21 +163,22 @@ fn settle(folder: &Path) -> Result<(), Failure> {
     umount(&folder.join(FS))
 }
 
-/// Unmounts a volume that is to be removed, and fails while it is in use.
-pub fn release(name: &str, folder: &Path) -> Result<(), Failure> {
-    // TODO(8.4): refuse while anybody else has it mounted. Then forget the uses
-    // that no container will give back, unmount, and refuse if its image still
-    // has a device.
+/// Unmounts a volume that is about to be removed; fails if another process
+/// still has it mounted.
+pub fn unmount_for_removal(name: &str, folder: &Path) -> Result<(), Failure> {
+    // TODO(8.4): refuse if another process still has the filesystem mounted.
+    // Then remove all uses, since no container has the volume any more,
+    // unmount, and refuse if the image still has a loop device.
     Ok(())
 }
 
-/// Unmounts what a crash has left mounted in ROOT without a use. Other mounts
-/// are not ours.
+/// Unmounts all filesystems under ROOT that a crash left mounted and that are
+/// not in use. Other mounts are not ours.
 pub fn recover(root: &Path) -> io::Result<()> {
     for path in mounts::below(root)? {
         let within = path.strip_prefix(root).unwrap_or(&path);
         match within.iter().filter_map(OsStr::to_str).collect::<Vec<_>>()[..] {
-            [name, FS] => log(settle(&root.join(name))),
+            [name, FS] => log(unmount_if_unused(&root.join(name))),
             [half, _, FS] if half.starts_with('.') => log(umount(&path)),
             _ => {}
         }
@@ -174,14 +186,14 @@ pub fn recover(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// For a failure that no caller waits for.
+/// Logs a failure that no caller can receive.
 fn log(outcome: Result<(), Failure>) {
     if let Err(failure) = outcome {
         warn!("{failure}");
     }
 }
 
-/// Never by force, and never lazily: what is busy stays where it can be seen.
+/// Unmounts without `--force` and without `--lazy`: a busy mount stays visible.
 fn umount(path: &Path) -> Result<(), Failure> {
     run("umount", &[], &[path]).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Who has what mounted, as the kernel tells it: proc_pid_mountinfo(5).
+//! The mount tables of all processes: proc_pid_mountinfo(5).
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,27 +18,30 @@ use crate::protocol::Failure;
 /// One line of a mount table.
 #[derive(Clone, Debug, PartialEq)]
 struct Mount {
-    /// The filesystem, as `7:0`: the same for all mounts of one filesystem.
+    /// The filesystem's device number, such as `7:0`: all mounts of one
+    /// filesystem have the same.
     device: String,
-    /// Which folder of the filesystem is mounted.
+    /// The folder of the filesystem that is mounted.
     root: PathBuf,
     /// The folder on which it is mounted.
     path: PathBuf,
-    /// The groups of mounts with which it shares mounts, or which pass theirs
-    /// on to it: `shared:7`, `master:7`.
+    /// The peer groups that exchange mounts with this one (`shared:7`), or pass
+    /// theirs on to it (`master:7`).
     groups: Vec<String>,
 }
 
 impl Mount {
-    /// Whether other namespaces see what is mounted below it here.
+    /// Whether mounts below this one appear in other namespaces.
     fn is_shared(&self) -> bool {
         self.groups.iter().any(|group| group.starts_with("shared:"))
     }
 
-    /// Whether this mount goes with `other`, as its copy in another namespace.
+    /// Whether this mount is a copy of `other` in another namespace, which goes
+    /// away with `other`.
     fn follows(&self, other: &Self) -> bool {
         let number = |group: &str| group.split(':').nth(1).map(str::to_owned);
-        let mut theirs = other.groups.iter().filter(|it| it.starts_with('s'));
+        let mut theirs =
+            other.groups.iter().filter(|group| group.starts_with('s'));
         let shares = |theirs: &String| {
             let mut ours = self.groups.iter();
             ours.any(|ours| number(ours) == number(theirs))
@@ -47,14 +50,14 @@ impl Mount {
     }
 }
 
-/// What is mounted on `folder` or below it, as often as it is mounted.
+/// The mount points at `folder` or below it, once for each mount.
 pub fn below(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mounts = table("self", |it| it.path.starts_with(folder))?;
-    Ok(mounts.into_iter().map(|it| it.path).collect())
+    let mounts = table("self", |mount| mount.path.starts_with(folder))?;
+    Ok(mounts.into_iter().map(|mount| mount.path).collect())
 }
 
-/// Whether something is mounted on `folder`: then the folder lies on another
-/// device than the folder above.
+/// Whether something is mounted on `folder`: if so, the folder is on another
+/// device than its parent.
 pub fn is_mounted(folder: &Path) -> Result<bool, Failure> {
     let device = |path| fs::symlink_metadata(path).map(|found| found.dev());
     match (device(folder), device(folder.parent().unwrap_or(folder))) {
@@ -66,8 +69,8 @@ pub fn is_mounted(folder: &Path) -> Result<bool, Failure> {
     }
 }
 
-/// Who has `folder`, or something in it, mounted besides us, in words; a
-/// container that has ended may need a moment.
+/// The other processes and mounts that still hold `folder` or something in it,
+/// in words. A container that has ended may need a moment to release it.
 pub fn holders(folder: &Path) -> Result<Option<String>, Failure> {
     patiently(|| {
         let all = others(folder).map_err(Failure::system("asking for", folder));
@@ -81,9 +84,8 @@ pub fn holders(folder: &Path) -> Result<Option<String>, Failure> {
     })
 }
 
-/// Who still has the filesystem in the file `image`, in words. The kernel frees
-/// the file's loop device when nobody has the filesystem mounted any more, in
-/// any mount namespace.
+/// The loop device of the file `image`, in words, if it still has one. The
+/// kernel frees the device when no mount namespace has the filesystem mounted.
 pub fn device(image: &Path) -> Result<Option<String>, Failure> {
     if !image.exists() {
         return Ok(None);
@@ -92,17 +94,17 @@ pub fn device(image: &Path) -> Result<Option<String>, Failure> {
     patiently(|| {
         let devices = run("losetup", &options, &[image])?;
         let device = devices.split_whitespace().next();
-        Ok(device.map(|it| {
-            format!("{it} has it, for a process that cannot be seen from here")
+        Ok(device.map(|device| {
+            format!("{device} has it, for a process not visible from here")
         }))
     })
 }
 
-/// How long a container that has ended may take to let go of a filesystem.
+/// How long a container that has ended may take to release a filesystem.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Asks until there is nothing more, for as long as `PATIENCE`, and returns what
-/// there is then.
+/// Calls `ask` until it returns `None` or `PATIENCE` has passed, and returns
+/// its last result.
 fn patiently<T>(
     ask: impl Fn() -> Result<Option<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
@@ -116,62 +118,68 @@ fn patiently<T>(
     }
 }
 
-/// What else shows `folder`, or something in it: other mounts of it here, and
-/// the processes that have it in a mount namespace of their own, as those of a
-/// container do. The copies of a mount that go with it do not count.
+/// Everything else that shows `folder`, or something in it: other mounts in
+/// this namespace, and processes that have it in a mount namespace of their
+/// own, such as those of a container. Copies that go away with the mount do not
+/// count.
 fn others(folder: &Path) -> io::Result<Vec<String>> {
     let ours = table("self", |_| true)?;
-    let over = ours.iter().filter(|it| folder.starts_with(&it.path));
-    // Of two on one path, the later one is on top.
-    let Some(home) = over.max_by_key(|it| it.path.as_os_str().len()) else {
+    let over = ours.iter().filter(|mount| folder.starts_with(&mount.path));
+    // Of two mounts on one path, the later one is on top.
+    let Some(covering) = over.max_by_key(|mount| mount.path.as_os_str().len())
+    else {
         return Ok(Vec::new());
     };
-    let within = folder.strip_prefix(&home.path).unwrap_or(folder);
-    let within = home.root.join(within);
-    let holds =
-        |it: &Mount| it.device == home.device && it.root.starts_with(&within);
+    let within = folder.strip_prefix(&covering.path).unwrap_or(folder);
+    let within = covering.root.join(within);
+    let holds = |mount: &Mount| {
+        mount.device == covering.device && mount.root.starts_with(&within)
+    };
 
-    let is_in_it = |it: &Mount| it.path.starts_with(folder);
-    let here = ours.iter().filter(|it| holds(it) || is_in_it(it));
-    let here = here.filter(|it| *it != home);
-    let mut found: Vec<_> =
-        here.map(|it| format!("a mount on {}", it.path.display())).collect();
-    // All processes of a container have one namespace.
+    let is_in_folder = |mount: &Mount| mount.path.starts_with(folder);
+    let here = ours.iter().filter(|mount| holds(mount) || is_in_folder(mount));
+    let here = here.filter(|mount| *mount != covering);
+    let mut found: Vec<_> = here
+        .map(|mount| format!("a mount on {}", mount.path.display()))
+        .collect();
+    // All processes of a container share one mount namespace.
     let mut seen: BTreeSet<_> = namespace("self").into_iter().collect();
     for process in processes()? {
-        // A process that has just ended has neither.
-        if namespace(&process).is_none_or(|it| !seen.insert(it)) {
+        // A process that has just ended has no namespace.
+        if namespace(&process).is_none_or(|namespace| !seen.insert(namespace)) {
             continue;
         }
-        let theirs = table(&process, |it| holds(it) && !it.follows(home));
-        if theirs.is_ok_and(|it| !it.is_empty()) {
+        let theirs =
+            table(&process, |mount| holds(mount) && !mount.follows(covering));
+        if theirs.is_ok_and(|mounts| !mounts.is_empty()) {
             found.push(format!("{} (process {process})", name(&process)));
         }
     }
     Ok(found)
 }
 
-/// The process namespace of a host has the same number on every Linux, and no
-/// container's has it.
+/// The PID namespace of the host. Its number is the same on every Linux, and no
+/// container has it.
 const HOST_PROCESSES: &str = "pid:[4026531836]";
 
-/// Says so where Docker would not see what is mounted below `root`.
+/// Warns if Docker would not see mounts below `root`.
 pub fn warn_if_hidden(root: &Path) {
     if let Some(why) = hidden(root) {
         warn!("{why}");
     }
 }
 
-/// Why Docker may not see what is mounted below `root`, if there is a reason.
+/// The reason why Docker would not see mounts below `root`, if there is one.
 fn hidden(root: &Path) -> Option<String> {
-    let over = table("self", |it| root.starts_with(&it.path)).ok()?;
-    let home = over.iter().max_by_key(|it| it.path.as_os_str().len())?;
-    if home.is_shared() {
+    let over = table("self", |mount| root.starts_with(&mount.path)).ok()?;
+    let covering =
+        over.iter().max_by_key(|mount| mount.path.as_os_str().len())?;
+    if covering.is_shared() {
         return None;
     }
     let our_own = namespace("self")?;
     let is_container = fs::read_link("/proc/self/ns/pid")
-        .is_ok_and(|it| it != Path::new(HOST_PROCESSES));
+        .is_ok_and(|namespace| namespace != Path::new(HOST_PROCESSES));
     let is_beside_docker = processes().ok()?.iter().any(|process| {
         name(process) == "dockerd"
             && namespace(process).as_ref() == Some(&our_own)
@@ -187,33 +195,35 @@ fn hidden(root: &Path) -> Option<String> {
     })
 }
 
-/// The numbers of all processes.
+/// The IDs of all processes.
 fn processes() -> io::Result<Vec<String>> {
     let entries = fs::read_dir("/proc")?;
-    let names =
-        entries.flatten().filter_map(|it| it.file_name().into_string().ok());
-    Ok(names.filter(|it| it.parse::<u32>().is_ok()).collect())
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names.filter(|name| name.parse::<u32>().is_ok()).collect())
 }
 
-/// What is the same for two processes that have the same mount table.
+/// The mount namespace of a process: two processes with the same one have the
+/// same mount table.
 fn namespace(process: &str) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{process}/ns/mnt")).ok()
 }
 
-/// The name of a process's program.
+/// The name of the program that a process runs.
 fn name(process: &str) -> String {
     let name = fs::read_to_string(format!("/proc/{process}/comm"));
     name.unwrap_or_default().trim().to_owned()
 }
 
-/// The lines of a process's mount table that are wanted. A host has thousands
-/// of others.
+/// The wanted lines of a process's mount table. A host may have thousands of
+/// others.
 fn table(
     process: &str,
     wanted: impl Fn(&Mount) -> bool,
 ) -> io::Result<Vec<Mount>> {
     let file = match File::open(format!("/proc/{process}/mountinfo")) {
-        // A system that is no Linux: this plugin mounts nothing there.
+        // This system is not Linux, and this plugin mounts nothing there.
         Err(err) if err.kind() == ErrorKind::NotFound && process == "self" => {
             return Ok(Vec::new());
         }
@@ -232,18 +242,20 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ').skip(2);
     let device = text(fields.next()?);
     let (root, path) = (plain(fields.next()?), plain(fields.next()?));
-    // Any number of fields comes before the dash.
-    let groups = fields.skip(1).take_while(|it| it != b"-").map(text).collect();
+    // Any number of fields may come before the dash.
+    let groups =
+        fields.skip(1).take_while(|field| field != b"-").map(text).collect();
     Some(Mount { device, root, path, groups })
 }
 
-/// A path, in which `\040` stands for a blank, and so on.
+/// A path, in which the table writes `\040` for a blank, and so on.
 fn plain(field: &[u8]) -> PathBuf {
     let mut parts = field.split(|byte| *byte == b'\\');
     let mut plain = parts.next().unwrap_or_default().to_vec();
     for part in parts {
-        let digits = part.get(..3).and_then(|it| str::from_utf8(it).ok());
-        let byte = digits.and_then(|it| u8::from_str_radix(it, 8).ok());
+        let digits =
+            part.get(..3).and_then(|digits| str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
         plain.push(byte.unwrap_or(b'\\'));
         plain.extend(&part[if byte.is_some() { 3 } else { 0 }..]);
     }

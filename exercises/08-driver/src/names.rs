@@ -1,4 +1,4 @@
-//! Which call is at work on which volume. Nothing else keeps calls apart.
+//! Per-name locks: the only synchronisation between calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,38 +6,39 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::Failure;
 
-/// So many calls may wait at once: the other threads are for other volumes.
+/// At most this many calls wait at once, so that threads are left for other
+/// volumes.
 const MOST_WAITING: usize = 64;
 
-/// The names that a call is at work on right now, and no others.
+/// The names that running calls have claimed.
 pub struct Names {
     taken: Mutex<Taken>,
     freed: Condvar,
-    /// How long a call waits for another one at most.
+    /// The longest time that a call waits for another one.
     patience: Duration,
 }
 
 #[derive(Default)]
 struct Taken {
-    /// The call that has a name, and since when.
+    /// For each claimed name, its call and the time of the claim.
     by_name: BTreeMap<String, (String, Instant)>,
     waiting: usize,
 }
 
-/// A name that no other call gets until this is dropped.
+/// A claim on a name. Until it is dropped, no other call can claim that name.
 pub struct Claim<'a> {
     names: &'a Names,
     name: String,
 }
 
 impl Names {
-    /// Calls wait for each other for as long as `patience`.
+    /// A call waits for another one for at most `patience`.
     pub fn new(patience: Duration) -> Self {
         Self { taken: Mutex::default(), freed: Condvar::new(), patience }
     }
 
-    /// Waits until no other call has `name`, then takes it for `call`. Calls on
-    /// other names do not wait. Fails if the other call takes too long.
+    /// Waits until no other call has `name`, then claims it for `call`. Calls
+    /// on other names do not wait. Fails if the other call takes too long.
     pub fn claim(&self, name: &str, call: &str) -> Result<Claim<'_>, Failure> {
         let deadline = Instant::now() + self.patience;
         let mut taken = self.taken();
@@ -45,11 +46,11 @@ impl Names {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || taken.waiting >= MOST_WAITING {
                 let seconds = since.elapsed().as_secs();
-                let who = format!("{other} has been at work for {seconds} s");
+                let who = format!("{other} has been running for {seconds} s");
                 return Err(Failure::InUse(name.to_owned(), who));
             }
             taken.waiting += 1;
-            // Lets go of the lock while it waits, and has it again after.
+            // The wait releases the lock, and takes it again before it returns.
             let woken = self.freed.wait_timeout(taken, left);
             taken = woken.unwrap_or_else(PoisonError::into_inner).0;
             taken.waiting -= 1;
@@ -60,18 +61,19 @@ impl Names {
         Ok(Claim { names: self, name: name.to_owned() })
     }
 
-    /// The names, also if a thread panicked while it had them: each of our
-    /// changes leaves them whole.
+    /// Locks the names. This ignores poisoning, because every change leaves
+    /// them consistent.
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Claim<'_> {
-    /// Runs at the end of a call, and when it panics, too.
+    /// Runs at the end of a call, even if the call panics.
     fn drop(&mut self) {
         self.names.taken().by_name.remove(&self.name);
-        // All, not one: the one that wakes may wait for another name.
+        // Wake all: a single woken thread might be waiting for a different
+        // name.
         self.names.freed.notify_all();
     }
 }
@@ -105,7 +107,7 @@ mod tests {
         });
         assert_eq!(most.into_inner(), 1);
         let taken = names.taken();
-        assert!(taken.by_name.is_empty(), "what was used once is forgotten");
+        assert!(taken.by_name.is_empty(), "released names are forgotten");
         assert_eq!(taken.waiting, 0);
     }
 
@@ -131,17 +133,17 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_too_long_is_told_for_which_call() {
+    fn a_call_that_waits_too_long_names_the_other_call() {
         let names = Names::new(Duration::from_millis(1));
         let _held = names.claim("v", "VolumeDriver.Mount");
         let refusal = names.claim("v", "VolumeDriver.Get").err().unwrap();
-        let words = "v is in use: VolumeDriver.Mount has been at work for 0 s";
+        let words = "v is in use: VolumeDriver.Mount has been running for 0 s";
         assert_eq!(refusal.to_string(), words);
         assert_eq!(names.taken().waiting, 0);
     }
 
     #[test]
-    fn no_more_than_some_calls_wait() {
+    fn the_number_of_waiting_calls_is_limited() {
         let names = Names::new(LONG);
         let held = names.claim("v", "VolumeDriver.Mount");
         thread::scope(|scope| {

@@ -1,7 +1,7 @@
-//! What travels between Docker and a volume driver, and nothing else.
+//! The messages between Docker and a volume driver.
 //!
-//! The words are Docker's. It sends them as JSON without a Content-Type, and
-//! reads the first JSON value of a reply, its keys in any case.
+//! The names are Docker's. Docker sends JSON without a Content-Type, and reads
+//! the first JSON value of a reply, with keys in any case.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,23 +12,23 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::text::shown;
+use crate::text::excerpt;
 
-/// One call, as Docker means it.
+/// One call from Docker.
 pub enum Call {
     /// The handshake: what kind of plugin is this?
     Activate,
-    /// Whether a volume is of one host or of a whole cluster.
+    /// Do volumes exist on one host, or in a whole cluster?
     Capabilities,
     /// `docker volume create`, for a name that `Get` did not find.
     Create(Create),
-    /// Comes before nearly every other call.
+    /// Docker sends this before nearly every other call.
     Get(Named),
     /// `docker volume ls`
     List,
     /// `docker volume rm`, once no container has the volume.
     Remove(Named),
-    /// In the protocol, although dockerd never sends it.
+    /// Part of the protocol, but dockerd never sends it.
     Path(Named),
     /// A container starts.
     Mount(Use),
@@ -36,25 +36,25 @@ pub enum Call {
     Unmount(Use),
 }
 
-/// What `docker volume create` was told.
+/// The arguments of `docker volume create`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Create {
-    /// Anything a user may type: Docker does not check a plugin's names.
+    /// Any text that a user typed: Docker does not check a plugin's names.
     pub name: String,
-    /// One for each `-o key=value`. Without any, older clients send `{}` and
-    /// newer ones `null`.
+    /// One entry for each `-o key=value`. Without options, older clients send
+    /// `{}` and newer ones `null`.
     pub opts: Option<Options>,
 }
 
 /// A volume's options by their keys; `-o key` alone has an empty value.
 pub type Options = BTreeMap<String, String>;
 
-/// The volume that a call is about.
+/// The arguments of a call that concerns one volume.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Named {
-    /// As it was created, or not at all.
+    /// The name of an existing volume, or an unknown one.
     pub name: String,
 }
 
@@ -62,17 +62,18 @@ pub struct Named {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Use {
-    /// As it was created, or not at all.
+    /// The name of an existing volume, or an unknown one.
     pub name: String,
-    /// The same for a Mount and its Unmount. `docker cp` mounts once more with
-    /// the ID of a running container, so one ID may have several uses.
+    /// A Mount and its Unmount have the same ID. `docker cp` sends one more
+    /// Mount with the ID of the running container, so one ID may have several
+    /// uses.
     #[serde(rename = "ID", default)]
     pub id: String,
 }
 
 impl Call {
-    /// What a request asks for. `List` and `Capabilities` have no arguments,
-    /// so their bodies do not matter.
+    /// Reads a call. `List` and `Capabilities` have no arguments, so their
+    /// bodies are ignored.
     pub fn decode(path: &str, body: &[u8]) -> Result<Self, Failure> {
         match path {
             "/Plugin.Activate" => Ok(Self::Activate),
@@ -89,10 +90,10 @@ impl Call {
     }
 }
 
-/// The arguments of a call, from its JSON.
+/// Parses the arguments of a call from JSON.
 fn arguments<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    // After a connection that dropped, Docker repeats its request without the
-    // body: whatever has a default here would be taken for a user's wish.
+    // After a dropped connection, Docker repeats its request without the body.
+    // With defaults for missing fields, that would look like a valid call.
     if body.is_empty() {
         return Err(Failure::BadBody("it is empty".to_owned()));
     }
@@ -100,29 +101,30 @@ fn arguments<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
         .map_err(|err| Failure::BadBody(err.to_string()))
 }
 
-/// What a call that succeeded gets.
+/// The reply to a call that succeeded.
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "PascalCase")]
 pub enum Reply {
-    /// To the handshake. Docker remembers it until dockerd restarts.
+    /// The reply to the handshake. Docker remembers it until dockerd restarts.
     Implements { implements: [&'static str; 1] },
-    /// To `Capabilities`.
+    /// The reply to `Capabilities`.
     Capabilities { capabilities: Scope },
-    /// To `Get`.
+    /// The reply to `Get`.
     Volume { volume: Volume },
-    /// To `List`. Objects only: a malformed List can end dockerd.
+    /// The reply to `List`. It must hold objects only: a malformed List can
+    /// crash dockerd.
     Volumes { volumes: Vec<Listed> },
-    /// To `Mount` and `Path`.
+    /// The reply to `Mount` and `Path`.
     Mountpoint { mountpoint: PathBuf },
-    /// `{}`: it is done, and there is nothing to tell.
+    /// `{}`: success without further data.
     Done {},
 }
 
-/// `local`, or `global` for what every node of a swarm sees.
+/// `local`, or `global` for volumes that exist on every node of a swarm.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Scope {
-    /// Docker reads it in any case, and takes what it does not know for local.
+    /// Docker ignores case here, and treats unknown values as `local`.
     pub scope: &'static str,
 }
 
@@ -130,56 +132,62 @@ pub struct Scope {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Volume {
-    /// Docker believes this name, even if it asked for another one.
+    /// Docker uses this name, even if it asked for another one.
     pub name: String,
-    /// Where its files are, as an absolute path. Docker looks it up itself.
+    /// The directory of its files, as an absolute path. Docker opens it itself.
     pub mountpoint: PathBuf,
-    /// As RFC 3339 writes it: else Docker says that there is no such volume.
+    /// In the format of RFC 3339: otherwise Docker reports that there is no
+    /// such volume.
     pub created_at: String,
-    /// Whatever a driver has to tell; `docker volume inspect` shows it. For
-    /// anything but an object, there is no such volume either.
+    /// Any details that a driver has; `docker volume inspect` shows them. This
+    /// must be an object: otherwise, too, Docker reports that there is no such
+    /// volume.
     pub status: Options,
 }
 
-/// A volume in a list. Docker asks with `Get` for the rest.
+/// A volume in a list. Docker sends `Get` for the rest.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Listed {
-    /// As it was created.
+    /// The name under which the volume was created.
     pub name: String,
-    /// As for `Get`.
+    /// The same as in the reply to `Get`.
     pub mountpoint: PathBuf,
 }
 
-/// Why a call did not succeed, in words that Docker shows to its user.
+/// Why a call failed. Docker shows the text to its user.
 pub enum Failure {
     /// No call has this path.
     UnknownCall(String),
-    /// The body is not what this call has.
+    /// The body does not have the shape that this call needs.
     BadBody(String),
-    /// A name that no volume can have, and no use of one.
+    /// An invalid name of a volume, or an invalid ID of a use.
     BadName(String),
-    /// An option that means nothing: as it was typed, and what would do.
+    /// An invalid option: as typed, and what to write instead.
     BadOption(String, String),
-    /// A volume that was never created, or is removed.
+    /// Options that cannot go together, in words.
+    Conflict(String),
+    /// The volume was never created, or it was removed.
     NoSuchVolume(String),
-    /// A volume of this name has other options: the name, and what differs.
+    /// A volume of this name exists with different options: the name, and the
+    /// difference.
     OtherOptions(String, String),
-    /// Files were kept that are of another kind: where, and of which.
+    /// Kept files have another type or size: their folder, and its type and
+    /// size.
     OtherFiles(PathBuf, String),
-    /// Somebody still has the volume: its name, and who.
+    /// The volume is still in use: its name, and by what.
     InUse(String, String),
-    /// The system did not let us: what was tried, and its words.
+    /// The system returned an error: the attempted action, and the error.
     System(String, io::Error),
 }
 
-/// `^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`, as for Docker's own driver, `local`: Docker
-/// holds no other one to it.
-const NAME_RULE: &str = "2 to 255 of a-z A-Z 0-9 _ . -, and neither of the \
-    last three in front";
+/// `^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`, the rule of Docker's own driver, `local`.
+/// Docker enforces it for that driver only.
+const NAME_RULE: &str =
+    "2 to 255 of a-z A-Z 0-9 _ . -, with a letter or a digit first";
 
 impl Failure {
-    /// For `map_err`: says what was tried with which path.
+    /// For `map_err`: names the attempted action and the path.
     pub fn system(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let what = format!("{what} {}", path.display());
         |err| Self::System(what, err)
@@ -190,23 +198,24 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::UnknownCall(path) => {
-                write!(f, "no call is named {}", shown(path))
+                write!(f, "no call is named {}", excerpt(path))
             }
             Self::BadBody(why) => {
-                write!(f, "the request's body: {}", shown(why))
+                write!(f, "the request's body: {}", excerpt(why))
             }
             Self::BadName(name) => {
-                let name = shown(name);
-                write!(f, "\"{name}\" is no name: write {NAME_RULE}")
+                let name = excerpt(name);
+                write!(f, "\"{name}\" is not a valid name: write {NAME_RULE}")
             }
             Self::BadOption(option, cure) => {
                 write!(f, "no option {option}: {cure}")
             }
+            Self::Conflict(words) => f.write_str(words),
             Self::NoSuchVolume(name) => {
-                write!(f, "no such volume: {}", shown(name))
+                write!(f, "no such volume: {}", excerpt(name))
             }
             Self::OtherOptions(name, difference) => {
-                let (name, difference) = (shown(name), shown(difference));
+                let (name, difference) = (excerpt(name), excerpt(difference));
                 write!(f, "{name} exists with other options: {difference}")
             }
             Self::OtherFiles(path, kind) => {
@@ -215,23 +224,23 @@ impl fmt::Display for Failure {
                 f.write_str("the same, or move them away")
             }
             Self::InUse(name, who) => write!(f, "{name} is in use: {who}"),
-            Self::System(what, err) => write!(f, "{}: {err}", shown(what)),
+            Self::System(what, err) => write!(f, "{}: {err}", excerpt(what)),
         }
     }
 }
 
-/// What goes back on the wire for a call to `path`: a status, and a JSON value.
+/// The status and the JSON text to send for a call to `path`.
 pub fn encode(path: &str, outcome: Result<Reply, Failure>) -> (u16, String) {
     let failure = match outcome {
         Ok(reply) => {
             let text = serde_json::to_string(&reply);
-            return (200, text.expect("keys are strings, so JSON can say it"));
+            return (200, text.expect("keys are strings, so JSON can hold it"));
         }
         Err(failure) => failure,
     };
-    // The only place that writes `Err`. Podman takes every 200 for a success,
-    // whatever `Err` says, so a refused call gets another status. A refused Get
-    // is an answer: with another status, `podman volume ls` fails as a whole.
+    // The only place that writes `Err`. Podman treats every 200 as success,
+    // even with an `Err`, so a refused call gets another status. A refused Get
+    // keeps 200: with another status, `podman volume ls` fails as a whole.
     let status = match failure {
         Failure::UnknownCall(_) => 404,
         Failure::BadBody(_) => 400,

@@ -1,5 +1,5 @@
-//! ROOT, the folder of all volumes, for this user and for one plugin alone. No
-//! lesson needs a line of it.
+//! ROOT, the folder of all volumes, which only this user may enter and only one
+//! plugin may use. You do not need to read this file.
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -16,19 +16,20 @@ use crate::store::{self, is_folder};
 
 /// In a volume's folder: its options, as `docker volume inspect` shows them.
 pub const STATE: &str = "volume.json";
-/// In ROOT: volumes in the making. Half of one is none.
+/// In ROOT: volumes that are being created. They do not count as volumes yet.
 pub const NEW: &str = ".new";
 
-/// How long a start waits for another plugin's end, or for that of the programs
-/// which a killed one has started.
+/// How long a start waits for another plugin to end, or for programs that a
+/// killed plugin has started.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Makes ROOT if it is missing, and returns its path, absolute and without
-/// links: Docker looks a mountpoint up from another directory than ours. No
-/// other plugin gets this ROOT until the file, and each copy of it, is closed.
+/// Creates ROOT if it is missing, and returns its path, absolute and without
+/// links, because Docker resolves a mountpoint from another working directory.
+/// No other plugin can use this ROOT until the returned file and all copies of
+/// it are closed.
 ///
-/// Fails if other users may enter ROOT and a stranger's files are in it: it may
-/// be `/tmp`, given by mistake.
+/// Fails if other users may enter ROOT and it holds files that are not this
+/// plugin's: it may be `/tmp`, given by mistake.
 pub fn open(root: &Path) -> Result<(PathBuf, File)> {
     let root = path::absolute(root)?;
     let path = root.display();
@@ -47,13 +48,14 @@ pub fn open(root: &Path) -> Result<(PathBuf, File)> {
         .canonicalize()
         .with_context(|| format!("{path} is a link that leads nowhere"))?;
     docker_can_read(&real)?;
-    ensure!(real.is_dir(), "{path} is no folder: give a folder of its own");
+    ensure!(real.is_dir(), "{path} is not a folder: give the plugin its own");
     close(&real).with_context(|| format!("closing {path} to other users"))?;
     let lock = lock(&real)?;
     Ok((real, lock))
 }
 
-/// Locks ROOT itself, which needs nothing in it that can be written.
+/// Locks ROOT itself: unlike a lock file, this works on a full or read-only
+/// disk.
 fn lock(root: &Path) -> Result<File> {
     let path = root.display();
     let lock = File::open(root).with_context(|| format!("opening {path}"))?;
@@ -63,8 +65,8 @@ fn lock(root: &Path) -> Result<File> {
         match lock.try_lock() {
             Ok(()) => return Ok(lock),
             Err(TryLockError::Error(err)) => {
-                let words = "a network's filesystem may not: give a folder of \
-                             a local disk";
+                let words = "a network filesystem may not support this: give a \
+                             folder on a local disk";
                 return Err(err)
                     .with_context(|| format!("locking {path} ({words})"));
             }
@@ -84,8 +86,8 @@ fn lock(root: &Path) -> Result<File> {
     }
 }
 
-/// Fails if ROOT is not the folder that we have locked: a disk may have been
-/// mounted over it, and another plugin may have that.
+/// Fails if ROOT is no longer the folder that we have locked: a disk may have
+/// been mounted over it, and another plugin may use that disk.
 pub fn is_same(root: &Path, lock: &File) -> Result<(), Failure> {
     let now = fs::symlink_metadata(root);
     let locked = lock.metadata().map_err(Failure::system("reading", root))?;
@@ -95,12 +97,12 @@ pub fn is_same(root: &Path, lock: &File) -> Result<(), Failure> {
     if now.is_ok_and(is_same) {
         return Ok(());
     }
-    let words = "another folder than at the start: start the plugin again";
+    let words = "it is not the folder from the start: restart the plugin";
     Err(Failure::system("looking at", root)(io::Error::other(words)))
 }
 
-/// Whether this is the folder of a volume. One rename brings it whole, and one
-/// takes it away: a folder without that file is somebody else's.
+/// Whether this is the folder of a volume. One rename publishes a complete
+/// volume, and one rename removes it, so a folder without STATE is not ours.
 pub fn is_volume(folder: &Path) -> io::Result<bool> {
     let has_file = |is_folder| match is_folder {
         true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
@@ -112,9 +114,9 @@ pub fn is_volume(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// A path for `name` in a folder of ours that nothing has. What is there, and
-/// cannot be removed, stays, and this one goes to `_2/NAME` beside it: no
-/// volume's name starts with `_`.
+/// An unused path for `name` in the folder `ours`. If leftovers that cannot be
+/// removed have the name, the path is `_2/NAME` beside them: no volume's name
+/// starts with `_`.
 pub fn vacant(ours: &Path, name: &str) -> Result<PathBuf, Failure> {
     let mut folder = ours.to_owned();
     let mut count = 1;
@@ -133,26 +135,26 @@ pub fn vacant(ours: &Path, name: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Logs how many of these are volumes, and which ones are somebody else's.
+/// Logs how many of these folders are volumes, and warns about the others.
 pub fn count(root: &Path, folders: impl Iterator<Item = PathBuf>) {
     let (ours, others): (Vec<_>, Vec<_>) =
-        folders.partition(|it| is_volume(it).unwrap_or(true));
+        folders.partition(|folder| is_volume(folder).unwrap_or(true));
     for other in others {
         let path = other.display();
-        warn!("{path} stays, and is no volume: it has no {STATE}");
+        warn!("{path} is not a volume, because it has no {STATE}; it stays");
     }
     info!("{} volumes in {}", ours.len(), root.display());
 }
 
-/// A path that is no UTF-8 cannot be said in JSON.
+/// JSON cannot hold a path that is not UTF-8.
 fn docker_can_read(path: &Path) -> Result<()> {
     let is_text = path.to_str().is_some();
-    ensure!(is_text, "{path:?} is no UTF-8, and Docker reads nothing else");
+    ensure!(is_text, "{path:?} is not UTF-8, so Docker cannot read it");
     Ok(())
 }
 
-/// Lets no other user of the host enter ROOT: the root of a container can leave
-/// a program in a volume that runs as root, whoever starts it (setuid).
+/// Closes ROOT to other users of the host: root in a container can put a setuid
+/// program in a volume, and any user who starts that program becomes root.
 fn close(root: &Path) -> Result<()> {
     let path = root.display();
     let mode = || Ok::<_, io::Error>(fs::metadata(root)?.permissions());
@@ -162,8 +164,8 @@ fn close(root: &Path) -> Result<()> {
     }
     ensure!(
         is_ours(root)?,
-        "they may enter it (mode {had:04o}), and what is in it is not this \
-         plugin's: give a folder of its own, or close it (chmod 700 {path})"
+        "they may enter it (mode {had:04o}), and it holds files that are not \
+         this plugin's: give the plugin its own, or run chmod 700 {path}"
     );
     fs::set_permissions(root, Permissions::from_mode(0o700))?;
     match mode()?.mode() & 0o077 {
@@ -175,8 +177,8 @@ fn close(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a plugin has used ROOT before, or nothing is in it but what a new
-/// filesystem has.
+/// Whether a plugin has used ROOT before, or ROOT is empty, apart from the
+/// `lost+found` of a new filesystem.
 fn is_ours(root: &Path) -> Result<bool> {
     if root.join(NEW).is_dir() {
         return Ok(true);

@@ -1,8 +1,8 @@
 //! Step 2: JSON in, JSON out.
 //!
-//! Docker now sends every call of a volume driver. `protocol.rs` turns what
-//! travels into types and back; what the calls mean is decided here. Start
-//! reading at `answer`.
+//! Docker now sends every call of a volume driver. `protocol.rs` turns requests
+//! into types and replies into JSON; this file decides what each call does.
+//! Start reading at `answer`.
 
 mod protocol;
 mod server;
@@ -19,7 +19,7 @@ use log::info;
 
 use protocol::{Call, Failure, Reply, Scope};
 
-/// Where a dockerd looks for the plugin that `-d workshop` names.
+/// The path at which dockerd looks for the plugin of `-d workshop`.
 const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
 
 const USAGE: &str = "usage: PROGRAM [SOCKET]
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     server::watch_panics();
     let socket = env::args_os().nth(1).unwrap_or_else(|| DEFAULT_SOCKET.into());
     if socket.as_encoded_bytes().starts_with(b"-") {
-        ensure!(socket == "--help", "no option {}\n{USAGE}", socket.display());
+        ensure!(socket == "--help", "bad option {}\n{USAGE}", socket.display());
         println!("{USAGE}");
         return Ok(());
     }
@@ -41,15 +41,15 @@ fn main() -> Result<()> {
     server::serve(server, &mut answer)
 }
 
-/// What Docker gets for one call: a status and a text.
+/// The answer to one call: a status and a text.
 ///
-/// Docker takes 200 for success and anything else for a failure, whose text it
-/// shows to whoever typed the command.
+/// For Docker, 200 is success and any other status is a failure, whose text the
+/// user sees.
 fn answer(path: &str, body: &[u8]) -> (u16, String) {
     protocol::encode(path, Call::decode(path, body).and_then(act))
 }
 
-/// Does what a call asks for.
+/// Carries out a call.
 fn act(call: Call) -> Result<Reply, Failure> {
     match call {
         Call::Activate => {
@@ -58,20 +58,20 @@ fn act(call: Call) -> Result<Reply, Failure> {
         Call::Capabilities => {
             Ok(Reply::Capabilities { capabilities: Scope { scope: "local" } })
         }
-        // Docker checks none of these names, and later steps make paths of them.
-        Call::Create(it) if it.name.contains('/') => {
-            Err(Failure::BadName(it.name))
+        // Docker does not check these names, and later steps use them in paths.
+        Call::Create(args) if args.name.contains('/') => {
+            Err(Failure::BadName(args.name))
         }
-        Call::Create(it) => {
-            info!("{} is acknowledged and forgotten, until step 3", it.name);
+        Call::Create(args) => {
+            info!("{} is acknowledged and forgotten, until step 3", args.name);
             Ok(Reply::Done {})
         }
         Call::List => Ok(Reply::Volumes { volumes: Vec::new() }),
-        Call::Get(it) | Call::Remove(it) | Call::Path(it) => {
-            Err(Failure::NoSuchVolume(it.name))
+        Call::Get(args) | Call::Remove(args) | Call::Path(args) => {
+            Err(Failure::NoSuchVolume(args.name))
         }
-        Call::Mount(it) | Call::Unmount(it) => {
-            Err(Failure::NoSuchVolume(it.name))
+        Call::Mount(args) | Call::Unmount(args) => {
+            Err(Failure::NoSuchVolume(args.name))
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Plugins that start at once take turns. No lesson needs a line of it.
+//! Plugins that start at the same time take turns. You do not need to read this
+//! file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-/// The folder of a file, also where its path has none.
+/// The folder of a file, even if its path is only a name.
 pub fn folder(file: &Path) -> PathBuf {
     Path::new(".").join(file.parent().unwrap_or(file))
 }
 
-/// Waits until no other plugin changes files in the folder of `file`. None does
-/// until what this returns is dropped.
+/// Waits until no other plugin changes files in the folder of `file`, and locks
+/// the folder until the returned file is dropped.
 pub fn take(file: &Path) -> Result<File> {
     let turn = File::open(folder(file))?;
     let mut tries = 0..300;

@@ -1,4 +1,4 @@
-//! What the plugin remembers, and by which rules. No HTTP here.
+//! The volumes, in memory, and the rules for them. No HTTP here.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Remembers a volume.
+    /// Stores a volume.
     ///
-    /// A name that is taken by the same options is no mistake: whoever asks
-    /// twice gets what they asked for. With other options it is one.
+    /// A name that exists with the same options is not an error: creating a
+    /// volume twice is allowed. With different options it is an error.
     pub fn create(
         &mut self,
         name: String,
         options: Options,
     ) -> Result<(), Failure> {
-        // Docker checks none of these names, and later steps make paths of them.
+        // Docker does not check these names, and later steps use them in paths.
         if name.contains('/') {
             return Err(Failure::BadName(name));
         }
@@ -34,7 +34,7 @@ impl Volumes {
         }
     }
 
-    /// What Docker may know about a volume.
+    /// Describes a volume to Docker.
     pub fn get(&self, name: &str) -> Result<Volume, Failure> {
         match self.by_name.get_key_value(name) {
             Some((name, _)) => Ok(volume(name)),
@@ -47,7 +47,7 @@ impl Volumes {
         self.by_name.keys().map(|name| volume(name)).collect()
     }
 
-    /// Forgets a volume.
+    /// Removes a volume.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         match self.by_name.remove(name) {
             Some(_) => Ok(()),
@@ -60,7 +60,7 @@ fn volume(name: &str) -> Volume {
     Volume { name: name.to_owned(), mountpoint: String::new() }
 }
 
-/// The first option that is not the same on both sides, in words.
+/// Describes the first option that differs.
 fn difference(had: &Options, wanted: &Options) -> Option<String> {
     let keys = had.keys().chain(wanted.keys());
     let mut different = keys.filter(|key| had.get(*key) != wanted.get(*key));

@@ -1,7 +1,7 @@
 //! Step 4: give each volume a directory.
 //!
-//! Containers now see files: Docker asks where a volume is, and binds that
-//! directory into the container. Start reading at `volumes.rs`.
+//! Containers now see files: Docker asks for a volume's directory, and mounts
+//! it in the container. Start reading at `volumes.rs`.
 
 mod protocol;
 mod root;
@@ -21,7 +21,7 @@ use log::info;
 use protocol::{Call, Failure, Reply, Scope};
 use volumes::Volumes;
 
-/// Where a dockerd looks for the plugin that `-d workshop` names.
+/// The path at which dockerd looks for the plugin of `-d workshop`.
 const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
 
 /// The folder of all volumes.
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     server::watch_panics();
     let socket = env::args_os().nth(1).unwrap_or_else(|| DEFAULT_SOCKET.into());
     if socket.as_encoded_bytes().starts_with(b"-") {
-        ensure!(socket == "--help", "no option {}\n{USAGE}", socket.display());
+        ensure!(socket == "--help", "bad option {}\n{USAGE}", socket.display());
         println!("{USAGE}");
         return Ok(());
     }
@@ -50,16 +50,16 @@ fn main() -> Result<()> {
     server::serve(server, &mut |path, body| answer(path, body, &mut volumes))
 }
 
-/// What Docker gets for one call: a status and a text.
+/// The answer to one call: a status and a text.
 ///
-/// Docker takes 200 for success and anything else for a failure, whose text it
-/// shows to whoever typed the command.
+/// For Docker, 200 is success and any other status is a failure, whose text the
+/// user sees.
 fn answer(path: &str, body: &[u8], volumes: &mut Volumes) -> (u16, String) {
     let call = Call::decode(path, body);
     protocol::encode(path, call.and_then(|call| act(call, volumes)))
 }
 
-/// Does what a call asks for.
+/// Carries out a call.
 fn act(call: Call, volumes: &mut Volumes) -> Result<Reply, Failure> {
     match call {
         Call::Activate => {
@@ -68,25 +68,27 @@ fn act(call: Call, volumes: &mut Volumes) -> Result<Reply, Failure> {
         Call::Capabilities => {
             Ok(Reply::Capabilities { capabilities: Scope { scope: "local" } })
         }
-        Call::Create(it) => {
-            volumes.create(it.name, it.opts.unwrap_or_default())?;
+        Call::Create(args) => {
+            volumes.create(args.name, args.opts.unwrap_or_default())?;
             Ok(Reply::Done {})
         }
-        Call::Get(it) => Ok(Reply::Volume { volume: volumes.get(&it.name)? }),
+        Call::Get(args) => {
+            Ok(Reply::Volume { volume: volumes.get(&args.name)? })
+        }
         Call::List => Ok(Reply::Volumes { volumes: volumes.list() }),
-        Call::Remove(it) => {
-            volumes.remove(&it.name)?;
+        Call::Remove(args) => {
+            volumes.remove(&args.name)?;
             Ok(Reply::Done {})
         }
-        Call::Path(it) => {
-            let mountpoint = volumes.get(&it.name)?.mountpoint;
+        Call::Path(args) => {
+            let mountpoint = volumes.get(&args.name)?.mountpoint;
             Ok(Reply::Mountpoint { mountpoint })
         }
-        Call::Mount(it) => {
-            Ok(Reply::Mountpoint { mountpoint: volumes.mount(&it.name)? })
+        Call::Mount(args) => {
+            Ok(Reply::Mountpoint { mountpoint: volumes.mount(&args.name)? })
         }
-        Call::Unmount(it) => {
-            volumes.unmount(&it.name)?;
+        Call::Unmount(args) => {
+            volumes.unmount(&args.name)?;
             Ok(Reply::Done {})
         }
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use log::{debug, error, info, warn};
 use tiny_http::{Method, Request, Response, Server};
 
-use crate::text::shown;
+use crate::text::excerpt;
 
 /// In bytes. Docker's longest bodies have a few hundred.
 const LONGEST_BODY: u64 = 1 << 20;
@@ -23,15 +23,15 @@ pub type Answer<'a> = dyn FnMut(&str, &[u8]) -> (u16, String) + 'a;
 /// Answers calls, one after the other, until the socket fails.
 pub fn serve(server: &Server, answer: &mut Answer) -> Result<()> {
     loop {
-        // After one error, tiny_http accepts no more connections. If the process
-        // ends, a supervisor can restart it.
+        // After one error, tiny_http accepts no more connections. If the
+        // process ends, a supervisor can restart it.
         let request = server.recv().context("accepting connections")?;
         handle(request, answer);
     }
 }
 
 fn handle(mut request: Request, answer: &mut Answer) {
-    let call = shown(&format!("{} {}", request.method(), request.url()));
+    let call = excerpt(&format!("{} {}", request.method(), request.url()));
     if request.body_length().is_some_and(|length| length > LONGEST_PROMISE) {
         warn!("{call} -> 413, and its connection is given up");
         let refusal = Response::from_string("workshop: the body is too long");
@@ -63,15 +63,16 @@ fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
         header.field.equiv("Connection") && !value.split(',').all(known)
     }) {
         // With other words, tiny_http 0.12.0 may never reach the end of a call.
-        return refuse(400, "Docker sends no such Connection".to_owned());
+        return refuse(400, "unexpected Connection header".to_owned());
     }
     let mut body = Vec::new();
-    // Read the body even if the method is wrong: an unread body blocks the loop.
+    // Read the body even if the method is wrong: an unread body blocks the
+    // loop.
     let mut bounded = request.as_reader().take(LONGEST_BODY + 1);
     if let Err(err) = bounded.read_to_end(&mut body) {
         return refuse(400, format!("reading the body: {err}"));
     }
-    debug!("{}", shown(&String::from_utf8_lossy(&body)));
+    debug!("{}", excerpt(&String::from_utf8_lossy(&body)));
     match request.method() {
         _ if body.len() as u64 > LONGEST_BODY => {
             refuse(413, format!("no call has over {LONGEST_BODY} bytes"))
@@ -89,12 +90,12 @@ fn answer_or_500(answer: impl FnOnce() -> (u16, String)) -> (u16, String) {
     panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
         let literal = panic.downcast_ref::<&str>().copied();
         let text = literal.or(panic.downcast_ref().map(String::as_str));
-        let text = shown(text.unwrap_or("a bug, see the log"));
+        let text = excerpt(text.unwrap_or("a bug, see the log"));
         (500, format!("workshop: {text}"))
     })
 }
 
-/// Logs every panic, and ends the process after a panic in tiny_http.
+/// Logs every panic, and ends the process if a thread of tiny_http panicked.
 ///
 /// Without one of its threads, tiny_http would receive no more requests. Its
 /// threads have no names, unlike ours.

@@ -1,5 +1,5 @@
-//! ROOT, the folder of all volumes, for this user alone. No lesson needs a line
-//! of it.
+//! ROOT, the folder of all volumes, which only this user may enter. You do not
+//! need to read this file.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -9,11 +9,11 @@ use std::path::{self, Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use log::{info, warn};
 
-/// Makes ROOT if it is missing, and returns its path, absolute and without
-/// links: Docker looks a mountpoint up from another directory than ours.
+/// Creates ROOT if it is missing, and returns its path, absolute and without
+/// links, because Docker resolves a mountpoint from another working directory.
 ///
-/// Fails if other users may enter ROOT and a stranger's files are in it: it may
-/// be `/tmp`, given by mistake.
+/// Fails if other users may enter ROOT and it holds files that are not this
+/// plugin's: it may be `/tmp`, given by mistake.
 pub fn open(root: &Path) -> Result<PathBuf> {
     let root = path::absolute(root)?;
     let path = root.display();
@@ -32,20 +32,20 @@ pub fn open(root: &Path) -> Result<PathBuf> {
         .canonicalize()
         .with_context(|| format!("{path} is a link that leads nowhere"))?;
     docker_can_read(&real)?;
-    ensure!(real.is_dir(), "{path} is no folder: give a folder of its own");
+    ensure!(real.is_dir(), "{path} is not a folder: give the plugin its own");
     close(&real).with_context(|| format!("closing {path} to other users"))?;
     Ok(real)
 }
 
-/// A path that is no UTF-8 cannot be said in JSON.
+/// JSON cannot hold a path that is not UTF-8.
 fn docker_can_read(path: &Path) -> Result<()> {
     let is_text = path.to_str().is_some();
-    ensure!(is_text, "{path:?} is no UTF-8, and Docker reads nothing else");
+    ensure!(is_text, "{path:?} is not UTF-8, so Docker cannot read it");
     Ok(())
 }
 
-/// Lets no other user of the host enter ROOT: the root of a container can leave
-/// a program in a volume that runs as root, whoever starts it (setuid).
+/// Closes ROOT to other users of the host: root in a container can put a setuid
+/// program in a volume, and any user who starts that program becomes root.
 fn close(root: &Path) -> Result<()> {
     let path = root.display();
     let mode = || Ok::<_, std::io::Error>(fs::metadata(root)?.permissions());
@@ -55,8 +55,8 @@ fn close(root: &Path) -> Result<()> {
     }
     ensure!(
         is_ours(root)?,
-        "they may enter it (mode {had:04o}), and what is in it is not this \
-         plugin's: give a folder of its own, or close it (chmod 700 {path})"
+        "they may enter it (mode {had:04o}), and it holds files that are not \
+         this plugin's: give the plugin its own, or run chmod 700 {path}"
     );
     fs::set_permissions(root, Permissions::from_mode(0o700))?;
     match mode()?.mode() & 0o077 {
@@ -68,7 +68,7 @@ fn close(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether nothing is in ROOT but what a new filesystem has.
+/// Whether ROOT is empty, apart from the `lost+found` of a new filesystem.
 fn is_ours(root: &Path) -> Result<bool> {
     for entry in fs::read_dir(root)? {
         if entry?.file_name() != "lost+found" {

@@ -39,7 +39,7 @@ pub fn bind(socket: &Path) -> Result<&'static Server> {
 }
 
 /// The path may be too long (over 107 bytes), or its folder may be root's.
-const HINT: &str = " (as root, or give the path of another, shorter socket)";
+const HINT: &str = " (run as root, or give another, shorter path)";
 
 /// Removes the socket that a killed plugin has left.
 ///

@@ -1,4 +1,4 @@
-//! What the plugin remembers, and where the files are. No HTTP here.
+//! The volumes, in memory, and their directories. No HTTP here.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -18,26 +18,27 @@ use crate::root;
 /// All volumes that Docker has created and not yet removed.
 pub struct Volumes {
     root: PathBuf,
-    by_name: BTreeMap<String, Known>,
+    by_name: BTreeMap<String, Metadata>,
 }
 
-/// What is known of a volume besides its name.
-struct Known {
+/// The properties of a volume.
+struct Metadata {
     settings: Settings,
-    /// As Docker reads it.
+    /// In the format of RFC 3339.
     created_at: String,
 }
 
 impl Volumes {
-    /// Volumes whose directories are in `root`, which is made if missing.
+    /// Keeps the volumes' directories in `root`, which is created if it is
+    /// missing.
     pub fn new(root: &Path) -> Result<Self> {
         Ok(Self { root: root::open(root)?, by_name: BTreeMap::new() })
     }
 
-    /// Makes a volume's directory, and remembers the volume.
+    /// Creates a volume's directory, and stores the volume.
     ///
-    /// A name that is taken by the same options is no mistake: whoever asks
-    /// twice gets what they asked for. With other options it is one.
+    /// A name that exists with the same options is not an error: creating a
+    /// volume twice is allowed. With different options it is an error.
     pub fn create(
         &mut self,
         name: String,
@@ -46,37 +47,37 @@ impl Volumes {
         let Some(directory) = self.directory(&name) else {
             return Err(Failure::BadName(name));
         };
-        let settings = Settings::read(options)?.agree()?;
-        let differs = |had: &Known| {
-            difference(&had.settings.spelled(), &settings.spelled())
+        let settings = Settings::read(options)?.validate()?;
+        let differs = |had: &Metadata| {
+            difference(&had.settings.canonical(), &settings.canonical())
         };
         match self.by_name.get(&name).map(differs) {
             Some(Some(what)) => Err(Failure::OtherOptions(name, what)),
             Some(None) => Ok(()),
             None => {
-                // It may be there: a plugin that was restarted has forgotten
-                // its volumes, and not their files.
+                // The directory may exist already: a restarted plugin has lost
+                // its list of volumes, but not their files.
                 fs::create_dir_all(&directory)
                     .map_err(Failure::system("making", &directory))?;
 
-                // Not while making it: this process's umask would take bits
-                // away, and a directory that was there would keep its mode.
+                // Set the mode after creating the directory: the umask would
+                // remove bits, and an existing directory would keep its mode.
                 let mode = Permissions::from_mode(settings.mode);
                 fs::set_permissions(&directory, mode).map_err(
                     Failure::system("setting the mode of", &directory),
                 )?;
 
                 let created_at = rfc3339(SystemTime::now());
-                self.by_name.insert(name, Known { settings, created_at });
+                self.by_name.insert(name, Metadata { settings, created_at });
                 Ok(())
             }
         }
     }
 
-    /// What Docker may know about a volume.
+    /// Describes a volume to Docker.
     pub fn get(&self, name: &str) -> Result<Volume, Failure> {
         match self.by_name.get_key_value(name) {
-            Some((name, known)) => Ok(self.volume(name, known)),
+            Some((name, metadata)) => Ok(self.volume(name, metadata)),
             None => Err(Failure::NoSuchVolume(name.to_owned())),
         }
     }
@@ -84,25 +85,27 @@ impl Volumes {
     /// All volumes, by name.
     pub fn list(&self) -> Vec<Volume> {
         let all = self.by_name.iter();
-        all.map(|(name, known)| self.volume(name, known)).collect()
+        all.map(|(name, metadata)| self.volume(name, metadata)).collect()
     }
 
-    /// Where a container finds the files of a volume.
+    /// The directory in which a container finds the files of a volume.
     pub fn mount(&self, name: &str) -> Result<PathBuf, Failure> {
         let directory = self.get(name)?.mountpoint;
-        // Docker reports a missing directory with the words of its runtime.
+        // For a missing directory, Docker would show an error of its container
+        // runtime.
         fs::metadata(&directory)
             .map_err(Failure::system("looking for", &directory))?;
         Ok(directory)
     }
 
-    /// A container has ended. Others may go on, and the files stay.
+    /// A container has ended. Other containers may still run, and the files
+    /// stay.
     pub fn unmount(&self, name: &str) -> Result<(), Failure> {
         self.get(name).map(|_| ())
     }
 
-    /// Removes a volume, with its files unless they are to be kept. Docker asks
-    /// for this only if no container has the volume.
+    /// Removes a volume, and its files unless `keep` is set. Docker sends this
+    /// only if no container has the volume.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let directory = self.get(name)?.mountpoint;
 
@@ -122,20 +125,20 @@ impl Volumes {
         Ok(())
     }
 
-    fn volume(&self, name: &str, known: &Known) -> Volume {
+    fn volume(&self, name: &str, metadata: &Metadata) -> Volume {
         let mountpoint = self.root.join(name);
         Volume {
             name: name.to_owned(),
-            created_at: known.created_at.clone(),
-            status: known.settings.status(&mountpoint),
+            created_at: metadata.created_at.clone(),
+            status: metadata.settings.status(&mountpoint),
             mountpoint,
         }
     }
 
-    /// The directory for a name, if a volume may have that name.
+    /// The directory for a name, if the name is valid.
     ///
-    /// Docker checks none of these names: `..`, `/etc` and `a/../../b` arrive as
-    /// they are typed.
+    /// Docker does not check these names: `..`, `/etc` and `a/../../b` arrive
+    /// exactly as typed.
     fn directory(&self, name: &str) -> Option<PathBuf> {
         let allowed =
             |byte| u8::is_ascii_alphanumeric(byte) || b"_.-".contains(byte);
@@ -153,10 +156,10 @@ impl Volumes {
     }
 }
 
-/// What a directory's name may have on every common filesystem, in bytes.
+/// The longest file name of all common filesystems, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// The first option that is not the same on both sides, in words.
+/// Describes the first option that differs.
 fn difference(had: &Options, wanted: &Options) -> Option<String> {
     let keys = had.keys().chain(wanted.keys());
     let mut different = keys.filter(|key| had.get(*key) != wanted.get(*key));

@@ -1,29 +1,29 @@
-//! What a volume's options mean, and what to say where they mean nothing.
+//! Parses a volume's options, and words the errors for invalid ones.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::protocol::{Failure, Options};
-use crate::text::shown;
+use crate::text::excerpt;
 
-/// What all of a volume's options come to.
+/// A volume's options, with defaults for those that were not given.
 pub struct Settings {
-    /// Of the volume's directory.
+    /// The mode of the volume's directory.
     pub mode: u32,
-    /// Whether `docker volume rm` leaves the files where they are.
+    /// Whether `docker volume rm` keeps the files.
     pub keep: bool,
 }
 
-/// The options that there are.
+/// The names of all options.
 const OPTIONS: [&str; 3] = ["keep", "mode", "type"];
 
-/// Why a mode may arrive as another number: YAML reads 0750 without quotes as
-/// 488. All modes that `agree` accepts are refused when they arrive like this.
+/// YAML reads 0750 without quotes as a number, and Compose sends 488. Of all
+/// modes that `validate` accepts, no such number is a valid mode.
 const QUOTES: &str = "in a YAML file, write it in quotes, as in \"0750\"";
 
 impl Settings {
-    /// Reads the options of a Create; each that is not there has a default.
+    /// Reads the options of a Create. Each missing option has a default.
     pub fn read(options: &Options) -> Result<Self, Failure> {
         let mut settings = Self { mode: 0o755, keep: false };
         for (key, value) in options {
@@ -31,25 +31,25 @@ impl Settings {
                 "mode" => settings.mode = mode(value)?,
                 "type" => match value.as_str() {
                     "dir" => {}
-                    _ => return Err(none_of(&["dir"], "type=", value)),
+                    _ => return Err(unknown_word(&["dir"], "type=", value)),
                 },
                 "keep" => match value.as_str() {
                     "true" => settings.keep = true,
                     "false" => settings.keep = false,
                     _ => {
                         let known = ["true", "false"];
-                        return Err(none_of(&known, "keep=", value));
+                        return Err(unknown_word(&known, "keep=", value));
                     }
                 },
-                _ => return Err(none_of(&OPTIONS, "", key)),
+                _ => return Err(unknown_word(&OPTIONS, "", key)),
             }
         }
         Ok(settings)
     }
 
-    /// Refuses a mode that no new volume may have. A volume that exists may have
-    /// it from an earlier version, so `read` does not look.
-    pub fn agree(self) -> Result<Self, Failure> {
+    /// Rejects modes that no new volume may have. An earlier version accepted
+    /// them, so `read` still does, for volumes that exist.
+    pub fn validate(self) -> Result<Self, Failure> {
         if self.mode & 0o700 == 0o700 {
             return Ok(self);
         }
@@ -57,9 +57,9 @@ impl Settings {
         Err(Failure::BadOption(format!("mode={:o}", self.mode), cure))
     }
 
-    /// Every option as a user could have typed it, defaults included. So two
-    /// volumes that mean the same are spelled the same.
-    pub fn spelled(&self) -> Options {
+    /// Every option in its canonical form, defaults included. Two volumes with
+    /// the same settings have the same canonical options.
+    pub fn canonical(&self) -> Options {
         let mode = format!("{:04o}", self.mode);
         let keep = self.keep.to_string();
         [("type", "dir"), ("mode", &mode), ("keep", &keep)]
@@ -67,11 +67,11 @@ impl Settings {
             .into()
     }
 
-    /// What `docker volume inspect` shows: the options, but mode and owner as
-    /// `directory` has them now, since Docker's copy-up and every container may
-    /// change them. Without such a directory they are left out.
+    /// The options for `docker volume inspect`, but with the current mode and
+    /// owner of `directory`, since Docker's copy-up and every container may
+    /// change them. If the directory does not exist, they are left out.
     pub fn status(&self, directory: &Path) -> Options {
-        let mut status = self.spelled();
+        let mut status = self.canonical();
         status.remove("mode");
         let Ok(has) = fs::symlink_metadata(directory) else { return status };
         let mode = format!("{:04o}", has.mode() & 0o7777);
@@ -90,37 +90,41 @@ fn mode(value: &str) -> Result<u32, Failure> {
     let mode = u32::from_str_radix(value, 8).ok();
     mode.filter(|mode| digits && *mode <= 0o7777).ok_or_else(|| {
         let cure = format!("write octal digits, 7777 at most; {QUOTES}");
-        Failure::BadOption(format!("mode={}", shown(value)), cure)
+        Failure::BadOption(format!("mode={}", excerpt(value)), cure)
     })
 }
 
-/// Refuses a word that is none of `known`, and says which one was meant.
-fn none_of(known: &[&str], before: &str, word: &str) -> Failure {
+/// The failure for a word that is not in `known`; suggests the nearest known
+/// word.
+fn unknown_word(known: &[&str], before: &str, word: &str) -> Failure {
     let cure = match nearest(word, known) {
         Some(near) => format!("did you mean {before}{near}?"),
-        None => format!("there is {before}{}", known.join(" or ")),
+        None => format!("write {before}{}", known.join(" or ")),
     };
-    Failure::BadOption(format!("{before}{}", shown(word)), cure)
+    Failure::BadOption(format!("{before}{}", excerpt(word)), cure)
 }
 
-/// The word that is at most two mistakes away, if there is one.
+/// The nearest known word, if its edit distance is at most two.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    // Whoever sends a long one shall not make us count for long.
+    // `edit_distance` is exponential, so compare only eight characters.
     let word: String = word.to_lowercase().chars().take(8).collect();
-    let away = |it: &&&str| mistakes(word.as_bytes(), it.as_bytes());
-    known.iter().filter(|it| away(it) <= 2).min_by_key(away).copied()
+    let away = |known: &&&str| edit_distance(word.as_bytes(), known.as_bytes());
+    known.iter().filter(|known| away(known) <= 2).min_by_key(away).copied()
 }
 
-/// How many letters were added, left out, mistaken or swapped with the next.
-fn mistakes(a: &[u8], b: &[u8]) -> usize {
+/// The number of letters that were added, left out, mistyped, or swapped with
+/// the next one.
+fn edit_distance(a: &[u8], b: &[u8]) -> usize {
     match (a, b) {
         ([], rest) | (rest, []) => rest.len(),
-        ([x, a @ ..], [y, b @ ..]) if x == y => mistakes(a, b),
+        ([x, a @ ..], [y, b @ ..]) if x == y => edit_distance(a, b),
         ([x, y, a @ ..], [z, w, b @ ..]) if (x, y) == (w, z) => {
-            1 + mistakes(a, b)
+            1 + edit_distance(a, b)
         }
         ([_, c @ ..], [_, d @ ..]) => {
-            1 + mistakes(c, d).min(mistakes(a, d)).min(mistakes(c, b))
+            1 + edit_distance(c, d)
+                .min(edit_distance(a, d))
+                .min(edit_distance(c, b))
         }
     }
 }
@@ -134,9 +138,9 @@ mod tests {
         for (key, value, words) in [
             ("mdoe", "", "no option mdoe: did you mean mode?"),
             ("MODE", "", "no option MODE: did you mean mode?"),
-            ("size", "1m", "no option size: there is keep or mode or type"),
+            ("size", "1m", "no option size: write keep or mode or type"),
             ("type", "dri", "no option type=dri: did you mean type=dir?"),
-            ("keep", "yes", "no option keep=yes: there is keep=true or false"),
+            ("keep", "yes", "no option keep=yes: write keep=true or false"),
             (
                 "mode",
                 "rwx",
@@ -149,12 +153,13 @@ mod tests {
                 "no option mode=511: its owner could not use the directory; \
                  in a YAML file, write it in quotes, as in \"0750\"",
             ),
-            ("a\n", "", r"no option a\n: there is keep or mode or type"),
+            ("a\n", "", r"no option a\n: write keep or mode or type"),
         ] {
             let options = Options::from([(key.into(), value.into())]);
-            let settings = Settings::read(&options).and_then(Settings::agree);
+            let settings =
+                Settings::read(&options).and_then(Settings::validate);
             let failure = settings.err();
-            let said = failure.map(|it| it.to_string());
+            let said = failure.map(|failure| failure.to_string());
             assert_eq!(said.as_deref(), Some(words), "{key}={value}");
         }
     }
@@ -163,13 +168,14 @@ mod tests {
     fn a_mode_is_exact_or_refused() {
         let read = |value: String| {
             let options = Options::from([("mode".into(), value)]);
-            let settings = Settings::read(&options).and_then(Settings::agree);
+            let settings =
+                Settings::read(&options).and_then(Settings::validate);
             settings.ok().map(|settings| settings.mode)
         };
         for mode in 0..=0o7777 {
             let good = mode & 0o700 == 0o700;
             assert_eq!(read(format!("{mode:04o}")), good.then_some(mode));
-            // What Compose sends for it without quotes.
+            // The number that Compose sends for this mode without quotes.
             assert!(!good || read(mode.to_string()).is_none(), "{mode:o}");
         }
         for value in ["", "+750", "-750", "0o750", "10750", "0750 "] {

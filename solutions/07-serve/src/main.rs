@@ -1,7 +1,7 @@
 //! Step 7: many calls at once, and a clean stop.
 //!
-//! Each request has a thread, and each name one call at a time. Start reading
-//! at `serve` in `server.rs`.
+//! Each request has its own thread, and each name has at most one call at a
+//! time. Start reading at `serve` in `server.rs`.
 
 mod arguments;
 mod clock;
@@ -33,7 +33,7 @@ use server::Answer;
 use slots::Slots;
 use volumes::Volumes;
 
-/// What all calls share.
+/// The data that all calls share.
 struct Plugin {
     volumes: Volumes,
     names: Names,
@@ -53,30 +53,30 @@ fn main() -> Result<()> {
         Arc::new(move |path: &str, body: &[u8]| answer(path, body, &plugin));
     let slots = Arc::new(Slots::default());
 
-    // Whatever ends the plugin sends word here.
+    // A signal, or the end of a listener, sends a message here.
     let (end, ended) = mpsc::channel();
     stop::at_signal(end.clone())?;
-    let (listeners, traces) = listener::bind(&arguments)?;
+    let (listeners, advertised) = listener::bind(&arguments)?;
     for listener in &listeners {
         server::start(listener, &answer, &slots, end.clone())?;
     }
     ended.recv()??;
-    stop::finish(&listeners, traces, &slots, &ended)
+    stop::finish(&listeners, advertised, &slots, &ended)
 }
 
-/// What Docker gets for one call: a status and a text.
+/// The answer to one call: a status and a text.
 ///
-/// Docker takes 200 for success and anything else for a failure, whose text it
-/// shows to whoever typed the command.
+/// For Docker, 200 is success and any other status is a failure, whose text the
+/// user sees.
 fn answer(path: &str, body: &[u8], plugin: &Plugin) -> (u16, String) {
     let call = Call::decode(path, body);
     protocol::encode(path, call.and_then(|call| act(call, plugin)))
 }
 
-/// Does what a call asks for.
+/// Carries out a call.
 fn act(call: Call, plugin: &Plugin) -> Result<Reply, Failure> {
     let Plugin { volumes, names } = plugin;
-    // Until this call has its answer, no other one gets its name.
+    // Until this call is answered, no other call can claim its name.
     let _claim = name(&call).map(|name| names.claim(name));
     match call {
         Call::Activate => {
@@ -85,39 +85,41 @@ fn act(call: Call, plugin: &Plugin) -> Result<Reply, Failure> {
         Call::Capabilities => {
             Ok(Reply::Capabilities { capabilities: Scope { scope: "local" } })
         }
-        Call::Create(it) => {
-            volumes.create(it.name, &it.opts.unwrap_or_default())?;
+        Call::Create(args) => {
+            volumes.create(args.name, &args.opts.unwrap_or_default())?;
             Ok(Reply::Done {})
         }
-        Call::Get(it) => Ok(Reply::Volume { volume: volumes.get(&it.name)? }),
+        Call::Get(args) => {
+            Ok(Reply::Volume { volume: volumes.get(&args.name)? })
+        }
         Call::List => Ok(Reply::Volumes { volumes: volumes.list()? }),
-        Call::Remove(it) => {
-            volumes.remove(&it.name)?;
+        Call::Remove(args) => {
+            volumes.remove(&args.name)?;
             Ok(Reply::Done {})
         }
-        Call::Path(it) => {
-            let mountpoint = volumes.get(&it.name)?.mountpoint;
+        Call::Path(args) => {
+            let mountpoint = volumes.get(&args.name)?.mountpoint;
             Ok(Reply::Mountpoint { mountpoint })
         }
-        Call::Mount(it) => {
-            Ok(Reply::Mountpoint { mountpoint: volumes.mount(&it.name)? })
+        Call::Mount(args) => {
+            Ok(Reply::Mountpoint { mountpoint: volumes.mount(&args.name)? })
         }
-        Call::Unmount(it) => {
-            volumes.unmount(&it.name)?;
+        Call::Unmount(args) => {
+            volumes.unmount(&args.name)?;
             Ok(Reply::Done {})
         }
     }
 }
 
-/// The name that a call is about, if it is about one.
+/// The name of the volume that a call concerns, if any.
 fn name(call: &Call) -> Option<&str> {
     match call {
         Call::Activate | Call::Capabilities | Call::List => None,
-        Call::Create(it) => Some(&it.name),
-        Call::Get(it)
-        | Call::Remove(it)
-        | Call::Path(it)
-        | Call::Mount(it)
-        | Call::Unmount(it) => Some(&it.name),
+        Call::Create(args) => Some(&args.name),
+        Call::Get(args)
+        | Call::Remove(args)
+        | Call::Path(args)
+        | Call::Mount(args)
+        | Call::Unmount(args) => Some(&args.name),
     }
 }

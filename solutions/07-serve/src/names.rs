@@ -1,28 +1,28 @@
-//! Who is at work on which volume. Nothing else keeps calls apart.
+//! Per-name locks: the only synchronisation between calls.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The names that a call is at work on right now, and no others.
+/// The names that running calls have claimed.
 #[derive(Default)]
 pub struct Names {
     taken: Mutex<BTreeSet<String>>,
     freed: Condvar,
 }
 
-/// A name that no other call gets until this is dropped.
+/// A claim on a name. Until it is dropped, no other call can claim that name.
 pub struct Claim<'a> {
     names: &'a Names,
     name: String,
 }
 
 impl Names {
-    /// Waits until no other call has `name`, then takes it. Calls on other
+    /// Waits until no other call has `name`, then claims it. Calls on other
     /// names do not wait.
     pub fn claim(&self, name: &str) -> Claim<'_> {
         let mut taken = self.taken();
         while taken.contains(name) {
-            // Lets go of the lock while it waits, and has it again after.
+            // The wait releases the lock, and takes it again before it returns.
             taken =
                 self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
         }
@@ -31,18 +31,19 @@ impl Names {
         Claim { names: self, name: name.to_owned() }
     }
 
-    /// The set, also if a thread panicked while it had it: each of our changes
-    /// leaves it whole.
+    /// Locks the set. This ignores poisoning, because every change leaves the
+    /// set consistent.
     fn taken(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Claim<'_> {
-    /// Runs at the end of a call, and when it panics, too.
+    /// Runs at the end of a call, even if the call panics.
     fn drop(&mut self) {
         self.names.taken().remove(&self.name);
-        // All, not one: who is woken may wait for another name.
+        // Wake all: a single woken thread might be waiting for a different
+        // name.
         self.names.freed.notify_all();
     }
 }
@@ -73,7 +74,7 @@ mod tests {
             }
         });
         assert_eq!(most.into_inner(), 1);
-        assert!(names.taken().is_empty(), "what was used once is forgotten");
+        assert!(names.taken().is_empty(), "released names are forgotten");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Removing what a container may have made. No lesson needs a line of it.
+//! Removes files and folders that a container may have made. You do not need to
+//! read this file.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,15 +7,17 @@ use std::path::{Path, PathBuf};
 
 use crate::store::is_folder;
 
-/// Removes whatever has this path, if anything does.
+/// Removes a file, a link, or a folder with everything in it, if the path
+/// exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
         Ok(found) if !found.is_dir() => return fs::remove_file(path),
         _ => {}
     }
-    // A container may make folders deeper than a stack and longer than a path.
-    // So what is below a folder moves up, until nothing is below any more.
+    // A container may nest folders too deeply for recursion, with paths that
+    // are too long for the system. So folders move up one level at a time until
+    // none is nested.
     let mut count = 0;
     let mut more = true;
     while more {
@@ -40,7 +43,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     fs::remove_dir(path)
 }
 
-/// A path in `folder` that nothing has.
+/// An unused path in `folder`.
 fn free_name(folder: &Path, count: &mut u64) -> PathBuf {
     loop {
         *count += 1;
@@ -60,12 +63,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_it_is_it_is_removed() {
+    fn removes_files_links_and_deep_folders() {
         let folder =
             env::temp_dir().join(format!("workshop-remove-{}", process::id()));
         let outside = folder.with_extension("outside");
         fs::write(&outside, "").unwrap();
-        // The names that `remove` itself gives are taken.
+        // Use the names that `remove` itself would choose.
         fs::create_dir_all(folder.join("a/b/c/1/2")).unwrap();
         fs::create_dir_all(folder.join("1/2/3")).unwrap();
         fs::write(folder.join("2"), "").unwrap();

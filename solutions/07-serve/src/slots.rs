@@ -1,4 +1,5 @@
-//! How many requests are handled at once, and what each of them waits for.
+//! Limits how many requests run at once, and knows which of them wait for their
+//! client.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-/// As many requests have a thread of their own, and the next ones wait.
+/// At most this many requests run at once; the next ones wait for a free slot.
 const MOST: usize = 128;
-/// A client that says nothing for so long will say nothing more.
+/// A client that is silent for this long is considered lost.
 const SILENCE: Duration = Duration::from_secs(30);
-/// While we stop, nobody waits for a client that is silent for so long.
+/// During shutdown, clients that are silent for this long are not waited for.
 const SILENCE_AT_STOP: Duration = Duration::from_secs(1);
 
-/// The requests that have a thread.
+/// The requests that have a slot.
 #[derive(Default)]
 pub struct Slots {
     held: Mutex<Held>,
@@ -23,42 +24,42 @@ pub struct Slots {
 #[derive(Default)]
 struct Held {
     last: u64,
-    by_number: BTreeMap<u64, Doing>,
+    by_number: BTreeMap<u64, Running>,
 }
 
-/// A request, and since when it waits for its client, if it does: for the rest
-/// of its body, or until its answer is taken.
-struct Doing {
+/// A request, and the time since which it waits for its client, if it does: to
+/// send the rest of the body, or to read the answer.
+struct Running {
     call: String,
     client_since: Option<Instant>,
 }
 
-impl Doing {
+impl Running {
     fn is_silent_for(&self, time: Duration) -> bool {
         self.client_since.is_some_and(|since| since.elapsed() > time)
     }
 }
 
-/// The right to a thread, until this is dropped.
+/// One slot, which is free again when this is dropped.
 pub struct Slot {
     slots: Arc<Slots>,
     number: u64,
 }
 
 impl Slots {
-    /// Waits until there are fewer than `MOST` requests.
+    /// Waits until fewer than `MOST` requests are running.
     ///
-    /// Slow calls end. Slow clients may not, and tiny_http has neither a
-    /// time-out for them nor a way to hang up: if they hold everything, only
-    /// the end of this process takes it back.
+    /// Slow calls end at some time, but slow clients may not, and tiny_http has
+    /// neither a time-out nor a way to disconnect them. If they hold all slots,
+    /// only the end of the process frees the slots.
     pub fn await_free(&self) -> Result<()> {
         let mut held = self.held();
         while held.by_number.len() >= MOST {
             let mut all = held.by_number.values();
             ensure!(
-                !all.all(|it| it.is_silent_for(SILENCE)),
-                "{MOST} clients have sent half of a request, or not taken its \
-                 answer, for {} s: nobody else got through, so start me again",
+                !all.all(|run| run.is_silent_for(SILENCE)),
+                "all {MOST} slots are held by clients that stopped talking {} \
+                 s ago; exiting so that a supervisor can restart the plugin",
                 SILENCE.as_secs()
             );
             held = self.wait(held, Duration::from_secs(1));
@@ -66,24 +67,24 @@ impl Slots {
         Ok(())
     }
 
-    /// The slot of a request, which nobody has read yet.
+    /// Takes a slot for a request whose body has not been read yet.
     pub fn take(self: &Arc<Self>, call: String) -> Slot {
         let mut held = self.held();
         held.last += 1;
         let number = held.last;
-        let doing = Doing { call, client_since: Some(Instant::now()) };
-        held.by_number.insert(number, doing);
+        let run = Running { call, client_since: Some(Instant::now()) };
+        held.by_number.insert(number, run);
         Slot { slots: Arc::clone(self), number }
     }
 
-    /// Waits until no call is at work, but not after `deadline`, and returns
-    /// those that still are.
+    /// Waits until no call is running or `deadline` has passed; returns the
+    /// calls still running.
     pub fn at_work(&self, deadline: Instant) -> Vec<String> {
         let mut held = self.held();
         loop {
             let all = held.by_number.values();
-            let busy = all.filter(|it| !it.is_silent_for(SILENCE_AT_STOP));
-            let busy: Vec<_> = busy.map(|it| it.call.clone()).collect();
+            let busy = all.filter(|run| !run.is_silent_for(SILENCE_AT_STOP));
+            let busy: Vec<_> = busy.map(|run| run.call.clone()).collect();
             if busy.is_empty() || deadline <= Instant::now() {
                 return busy;
             }
@@ -106,20 +107,20 @@ impl Slots {
 }
 
 impl Slot {
-    /// The whole request is here: what takes time now is our work.
+    /// The body has been read: from now on, the call is running.
     pub fn works(&self) {
         self.change(None);
     }
 
-    /// The answer is ready: what takes time now is the client.
+    /// The answer is ready: from now on, this waits for the client.
     pub fn answers(&self) {
         self.change(Some(Instant::now()));
     }
 
     fn change(&self, client_since: Option<Instant>) {
         let mut held = self.slots.held();
-        if let Some(doing) = held.by_number.get_mut(&self.number) {
-            doing.client_since = client_since;
+        if let Some(run) = held.by_number.get_mut(&self.number) {
+            run.client_since = client_since;
         }
     }
 }

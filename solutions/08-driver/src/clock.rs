@@ -4,10 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A time in UTC as RFC 3339 writes it: `2026-11-24T17:34:02Z`.
 ///
-/// Docker takes a volume whose CreatedAt is written in another way for none.
+/// If CreatedAt has another format, Docker reports that there is no such
+/// volume.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // The format ends with the year 9999, whatever a clock may say.
+    // The format has no years after 9999.
     let seconds = since.as_secs().min(253_402_300_799);
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
@@ -15,10 +16,11 @@ pub fn rfc3339(time: SystemTime) -> String {
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// The date that is so many days after 1970-01-01.
+/// The date that is `days` after 1970-01-01, as year, month and day.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Years that begin in March have their leap day at the end: Howard Hinnant,
-    // "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+    // Here, years begin in March, so that a leap day is the last day of a year.
+    // Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+    // civil_from_days.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -1,4 +1,5 @@
-//! Programs of the system, run as programs: no shell reads what users typed.
+//! Runs programs of the system without a shell, which would interpret what
+//! users typed.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,34 +14,35 @@ use std::time::Duration;
 
 use crate::protocol::Failure;
 
-/// More than this of a program's words, in characters, helps no user.
+/// The longest error text to pass on, in characters.
 const LONGEST: usize = 300;
-/// More than this of them, in bytes, is not even read.
+/// The longest output that is read, in bytes.
 const MOST_READ: u64 = 64 << 10;
 
-/// What all programs are started with.
+/// The settings with which all programs are started.
 struct Start {
-    /// The lock of ROOT, as their standard input: so the lock is free only when
-    /// the last of them has ended, whatever became of this plugin.
+    /// The lock of ROOT. Programs inherit it as their standard input, so it is
+    /// released only after the last of them has ended, even if this plugin was
+    /// killed.
     lock: File,
-    /// A program that takes longer is ended.
+    /// The longest time that a program may run.
     patience: Duration,
 }
 
 static START: OnceLock<Start> = OnceLock::new();
 
-/// Says once, before the first program, which lock programs hold while they
-/// run. A program may take twice as long as a call waits for another call, so
-/// that the calls which wait learn why before the program is ended.
+/// Sets, before the first program starts, the lock that programs hold, and how
+/// long they may run: twice as long as a call waits for another call, so that
+/// waiting calls report the slow one before its program is killed.
 pub fn start_with(lock: &File, patience: Duration) -> io::Result<()> {
     let patience = 2 * patience;
     let _ = START.set(Start { lock: lock.try_clone()?, patience });
     Ok(())
 }
 
-/// Runs a program to its end, and returns what it printed, or its complaint.
-/// The last of the `paths` is what it is about; all of them are absolute, so
-/// none is taken for an option.
+/// Runs a program, and returns its output, or its error text as the failure.
+/// The last of the `paths` is the subject of the failure. All paths are
+/// absolute, so no path can be taken for an option.
 pub fn run(
     program: &str,
     options: &[&str],
@@ -55,11 +57,11 @@ pub fn run(
         Ok((status, text)) => {
             let words: Vec<_> = text.split_whitespace().collect();
             let words = words.join(" ");
-            // What comes in front of them says that already.
+            // Strip the prefixes that `Failure::System` adds anyway.
             let twice =
                 [format!("{program}: "), format!("{}: ", about.display())];
-            let words = twice.iter().fold(&*words, |words, it| {
-                words.strip_prefix(it).unwrap_or(words)
+            let words = twice.iter().fold(&*words, |words, prefix| {
+                words.strip_prefix(prefix).unwrap_or(words)
             });
             let words = match words {
                 "" => status.to_string(),
@@ -74,27 +76,30 @@ pub fn run(
                 "mkfs.btrfs" => "btrfs-progs",
                 _ => "mount",
             };
-            let cure = format!("no {program} here (apt-get install {package})");
+            let cure = format!(
+                "{program} is not installed (apt-get install {package})"
+            );
             Err(fail(io::Error::new(err.kind(), cure)))
         }
         Err(err) => Err(fail(err)),
     }
 }
 
-/// Runs a command to its end, and returns how it ended and what it printed. A
-/// command that takes too long is killed.
+/// Runs a command, and returns its exit status and its output. A command that
+/// takes too long is killed.
 fn output(mut command: Command) -> io::Result<(ExitStatus, String)> {
     let (lock, patience) = match START.get() {
         Some(start) => (start.lock.try_clone()?.into(), start.patience),
         None => (Stdio::null(), Duration::MAX),
     };
     let (reader, writer) = io::pipe()?;
-    // In a process group of its own: Ctrl-C is for this plugin, which awaits
-    // the end of what it has begun.
+    // Its own process group: Ctrl-C must reach only this plugin, which waits
+    // for running calls.
     command.process_group(0).stdin(lock);
     command.stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
-    // The command has the pipe open, too: until it is dropped, no end is read.
+    // The command keeps the pipe open, so drop it: otherwise the read never
+    // ends.
     drop(command);
 
     let (send, sent) = mpsc::channel();
@@ -108,15 +113,15 @@ fn output(mut command: Command) -> io::Result<(ExitStatus, String)> {
         return Ok((child.wait()?, text));
     }
     let _ = child.kill();
-    // The kernel may hold it up for longer still.
+    // The kernel may take even longer to end the program.
     thread::Builder::new()
         .name("end of a program".to_owned())
         .spawn(move || child.wait())?;
-    let words = format!("ended after {} s without an end", patience.as_secs());
+    let words = format!("killed after {} s", patience.as_secs());
     Err(io::Error::new(ErrorKind::TimedOut, words))
 }
 
-/// Ours, and where administrators' programs are: not every PATH has them.
+/// PATH plus the sbin folders, which many users' PATH lacks.
 fn path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");

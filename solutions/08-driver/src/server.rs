@@ -12,7 +12,7 @@ use tiny_http::{Method, Request, Response};
 
 use crate::listener::{self, Listener};
 use crate::slots::{Slot, Slots};
-use crate::text::shown;
+use crate::text::excerpt;
 
 /// In bytes. Docker's longest bodies have a few hundred.
 const LONGEST_BODY: u64 = 1 << 20;
@@ -23,8 +23,8 @@ const LONGEST_PROMISE: usize = 64 << 20;
 /// Returns a status and a text for the path and the body of a call.
 pub type Answer = dyn Fn(&str, &[u8]) -> (u16, String) + Send + Sync;
 
-/// Answers the calls that arrive at one place, in a thread of its own, which
-/// sends word when it ends.
+/// Starts a thread that answers the requests of one listener, and sends a
+/// message to `ended` when it ends.
 pub fn start(
     listener: &'static Listener,
     answer: &Arc<Answer>,
@@ -39,7 +39,7 @@ pub fn start(
     Ok(())
 }
 
-/// Answers calls, many at once, until there are no more.
+/// Answers requests, many at once, until the listener is closed.
 fn serve(
     listener: &Listener,
     answer: &Arc<Answer>,
@@ -50,7 +50,7 @@ fn serve(
         let Some(request) = listener.recv()? else { return Ok(()) };
         let slot = slots.take(call(&request));
         let answer = Arc::clone(answer);
-        // A call that is slow, or whose body is, holds up its own thread only.
+        // A slow call, or a slow body, blocks only its own thread.
         thread::Builder::new()
             .name("call".to_owned())
             .spawn(move || handle(request, &slot, &*answer))
@@ -59,7 +59,7 @@ fn serve(
 }
 
 fn call(request: &Request) -> String {
-    shown(&format!("{} {}", request.method(), request.url()))
+    excerpt(&format!("{} {}", request.method(), request.url()))
 }
 
 fn handle(mut request: Request, slot: &Slot, answer: &Answer) {
@@ -98,15 +98,16 @@ fn read(request: &mut Request) -> Result<Vec<u8>, (u16, String)> {
         header.field.equiv("Connection") && !value.split(',').all(known)
     }) {
         // With other words, tiny_http 0.12.0 may never reach the end of a call.
-        return refuse(400, "Docker sends no such Connection".to_owned());
+        return refuse(400, "unexpected Connection header".to_owned());
     }
     let mut body = Vec::new();
-    // Read the body even if the method is wrong: an unread body blocks the loop.
+    // Read the body even if the method is wrong: an unread body blocks the
+    // loop.
     let mut bounded = request.as_reader().take(LONGEST_BODY + 1);
     if let Err(err) = bounded.read_to_end(&mut body) {
         return refuse(400, format!("reading the body: {err}"));
     }
-    debug!("{}", shown(&String::from_utf8_lossy(&body)));
+    debug!("{}", excerpt(&String::from_utf8_lossy(&body)));
     match request.method() {
         _ if body.len() as u64 > LONGEST_BODY => {
             refuse(413, format!("no call has over {LONGEST_BODY} bytes"))
@@ -124,12 +125,12 @@ fn answer_or_500(answer: impl FnOnce() -> (u16, String)) -> (u16, String) {
     panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
         let literal = panic.downcast_ref::<&str>().copied();
         let text = literal.or(panic.downcast_ref().map(String::as_str));
-        let text = shown(text.unwrap_or("a bug, see the log"));
+        let text = excerpt(text.unwrap_or("a bug, see the log"));
         (500, format!("workshop: {text}"))
     })
 }
 
-/// Logs every panic, and ends the process after a panic in tiny_http.
+/// Logs every panic, and ends the process if a thread of tiny_http panicked.
 ///
 /// Without one of its threads, tiny_http would receive no more requests. Its
 /// threads have no names, unlike ours.

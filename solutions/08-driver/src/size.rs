@@ -1,34 +1,33 @@
-//! Sizes, as Docker's users write them: `64m` or `1.5g`.
+//! Sizes such as `64m` and `1.5g`.
 
-/// One unit is 1024 of the unit before, as everywhere in Docker.
+/// Each unit is 1024 times the unit before it, as everywhere in Docker.
 const UNITS: [&str; 6] = ["", "k", "m", "g", "t", "p"];
 
-/// The bytes of `64m`, `64M`, `64mb`, `64MiB`, `0.0625g` or `67108864`.
+/// Parses `64m`, `64M`, `64mb`, `64MiB`, `0.0625g` or `67108864` into bytes.
 pub fn parse(text: &str) -> Option<u64> {
     let number = |c: char| c.is_ascii_digit() || c == '.';
     let end = text.find(|c| !number(c)).unwrap_or(text.len());
     let (count, unit) = text.split_at(end);
     let unit = unit.to_ascii_lowercase();
-    let power = UNITS.iter().position(|it| {
-        let rest = unit.strip_prefix(it);
+    let power = UNITS.iter().position(|known| {
+        let rest = unit.strip_prefix(known);
         rest.is_some_and(|rest| {
-            matches!(rest, "" | "b") || rest == "ib" && !it.is_empty()
+            matches!(rest, "" | "b") || rest == "ib" && !known.is_empty()
         })
     })?;
 
-    // In whole numbers, so that 1.1g is not a byte more or less than it should
-    // be. A part of a byte is dropped, as Docker does.
+    // Integers keep 1.1g exact. A fraction of a byte is dropped, as in Docker.
     let (whole, fraction) = count.split_once('.').unwrap_or((count, ""));
     let digits = format!("{whole}{fraction}").parse::<u128>().ok()?;
     let places = fraction.len().try_into().ok()?;
     let bytes =
         digits.checked_mul(1 << (10 * power))? / 10_u128.checked_pow(places)?;
-    // The kernel's sizes of files have a sign.
-    i64::try_from(bytes).ok().filter(|it| *it > 0).map(i64::cast_unsigned)
+    // The kernel stores a file's size as a signed number.
+    i64::try_from(bytes).ok().filter(|bytes| *bytes > 0).map(i64::cast_unsigned)
 }
 
-/// The same bytes in the largest unit that leaves no fraction.
-pub fn spell(bytes: u64) -> String {
+/// Formats bytes in the largest unit that leaves no fraction.
+pub fn format(bytes: u64) -> String {
     let power = (bytes.trailing_zeros() as usize / 10).min(UNITS.len() - 1);
     format!("{}{}", bytes >> (10 * power), UNITS[power])
 }
@@ -57,7 +56,7 @@ mod tests {
             (".5GiB", 512 << 20, "512m"),
             ("5.m", 5 << 20, "5m"),
             ("00.0625g", 64 << 20, "64m"),
-            // 1.1 GiB are 1181116006.4 bytes.
+            // 1.1 GiB is 1181116006.4 bytes.
             ("1.1g", 1_181_116_006, "1181116006"),
             ("1.9999999999999999999g", (2 << 30) - 1, "2147483647"),
             ("1023.9", 1023, "1023"),
@@ -66,13 +65,13 @@ mod tests {
             ("9223372036854775807", i64::MAX as u64, "9223372036854775807"),
         ] {
             assert_eq!(parse(text), Some(bytes), "{text}");
-            assert_eq!(spell(bytes), spelled, "{text}");
+            assert_eq!(format(bytes), spelled, "{text}");
             assert_eq!(parse(spelled), Some(bytes), "{spelled}");
         }
     }
 
     #[test]
-    fn what_is_no_size_is_none() {
+    fn invalid_sizes_are_rejected() {
         for text in [
             "",
             "0",

@@ -1,4 +1,4 @@
-//! How the plugin ends when it is asked to.
+//! Shutdown on a signal.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
@@ -10,13 +10,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
-use crate::listener::{Listener, Traces};
+use crate::listener::{Advertised, Listener};
 use crate::slots::Slots;
 
-/// Docker kills what has not ended 10 seconds after it was asked to.
+/// Docker kills a container 10 seconds after it asked the container to stop.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Sends word at the first SIGTERM or SIGINT, and ends the process at the
+/// Sends a message at the first SIGTERM or SIGINT, and ends the process at the
 /// second one.
 pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
@@ -25,8 +25,8 @@ pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
         let Some(first) = signals.next() else { return };
         info!("{}: stopping", signal_name(first).unwrap_or("a signal"));
         let _ = end.send(Ok(()));
-        // Only the same one again: a parent may pass on as SIGTERM the SIGINT
-        // that Ctrl-C has sent to both.
+        // Only the same signal counts as a second one: Ctrl-C sends SIGINT to a
+        // parent as well, which may pass it on as SIGTERM.
         if signals.any(|again| again == first) {
             let _ = emulate_default_handler(first);
         }
@@ -36,19 +36,19 @@ pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
     Ok(())
 }
 
-/// Finishes what has begun, and nothing else.
+/// Finishes the running calls, and accepts no new ones.
 ///
-/// A call that is cut off is repeated by Docker, but without its body.
+/// If a call is cut off, Docker repeats it, but without its body.
 pub fn finish(
     listeners: &[&Listener],
-    traces: Traces,
+    advertised: Advertised,
     slots: &Slots,
     ended: &Receiver<Result<()>>,
 ) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    // Nobody finds us any more. Who has a connection is served until there is
-    // a moment without a call, then nobody else is.
-    drop(traces);
+    // New clients can no longer find us. Connected ones are served until no
+    // call is running; after that, no request is accepted.
+    drop(advertised);
     slots.at_work(deadline - PATIENCE / 2);
     for listener in listeners {
         listener.close();

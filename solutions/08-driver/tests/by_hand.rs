@@ -1,4 +1,4 @@
-//! What the README tells to do by hand, done as it stands there.
+//! Runs the commands that the README tells users to type.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use stand_in::harness::{Harness, Session};
 use stand_in::mounts;
 use stand_in::plugin::Program;
 
-/// Types, and the size of a volume before and after.
+/// Types, each with the size of a volume before and after.
 const TYPES: &[(&str, &str, &str)] =
     &[("ext4", "64m", "128m"), ("xfs", "512m", "1g"), ("btrfs", "64m", "256m")];
 
@@ -23,7 +23,7 @@ fn call(
     session.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
 }
 
-/// Mounts the volume. Returns where its files are.
+/// Mounts the volume, and returns the path of its files.
 fn mount(session: &mut Session) -> PathBuf {
     let reply = call(session, "VolumeDriver.Mount", ("ID", json!("93de")));
     let files = field(&reply, "Mountpoint").and_then(Value::as_str);
@@ -46,8 +46,8 @@ fn size(files: &Path) -> u64 {
     numbers.map(|it| it.expect("two numbers")).product()
 }
 
-/// The README's commands that have this word among them. A line whose comment
-/// lists types is for these types only.
+/// The README's commands that contain this word. A line whose comment lists
+/// types applies to those types only.
 fn commands(word: &str, kind: &str) -> String {
     let readme = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -112,7 +112,7 @@ fn a_volume_grows_as_the_readme_says() {
         assert!(large > small * 3 / 2, "{kind}: {large} after {small} bytes");
         assert_eq!(fs::read_to_string(files.join("file")).unwrap(), "hi");
         unmount(&mut session);
-        // It is a volume with this size, as if it had been created so.
+        // The volume is as if it had been created with this size.
         call(&mut session, "VolumeDriver.Create", ("Opts", options(after)));
         let volume =
             call(&mut session, "VolumeDriver.Get", ("Opts", json!({})));

@@ -1,5 +1,5 @@
-//! A file can fill at least 80 % of a volume, whatever its type, from the
-//! smallest size on.
+//! A file can fill at least 80 % of a volume of any type, from the smallest size
+//! on.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -13,12 +13,12 @@ use stand_in::plugin::Program;
 
 const MIB: u64 = 1 << 20;
 
-/// Types, and sizes in MiB besides the smallest. With 32 MiB, ext4 has a larger
-/// journal.
+/// Types, each with more sizes than the smallest one, in MiB. At 32 MiB,
+/// ext4 has a larger journal.
 const TYPES: &[(&str, &[u64])] =
     &[("ext4", &[32, 64]), ("xfs", &[]), ("btrfs", &[128])];
 
-/// Creates a volume, and returns what is said if that fails.
+/// Creates a volume, and returns the error text if that fails.
 fn create(
     session: &mut Session,
     name: &str,
@@ -31,14 +31,14 @@ fn create(
     session.call(&call).failure("").ok()
 }
 
-/// One call that has to succeed.
+/// Sends a call that must succeed.
 fn call(session: &mut Session, method: &'static str, name: &str) -> Value {
     let call =
         Call::new(method, &[("Name", json!(name)), ("ID", json!("93de"))]);
     session.call(&call).success("200").unwrap_or_else(|_| panic!("{call}"))
 }
 
-/// The bytes that a file takes before the filesystem is full.
+/// The bytes that one file can hold before the filesystem is full.
 fn fill(path: &Path) -> u64 {
     let mut file = File::create(path).expect("a new file");
     let some = vec![7; 64 << 10];
@@ -65,7 +65,7 @@ fn a_file_can_fill_80_percent_of_any_size() {
         let said =
             create(&mut session, "none", kind, 1).expect("1m is too small");
         let least = said.split_once("write ").and_then(|(_, rest)| {
-            rest.strip_suffix("m at least")?.parse::<u64>().ok()
+            rest.strip_suffix("m or more")?.parse::<u64>().ok()
         });
         let least = least.unwrap_or_else(|| panic!("{kind}: {said}"));
         for size in [least].iter().chain(*sizes) {

@@ -1,5 +1,5 @@
-//! What three generations of dockerd sent while it was restarted and killed:
-//! no use is lost, and Remove ends those that are left over.
+//! Replays the calls that three generations of dockerd sent while dockerd was
+//! restarted and killed: no use is lost, and Remove ends the leftover uses.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use stand_in::harness::{Harness, Session};
 use stand_in::mounts;
 use stand_in::plugin::Program;
 
-/// Where it was captured, and one volume's calls there, in order.
+/// The captures, each with the calls for one volume in order.
 ///
-/// `+A` is a Mount and `-A` an Unmount with the ID that is called A here, `!` is
-/// `kill -9` of the plugin and its new start, which we add wherever dockerd was
-/// restarted. What follows tells how it must be then: `*` mounted, since a
-/// container runs; `.` unmounted; `?` may be either, for nothing runs, but
+/// `+A` is a Mount and `-A` an Unmount with the ID that is called A here. `!` is
+/// `kill -9` of the plugin and a new start, which the test adds wherever dockerd
+/// was restarted. The next sign is the expected state: `*` mounted, because a
+/// container runs; `.` unmounted; `?` either, because no container runs, but
 /// dockerd has forgotten a use.
 const CAPTURED: &[(&str, &str)] = &[
     (
@@ -80,7 +80,7 @@ fn no_use_is_lost_whatever_dockerd_did() {
             match expected {
                 "*" => assert!(is_mounted(&session), "{case}: it is unmounted"),
                 "." => {
-                    // While it is copied from, a container need not run.
+                    // `docker cp` also mounts a volume of a stopped container.
                     let copies = what.starts_with('+');
                     assert_eq!(is_mounted(&session), copies, "{case}");
                 }

@@ -50,5 +50,5 @@ fn ls(stage: &mut Stage) -> Outcome {
 fn error(stage: &mut Stage) -> Outcome {
     stage
         .types("docker volume create -d workshop ../etc")?
-        .fails(&["create ../etc: ", "no name holds a /"])
+        .fails(&["create ../etc: ", "a name must not contain /"])
 }

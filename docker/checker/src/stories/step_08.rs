@@ -32,7 +32,7 @@ pub const SCENES: &[Scene] = &[
         name: "a size that the type cannot enforce is refused",
         why: "Docker shows the user the Err of a Create",
         file: "src/options.rs",
-        place: "`agree`",
+        place: "`validate`",
         source: "vol-errors-create 1",
         run: options,
     },

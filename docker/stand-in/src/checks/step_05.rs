@@ -85,7 +85,7 @@ pub const CHECKS: &[Check] = &[
         why: "YAML reads 0777 without quotes as 511, and Compose sends 511: \
               with that mode, only root can write into the directory",
         file: "src/options.rs",
-        place: "`agree`",
+        place: "`validate`",
         source: "Compose 1.29, 2.26 and 2.40: 0777 arrives as \"511\"",
         run: owner_mode,
     },
@@ -96,7 +96,7 @@ pub const CHECKS: &[Check] = &[
         why: "errors go to terminals and into logs: 100 kB hide the reason, \
               and control characters can forge lines",
         file: "src/text.rs",
-        place: "`shown`",
+        place: "`excerpt`",
         source: "plugin-huge 3-4: Docker sends and shows any length",
         run: short_errors,
     },
@@ -118,7 +118,7 @@ pub const CHECKS: &[Check] = &[
         why: "mode=755 and mode=0755 are the same request, and a retry must \
               not fail",
         file: "src/options.rs",
-        place: "`spelled`",
+        place: "`canonical`",
         source: "our rule: dockerd asks Get, and never creates twice",
         run: same_options,
     },

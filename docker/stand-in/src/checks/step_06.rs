@@ -182,7 +182,7 @@ pub const CHECKS: &[Check] = &[
         why: "a disk that is mounted over ROOT hides the volumes and the lock: \
               a second plugin could serve that folder",
         file: "src/volumes.rs",
-        place: "`known`",
+        place: "`load`",
         source: "our rule: one plugin per ROOT",
         run: other_root,
     },
@@ -193,7 +193,7 @@ pub const CHECKS: &[Check] = &[
         why: "the plugin must not move, hand out or remove an administrator's \
               folder",
         file: "src/volumes.rs",
-        place: "`known`",
+        place: "`load`",
         source: "our rule: a volume has its file from the first moment",
         run: strangers,
     },

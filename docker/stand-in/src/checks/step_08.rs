@@ -58,7 +58,7 @@ pub const CHECKS: &[Check] = &[
         why: "a directory has no limit: if Create accepts a size, the user \
               relies on a limit that does not exist",
         file: "src/options.rs",
-        place: "`agree`",
+        place: "`validate`",
         source: "our rule: ext4, xfs and btrfs need a size, dir has none",
         run: |harness| beside(harness, size_and_type),
     },
@@ -90,7 +90,7 @@ pub const CHECKS: &[Check] = &[
         why: "a retry must not fail, and a success for a different size would \
               hide that the size was ignored",
         file: "src/options.rs",
-        place: "`spelled`",
+        place: "`canonical`",
         source: "our rule: dockerd asks Get, and never creates twice",
         run: |harness| beside(harness, same_size),
     },
@@ -145,7 +145,7 @@ pub const CHECKS: &[Check] = &[
         why: "an owner that is set before the filesystem is mounted stays \
               hidden below the mount",
         file: "src/filesystem.rs",
-        place: "`own`",
+        place: "`set_owner_and_mode`",
         source: "our rule: uid, gid and mode are those of the directory",
         run: |harness| beside(harness, owner),
     },
@@ -239,7 +239,7 @@ pub const CHECKS: &[Check] = &[
               of the running container; the next container must see the same \
               files",
         file: "src/filesystem.rs",
-        place: "`settle`",
+        place: "`unmount_if_unused`",
         source: "seen with 20.10: docker cp whose Mount gets an Err",
         run: |harness| alone(harness, extra_unmount),
     },
@@ -283,7 +283,7 @@ pub const CHECKS: &[Check] = &[
         why: "a tmpfs uses the memory of the host, and it is empty again after \
               its last use",
         file: "src/filesystem.rs",
-        place: "`attach`",
+        place: "`mount_filesystem`",
         source: "our rule; tmpfs(5)",
         run: |harness| beside(harness, tmpfs),
     },
