@@ -1,6 +1,6 @@
-// The driver of step 6 as one would write it in Go, with the standard library
-// alone: what `make bench` compares ours with. It makes the same promises, and
-// `checker check PROGRAM 6` holds it to the same checks.
+// The driver of step 6 in Go, with the standard library alone. `make bench`
+// compares our driver with this one. It must pass the same checks, which
+// `checker check PROGRAM 6` runs.
 //
 // Usage: peer [SOCKET] [ROOT]
 package main
@@ -49,7 +49,8 @@ func main() {
 	log.Fatal(http.Serve(listener, handler(volumes)))
 }
 
-// listen takes over the socket of a killed plugin, and nothing else.
+// listen binds the socket. It replaces the socket of a killed plugin, but no other
+// file.
 func listen(socket string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ type (
 	}
 )
 
-// badBody is a failure whose status says that no call arrived.
+// badBody is a failure with a status that says: the request was not a valid call.
 type badBody struct{ error }
 
 func handler(v *volumes) http.Handler {
@@ -148,7 +149,7 @@ func handler(v *volumes) http.Handler {
 	return mux
 }
 
-// call decodes a request, lets act answer it, and encodes what it says.
+// call decodes a request, lets act answer it, and encodes the answer.
 func call[Request any](act func(Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
@@ -168,7 +169,8 @@ func call[Request any](act func(Request) (any, error)) http.HandlerFunc {
 		}
 		answer, err := act(request)
 		if err != nil {
-			// Podman takes every 200 for a success, and needs one to a Get.
+			// Podman takes every 200 for a success. For Get it needs a 200 even if
+			// there is no such volume.
 			status := http.StatusInternalServerError
 			if r.URL.Path == "/VolumeDriver.Get" {
 				status = http.StatusOK
@@ -181,13 +183,13 @@ func call[Request any](act func(Request) (any, error)) http.HandlerFunc {
 	}
 }
 
-// decode reads the arguments of a call, if it has any.
+// decode reads the arguments of a call that has some.
 func decode[Request any](body []byte) (Request, error) {
 	var request Request
 	if _, none := any(request).(struct{}); none {
 		return request, nil
 	}
-	// What is not there must not be taken for a user's wish.
+	// A missing field must not be taken for an empty value of the user's.
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return request, fmt.Errorf("the request's body: %w", err)
@@ -213,7 +215,7 @@ func send(w http.ResponseWriter, status int, answer any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// A client that has gone does not need its answer.
+	// An error here means that the client has gone and needs no answer.
 	_, _ = w.Write(text)
 }
 
@@ -230,7 +232,7 @@ type volumes struct {
 
 var ours = []string{".new", ".removed", ".kept", ".unreadable"}
 
-// openVolumes removes what a crash has left half made or half removed.
+// openVolumes removes volumes that a crash has left incomplete.
 func openVolumes(root string) (*volumes, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -272,7 +274,7 @@ func openVolumes(root string) (*volumes, error) {
 	return v, nil
 }
 
-// claim waits until nobody else changes this volume; its result ends the claim.
+// claim waits until no other call changes this volume. Its result ends the claim.
 func (v *volumes) claim(name string) func() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -317,7 +319,8 @@ func (v *volumes) create(name string, options map[string]string) error {
 	return syncPath(v.root)
 }
 
-// making is an empty folder, or the kept one of a volume of this name.
+// making returns a folder for a new volume: an empty one, or the kept folder of an
+// earlier volume with the same name.
 func (v *volumes) making(name string) (string, error) {
 	kept := filepath.Join(v.root, ".kept", name)
 	if info, err := os.Lstat(filepath.Join(kept, "files")); err == nil && info.IsDir() {
@@ -335,7 +338,8 @@ func fill(folder string, settings settings) error {
 	if err := os.MkdirAll(files, 0o755); err != nil {
 		return err
 	}
-	// Not while making it: the umask would take bits away.
+	// Set the mode afterwards, because the umask would remove bits from the mode of
+	// Mkdir.
 	if err := syscall.Chmod(files, settings.mode); err != nil {
 		return &fs.PathError{Op: "chmod", Path: files, Err: err}
 	}
@@ -467,8 +471,8 @@ func (v *volumes) names() ([]string, error) {
 	return names, nil
 }
 
-// known is what a volume's file says. Reading needs no claim: a rename
-// publishes the whole.
+// known returns the content of a volume's file. Reading needs no claim, because a
+// rename publishes the complete file.
 func (v *volumes) known(name string) (known, error) {
 	it, err := v.read(name)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -478,8 +482,8 @@ func (v *volumes) known(name string) (known, error) {
 	return v.claimed(name)
 }
 
-// claimed is known for whoever has claimed the name. What cannot be read is
-// set aside.
+// claimed is known for a caller that has claimed the name. It moves an unreadable
+// volume aside.
 func (v *volumes) claimed(name string) (known, error) {
 	it, err := v.read(name)
 	var system *fs.PathError
@@ -552,7 +556,7 @@ func isName(name string) bool {
 	return len(name) <= 255 && nameExpr.MatchString(name)
 }
 
-// settings are what all of a volume's options come to.
+// settings has the values of all options of a volume.
 type settings struct {
 	mode uint32
 	keep bool
@@ -587,7 +591,7 @@ func readSettings(options map[string]string) (settings, error) {
 	return s, nil
 }
 
-// spelled is the same for all that mean the same.
+// spelled returns all options in their canonical form.
 func (s settings) spelled() map[string]string {
 	return map[string]string{
 		"type": "dir",
@@ -596,7 +600,7 @@ func (s settings) spelled() map[string]string {
 	}
 }
 
-// meant names the option that has the same letters, in whatever order.
+// meant returns the option that has the same letters in any order.
 func meant(key string) string {
 	for _, option := range []string{"keep", "mode", "type"} {
 		if len(key) == len(option) && strings.Trim(strings.ToLower(key), option) == "" {
@@ -616,7 +620,7 @@ func same(name string, had, wanted map[string]string) error {
 	return nil
 }
 
-// shown is the beginning of what a user typed, on one line.
+// shown returns the beginning of a user's text, on one line.
 func shown(text string) string {
 	runes := []rune(text)
 	if len(runes) > 40 {

@@ -42,8 +42,8 @@ pub fn missing(root: &Path) -> Option<String> {
     }
 }
 
-/// Types the lines one after the other, up to the first that fails or that does not
-/// print its word. Each has the time that it may take.
+/// Runs command lines one after the other, up to the first that fails or does not
+/// print its word. Each line has a time limit.
 fn play_lines(lines: &[(String, Duration, &str)]) -> Result<Counts> {
     let mut counts = Counts::default();
     for (line, patience, word) in lines {
@@ -60,15 +60,15 @@ fn play_lines(lines: &[(String, Duration, &str)]) -> Result<Counts> {
     Ok(counts)
 }
 
-/// `make sandbox-restart`, where no sandbox runs and where one does.
+/// Tests `make sandbox-restart` without a sandbox and with a running one.
 ///
 /// # Errors
 /// When no shell can be started.
 pub fn restart(root: &Path) -> Result<Counts> {
     println!("\n== Docker: make sandbox-restart");
     if dockerd::in_sandbox() {
-        let skipped = "docker: make sandbox-restart: it is typed outside of the \
-                       sandbox";
+        let skipped = "docker: make sandbox-restart: it works only outside of \
+                       the sandbox";
         let skipped = vec![skipped.to_owned()];
         return Ok(Counts { skipped, ..Counts::default() });
     }
@@ -88,7 +88,7 @@ pub fn restart(root: &Path) -> Result<Counts> {
     ];
     let counts = play_lines(&lines)?;
     if counts.failed == 0 {
-        println!("ok    with no sandbox, and with one that runs");
+        println!("ok    without a sandbox, and with a running one");
     }
     Ok(counts)
 }
