@@ -1,10 +1,10 @@
-//! `prover carry`: one step's change, in the solutions and exercises after it.
+//! `prover carry`: carries a change of one solution to all later steps.
 //!
-//! A change is a list of edits: lines of one file that become other lines. Each
-//! edit looks for its lines in the next step's file by what they say, not by
-//! where they stand, and goes on from there to the step after. An exercise is
-//! its solution minus the holes, so an edit looks for its lines there, too,
-//! unless a learner is to write them.
+//! A change is a list of edits: lines of one file that become other lines. An
+//! edit finds its lines in the next step's file by their text, not by their
+//! number, and continues from there to the step after. An exercise is its
+//! solution minus the holes, so the edit applies to the exercise as well, unless
+//! its lines are inside a hole.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,8 +19,8 @@ use checker::starters::{self, Sources};
 use diffy::{DiffOptions, Line};
 use stand_in::steps::{self, Kind, Step};
 
-/// Carries the last change of a solution: what is not committed, or, if all of
-/// it is, the last commit that touched it. `commit` names another one.
+/// Carries the uncommitted changes of a solution, or else the last commit that
+/// touched it. `commit` names another commit.
 ///
 /// Writes solutions, exercises and the patches of starters.
 ///
@@ -38,7 +38,7 @@ pub fn run(root: &Path, from: &Step, commit: Option<&str>) -> Result<Carried> {
     let (what, changes) = changes(root, from, commit)?;
     let folder = from.folder(Kind::Solution);
     let mut edits: Vec<_> =
-        changes.iter().flat_map(|it| it.edits(&folder)).collect();
+        changes.iter().flat_map(|change| change.edits(&folder)).collect();
     let mut carried = Carried { what, ..Carried::default() };
     let mut written = Vec::new();
     for step in &later {
@@ -84,7 +84,7 @@ pub fn run(root: &Path, from: &Step, commit: Option<&str>) -> Result<Carried> {
     Ok(carried)
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Carried {
     what: String,
@@ -98,10 +98,11 @@ impl Carried {
         self.refused.is_empty()
     }
 
-    /// Shows an edit that several steps refuse for one reason once.
+    /// Adds a refusal. If several steps refuse an edit for the same reason, it is
+    /// shown once.
     fn refuse(&mut self, refused: Refused) {
-        let same = self.refused.iter_mut().find(|it| {
-            (&it.name, &it.why, &it.hunk)
+        let same = self.refused.iter_mut().find(|other| {
+            (&other.name, &other.why, &other.hunk)
                 == (&refused.name, &refused.why, &refused.hunk)
         });
         match same {
@@ -125,7 +126,7 @@ impl fmt::Display for Carried {
         if !self.refused.is_empty() {
             writeln!(
                 f,
-                "\n{} of them did not apply: make them by hand, then run prover \
+                "\n{} edits found no place: make them by hand, then run prover \
                  record N for each of these steps",
                 self.refused.len()
             )?;
@@ -134,7 +135,7 @@ impl fmt::Display for Carried {
     }
 }
 
-/// What was done to one crate.
+/// The changes to one crate.
 #[derive(Debug)]
 struct Summary {
     folder: PathBuf,
@@ -148,12 +149,12 @@ struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { folder, lines, files, there, in_holes } = self;
-        write!(f, "  {:<24} {lines} edits", folder.display())?;
+        write!(f, "  {:<24} edits: {lines}", folder.display())?;
         if *files > 0 {
-            write!(f, ", {files} files added or removed")?;
+            write!(f, ", files added or removed: {files}")?;
         }
         if *there > 0 {
-            write!(f, ", {there} already there")?;
+            write!(f, ", already there: {there}")?;
         }
         if !in_holes.is_empty() {
             write!(f, ", left to the learner in {}", in_holes.join(", "))?;
@@ -170,7 +171,7 @@ struct Refused {
     /// The file in them.
     name: PathBuf,
     why: String,
-    /// Where it was made, and the lines; nothing for a whole file.
+    /// The place and the lines of the edit; empty for a whole file.
     hunk: String,
 }
 
@@ -184,7 +185,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Refuses an exercise that has lost holes: recorded, it would be the starter.
+/// Fails if an exercise has lost holes: recording it would make it the starter.
 fn is_starter(root: &Path, step: &Step) -> Result<()> {
     let patch = text_of(&root.join(patch_of(step)))?;
     let exercise = starters::read(root, step, Kind::Exercise)?;
@@ -231,7 +232,8 @@ fn changes(
     };
     let (what, before) = match &commit {
         None => {
-            let what = format!("what is not committed in {}", folder.display());
+            let what =
+                format!("the uncommitted changes of {}", folder.display());
             (what, "HEAD".to_owned())
         }
         Some(commit) => {
@@ -246,7 +248,10 @@ fn changes(
         }
     };
     git(&["rev-parse", "--verify", "--quiet", &before]).with_context(|| {
-        format!("{before} is missing: what was {} before?", folder.display())
+        format!(
+            "{before} does not exist, so there is no earlier {}",
+            folder.display()
+        )
     })?;
     let mut words =
         vec!["diff", "--name-only", "--no-renames", "--relative", "-z"];
@@ -262,7 +267,7 @@ fn changes(
 
     let mut changes = Vec::new();
     let names = changed.split('\0').chain(new.split('\0'));
-    for name in names.filter(|it| !it.is_empty()) {
+    for name in names.filter(|name| !name.is_empty()) {
         let at = |commit: &str| text_at(root, &folder, commit, name);
         let before = at(&before)?;
         let after = match &commit {
@@ -296,10 +301,10 @@ fn changes(
 fn with_renames(changes: Vec<Change>) -> Vec<Change> {
     let (removed, mut rest): (Vec<_>, Vec<_>) = changes
         .into_iter()
-        .partition(|it| matches!(it, Change::Removed { .. }));
+        .partition(|change| matches!(change, Change::Removed { .. }));
     for change in removed {
         let Change::Removed { name, text } = &change else { continue };
-        let twin = rest.iter().position(|it| match it {
+        let twin = rest.iter().position(|other| match other {
             Change::Added { text: new, .. } => {
                 let (old, new) = (lines(text), lines(new));
                 let same = matches(&old, &new).iter().flatten().count();
@@ -320,7 +325,7 @@ fn with_renames(changes: Vec<Change>) -> Vec<Change> {
     rest
 }
 
-/// What git prints, in `folder` of the project.
+/// Runs git in `folder` of the project, and returns its output.
 fn git(root: &Path, folder: &Path, words: &[&str]) -> Result<String> {
     let output = Command::new("git")
         .arg("-C")
@@ -335,7 +340,7 @@ fn git(root: &Path, folder: &Path, words: &[&str]) -> Result<String> {
     String::from_utf8(output.stdout).context("reading what git prints")
 }
 
-/// A file as a commit has it, if it does.
+/// The text of a file in a commit, if the commit has the file.
 fn text_at(
     root: &Path,
     folder: &Path,
@@ -360,13 +365,13 @@ struct Edit {
     /// Where the lines were found last.
     at: Place,
     new: Vec<String>,
-    /// Where the edit was made, for people.
+    /// The file and the line of the edit, to show.
     made_in: String,
-    /// Whether the last solution had no place for it.
+    /// Whether the last solution had no place for this edit.
     is_lost: bool,
 }
 
-/// Lines of a file, as it is before the edit.
+/// Lines of a file, in the state before the edit.
 #[derive(Clone, Debug)]
 struct Place {
     name: PathBuf,
@@ -434,10 +439,10 @@ fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
-/// Lines of a text, by their number from 0, and what they become.
+/// Lines of a text, by their number from 0, and the lines that replace them.
 type Replacement = (Range<usize>, Vec<String>);
 
-/// Ranges of lines of `before`, and what they are in `after`.
+/// The replacements that turn `before` into `after`.
 fn differences(before: &str, after: &str) -> Vec<Replacement> {
     let (old, new) = (lines(before), lines(after));
     let mut differences = Vec::new();
@@ -482,13 +487,13 @@ fn matches(from: &[&str], to: &[&str]) -> Vec<Option<usize>> {
     pairs
 }
 
-/// A later crate, and what becomes of it.
+/// A later crate, and its changes.
 #[derive(Debug)]
 struct Side {
     root: PathBuf,
     folder: PathBuf,
     kind: Kind,
-    /// As it is now, with renamed files under their new names.
+    /// The current files, with renamed files under their new names.
     sources: BTreeMap<PathBuf, Rc<str>>,
     edited: BTreeMap<PathBuf, Vec<Replacement>>,
     added: BTreeMap<PathBuf, String>,
@@ -554,7 +559,7 @@ impl Side {
                         }
                         Some(_) => self.refuse_file(
                             name,
-                            "not removed: it says something else here",
+                            "not removed: its text differs here",
                         ),
                     }
                 }
@@ -628,7 +633,7 @@ impl Side {
         }
     }
 
-    /// The lines that were found, in the file as it is without the edit.
+    /// The lines that were found, in the file without the edit.
     fn place_before(
         &self,
         edit: &Edit,
@@ -658,7 +663,8 @@ impl Side {
         found.iter().any(here).then_some(found)
     }
 
-    /// Notes what was found. Says no if another edit has the same lines.
+    /// Stores the result of a search. Returns false if another edit has the same
+    /// lines.
     fn apply(&mut self, new: &[String], name: PathBuf, found: Found) -> bool {
         match found {
             Found::Here(range) => {
@@ -690,8 +696,8 @@ impl Side {
         });
     }
 
-    /// Finds the lines of an edit: where the file has them, or wherever the
-    /// crate has them once.
+    /// Finds the lines of an edit in their file, or else in the one other file
+    /// of the crate that has them once.
     fn locate(
         &self,
         at: &Place,
@@ -758,18 +764,18 @@ fn applied(text: &str, edits: &[Replacement]) -> String {
     text
 }
 
-/// What became of an edit's lines in another file.
+/// Where an edit's lines are in another file.
 #[derive(Debug, PartialEq)]
 enum Found {
     /// These lines are to be replaced.
     Here(Range<usize>),
-    /// These lines are what the edit makes of them.
+    /// These lines have been replaced already.
     Already(Range<usize>),
     /// The lines are the learner's to write, in the hole with this id.
     InHole(String),
 }
 
-/// Finds the lines of an edit in a text that is much like the one they are from.
+/// Finds the lines of an edit in a text similar to the one they are from.
 fn locate(
     at: &Place,
     new: &[String],
@@ -830,23 +836,27 @@ fn locate(
         let hole = to[gap].iter().find_map(|line| starters::hole_in(line));
         return match hole {
             Some(id) => Ok(Found::InHole(id.to_owned())),
-            None => Err("neither given code nor a hole has it".to_owned()),
+            None => {
+                Err("the exercise has no such lines, and no hole there"
+                    .to_owned())
+            }
         };
     }
     if !old.is_empty() {
         return Err(match here.len() {
-            0 => "its lines are not there".to_owned(),
-            1 => "its lines are there, and may be others".to_owned(),
-            times => format!("its lines are there {times} times"),
+            0 => "the file has no such lines".to_owned(),
+            1 => "the original file has these lines more than once".to_owned(),
+            times => format!("the file has these lines {times} times"),
         });
     }
     inserted_near(&from, &to, &pairs, start, &new)
         .map(|line| Found::Here(line..line))
         .ok_or_else(|| match (before, after) {
             (Some(_), Some(_)) => {
-                "other lines stand where it was inserted".to_owned()
+                "the file has other lines in the place of this insertion"
+                    .to_owned()
             }
-            _ => "the lines around it are not there".to_owned(),
+            _ => "the file lacks the lines around this insertion".to_owned(),
         })
 }
 

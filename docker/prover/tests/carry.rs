@@ -1,5 +1,5 @@
-//! `prover carry` in a copy of the steps: what it changes, what it shows, and
-//! that nothing else is lost.
+//! Runs `prover carry` in a copy of the steps: it changes the right lines, shows
+//! edits that find no place, and loses nothing else.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -27,7 +27,7 @@ impl Copy {
     /// `None` where git is missing.
     fn new() -> Option<Self> {
         let has_git = Command::new("git").arg("--version").output();
-        if !has_git.is_ok_and(|it| it.status.success()) {
+        if !has_git.is_ok_and(|output| output.status.success()) {
             assert!(env::var_os("CI").is_none(), "git is missing");
             println!("skipped: a change cannot be carried without git");
             return None;
@@ -95,7 +95,7 @@ impl Copy {
             .unwrap_or_else(|err| panic!("{file:?}: {err}"))
     }
 
-    /// Replaces one thing in a file, which has it once.
+    /// Replaces a text that a file has once.
     #[track_caller]
     fn edit(&self, step: u32, kind: Kind, name: &str, old: &str, new: &str) {
         let file = self.file(step, kind, name);
@@ -110,14 +110,14 @@ impl Copy {
     }
 
     fn step(&self, number: u32) -> &Step {
-        self.steps.iter().find(|it| it.number == number).unwrap()
+        self.steps.iter().find(|step| step.number == number).unwrap()
     }
 
     fn file(&self, step: u32, kind: Kind, name: &str) -> PathBuf {
         self.step(step).folder(kind).join(name)
     }
 
-    /// Carries, and returns the exit status and what is said.
+    /// Runs `prover carry`, and returns the exit status and the output.
     #[track_caller]
     fn carry(&self, words: &[&str]) -> (i32, String) {
         let Output { status, stdout, stderr } =
@@ -151,14 +151,17 @@ fn patch(step: &Step) -> PathBuf {
 const OLD: &str = "fn main() -> Result<()> {\n";
 const NEW: &str = "fn main() -> Result<()> { // changed\n";
 
-/// Which file of a step has a line, and in which of its crates.
+/// The files of a step, in both crates, that have a line.
 fn places(copy: &Copy, step: u32, line: &str) -> Vec<PathBuf> {
     let kinds = [Kind::Solution, Kind::Exercise];
     let sources = kinds.map(|kind| {
         let step = copy.step(step);
         let sources = starters::read(copy.path(), step, kind).unwrap();
-        let has_it = sources.into_iter().filter(|it| it.1.contains(line));
-        has_it.map(move |it| step.folder(kind).join(it.0)).collect::<Vec<_>>()
+        let having =
+            sources.into_iter().filter(|(_, text)| text.contains(line));
+        having
+            .map(move |(name, _)| step.folder(kind).join(name))
+            .collect::<Vec<_>>()
     });
     sources.concat()
 }
@@ -179,7 +182,7 @@ fn a_change_of_a_given_line_is_in_all_later_steps_and_starters() {
     }
     copy.has_starters();
 
-    // Again, it is there already; and what comes of it is what was committed.
+    // A second run changes nothing, and a committed change has the same result.
     let once = copy.git(&["diff"]);
     let (status, said) = copy.carry(&["3"]);
     assert_eq!(status, 0, "{said}");
@@ -210,7 +213,7 @@ fn a_step_that_has_other_lines_there_is_shown_and_keeps_them() {
     let (status, said) = copy.carry(&["5"]);
     assert_eq!(status, 0, "{said}");
     copy.commit("Step 5 on have another line");
-    // And something that is not committed, which has to survive.
+    // An uncommitted change of another line must survive.
     copy.edit(6, Kind::Solution, name, "mod text;", "mod mine;\nmod text;");
     copy.edit(6, Kind::Exercise, name, "mod text;", "mod mine;\nmod text;");
 
@@ -226,7 +229,7 @@ fn a_step_that_has_other_lines_there_is_shown_and_keeps_them() {
         let file = copy.file(step, Kind::Solution, name);
         assert!(said.contains(&*file.to_string_lossy()), "{said}");
     }
-    assert!(said.contains("its lines are not there"), "{said}");
+    assert!(said.contains("the file has no such lines"), "{said}");
     for line in [format!("-{OLD}"), format!("+{NEW}")] {
         assert_eq!(said.matches(&line).count(), 1, "{line} in {said}");
     }
@@ -282,11 +285,11 @@ fn files_come_go_and_move_in_later_steps_as_well() {
 }
 
 #[test]
-fn what_cannot_be_carried_is_told_before_anything_is_written() {
+fn a_change_that_cannot_be_carried_is_refused_before_any_write() {
     let Some(copy) = Copy::new() else { return };
     let (status, said) = copy.carry(&["3"]);
     assert_eq!(status, 2, "{said}");
-    assert!(said.contains("solutions/03-volumes before"), "{said}");
+    assert!(said.contains("no earlier solutions/03-volumes"), "{said}");
     let (status, said) = copy.carry(&["3", "no-such-commit"]);
     assert_eq!(status, 2, "{said}");
     assert!(said.contains("no-such-commit"), "{said}");
