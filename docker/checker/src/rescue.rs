@@ -158,14 +158,13 @@ fn is_ours(root: &Path, path: &Path) -> bool {
 /// The name and id of a process for which one of these filesystems is mounted
 /// outside of ROOT, as it is in a container.
 fn in_a_container(root: &Path, left: &[Mount]) -> Option<String> {
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let id = entry.file_name().to_string_lossy().into_owned();
-        let uses = mounts::of(&id).into_iter().any(|mount| {
+    for (id, folder) in processes::all() {
+        let uses = mounts::of(&id.to_string()).into_iter().any(|mount| {
             !mount.path.starts_with(root)
                 && left.iter().any(|ours| ours.device == mount.device)
         });
         if uses {
-            let name = fs::read_to_string(entry.path().join("comm"));
+            let name = fs::read_to_string(folder.join("comm"));
             let name = name.unwrap_or_default();
             return Some(format!("{} (process {id})", name.trim()));
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use checker::starters::Sources;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use stand_in::cleanup::Folder;
+use stand_in::cleanup::{self, Folder};
 use stand_in::processes;
 use stand_in::steps::{self, Kind};
 use stand_in::wait::wait_until;
@@ -111,19 +111,16 @@ fn checker_in(temp: &Path) -> Command {
 fn left_in(temp: &Path) -> Vec<String> {
     let files = fs::read_dir(temp).unwrap();
     let files = files.map(|entry| entry.unwrap().path().display().to_string());
-    let mark = format!("WORKSHOP_FOLDER={}/", temp.display());
+    let inside = format!("{}/", temp.display());
     // Only Linux has /proc; on other systems, the test compares only files.
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let processes = processes.filter(|process| {
-        let environment = fs::read(process.path().join("environ"));
-        environment.is_ok_and(|environment| {
-            String::from_utf8_lossy(&environment).contains(&mark)
-        })
+    let processes = processes::all().filter(|(_, process)| {
+        let mark = processes::variable(process, cleanup::MARK);
+        mark.is_some_and(|mark| mark.starts_with(inside.as_bytes()))
     });
-    let command = |process: fs::DirEntry| {
-        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+    let command = |(id, process): (Pid, PathBuf)| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        format!("process {}: {line}", process.file_name().display())
+        format!("process {id}: {line}")
     };
     files.chain(processes.map(command)).collect()
 }

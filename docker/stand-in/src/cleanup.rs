@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_a_link_is_removed_and_not_followed() {
+    fn a_folder_that_became_a_link_is_removed_and_not_followed() {
         let place = Folder::new().unwrap();
         let home = foreign_folder(&place);
         let ours = Folder::within(place.path()).unwrap();
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bound_to_a_folder_of_ours_stays() {
+    fn a_filesystem_bound_to_our_folder_stays() {
         if let Some(why) = mounts::missing() {
             println!("skipped: bound folders: {why}");
             return;

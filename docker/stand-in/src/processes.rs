@@ -32,13 +32,13 @@ pub fn variable(folder: &Path, name: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// Whether a process still runs. A zombie does not: it has ended, and its parent
-/// has not asked how.
+/// Whether a process still runs. A zombie does not: it has ended, but its
+/// parent has not awaited it.
 pub fn runs(id: Pid) -> bool {
     let folder = Path::new("/proc").join(id.as_raw_pid().to_string());
     match status_of(&folder) {
         Some((state, _)) => !matches!(state, 'Z' | 'X'),
-        // Without /proc, or with one that shows a user his own processes only.
+        // There is no /proc, or it shows users only their own processes.
         None => test_kill_process(id) != Err(Errno::SRCH),
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         let mut child = Command::new("true").spawn().unwrap();
         let id = id_of(&child.id().to_string()).unwrap();
         let ended = wait_until(Duration::from_secs(10), || {
-            // Without /proc, nobody can tell before the child was waited for.
+            // Without /proc, a zombie looks like a running process.
             (!runs(id) || !Path::new("/proc/self").exists()).then_some(())
         });
         assert_eq!(ended, Some(()), "it has ended, and was not waited for");

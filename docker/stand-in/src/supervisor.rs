@@ -8,10 +8,9 @@
 //! The supervisor ends them when the checker says so, and when the checker is
 //! gone, even by `kill -9`.
 //!
-//! The supervisor is the checker's own program, started again, because a
-//! library cannot adopt orphans for the program that uses it. Tests that call
-//! the checker as a library have no such program and start their plugins
-//! directly: those plugins are ours.
+//! The supervisor is a process that runs this module. The checker starts its
+//! own program again for that. Tests that use the checker as a library have no
+//! such program and start their plugins directly: those plugins are ours.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Write};

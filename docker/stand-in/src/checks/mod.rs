@@ -22,7 +22,7 @@ use crate::finding::Fault;
 use crate::harness::Harness;
 use crate::report::{Report, Verdict};
 
-/// A check that is played on a [`Harness`].
+/// A check of one plugin, on a [`Harness`].
 pub type Check = check::Check<Harness>;
 
 /// Every check, in the order in which they run.

@@ -314,7 +314,7 @@ fn without_space(
 }
 
 /// The volume must be complete, or not exist at all; then it can be created.
-/// `must` says which of both, if that is known.
+/// `must` is whether it exists, if that is known.
 fn whole_or_not(
     session: &mut Session,
     name: &str,
