@@ -78,7 +78,7 @@ pub fn restart(root: &Path) -> Result<Counts> {
     let daemons = "run sh -c 'echo dockerds: $(pgrep -c -x dockerd)'";
     let answers = "run docker version --format 'server {{.Server.Os}}'";
     let lines = [
-        (script("rm"), PATIENCE, "gone"),
+        (script("rm"), PATIENCE, "removed"),
         (script("restart"), BUILD, ""),
         (script(answers), PATIENCE, "server linux"),
         (script(daemons), PATIENCE, "dockerds: 1"),
