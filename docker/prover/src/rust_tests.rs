@@ -1,4 +1,4 @@
-//! Runs the tests of all packages in two lanes, because most tests wait.
+//! Runs the tests of all packages in three lanes, because most tests wait.
 //!
 //! A check of step 8 starts processes that copy all mounts, and a filesystem stays
 //! mounted as long as a copy exists. So each lane has a mount namespace of its own,
@@ -23,8 +23,12 @@ pub const LANE: &str = "test-lane";
 /// A lane prints this before the name of each program of tests.
 pub const RUNNING: &str = "     Running ";
 
-/// The program of tests that takes as long as all others together.
-const LONGEST: &str = "reports";
+/// The programs of tests that take longest have a lane each; the last lane runs
+/// all others.
+const LONGEST: [&str; 2] = ["reports", "starters"];
+
+/// How many lanes there are.
+const LANES: usize = LONGEST.len() + 1;
 
 /// A program of tests, and the folder of its package, in which it has to run.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,23 +47,29 @@ pub fn run(
     root: &Path,
     mut seen: impl FnMut(&str),
 ) -> Result<(Vec<String>, bool)> {
-    let (long, short): (Vec<_>, Vec<_>) =
-        build(root)?.into_iter().partition(|test| test.name == LONGEST);
-    let mut lanes = [Lane::start()?, Lane::start()?];
+    let mut tests: [Vec<Executable>; LANES] = Default::default();
+    for test in build(root)? {
+        let mut longest = LONGEST.iter();
+        let lane = longest.position(|name| test.name == *name);
+        tests[lane.unwrap_or(LONGEST.len())].push(test);
+    }
+    // All of them before the first test runs.
+    let lanes: Result<Vec<_>> = tests.iter().map(|_| Lane::start()).collect();
+    let mut lanes = lanes?;
     let (lines, received) = mpsc::channel();
     let outcomes = thread::scope(|scope| {
         let running: Vec<_> = lanes
             .iter_mut()
-            .zip([long, short])
+            .zip(&tests)
             .enumerate()
             .map(|(number, (lane, tests))| {
                 let lines = lines.clone();
-                scope.spawn(move || lane.run(number, &tests, &lines))
+                scope.spawn(move || lane.run(number, tests, &lines))
             })
             .collect();
         drop(lines);
         // Lane by lane, so that the output of a program stays together.
-        let mut printed = [Vec::new(), Vec::new()];
+        let mut printed: [Vec<String>; LANES] = Default::default();
         for (lane, line) in received {
             seen(&line);
             printed[lane].push(line);
