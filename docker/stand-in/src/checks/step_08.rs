@@ -988,7 +988,14 @@ fn once(harness: &mut Harness) -> Outcome {
     let place = Place::new()?;
     let root = place.volumes();
     fs::create_dir(&root)?;
-    for (option, more) in [("--bind", Some(&root)), ("--make-shared", None)] {
+    // Private first: where / is shared, a copy shares with the folder below it, and
+    // each mount would be there twice.
+    let options = [
+        ("--bind", Some(&root)),
+        ("--make-private", None),
+        ("--make-shared", None),
+    ];
+    for (option, more) in options {
         let mut mount = Command::new("mount");
         mount.arg(option).args(more).arg(&root);
         if !mount.status()?.success() {
