@@ -43,6 +43,8 @@ program=$target/debug/$name
 # which builds the whole workspace.
 is_built() {
     [ "${1:-}" != test ] && [ -x "$program" ] || return 1
+    # Another checkout may build into the same folder; $program.d lists the sources.
+    grep -qF "$(pwd -P)/docker/$name/src/" "$program.d" 2>/dev/null || return 1
     young=$(find docker/stand-in/src docker/checker/src "docker/$name/src" \
         docker/*/Cargo.toml Cargo.toml Cargo.lock -newer "$program" -print)
     [ -z "$young" ]

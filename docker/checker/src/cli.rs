@@ -11,8 +11,6 @@ use checker::{
     cargo, dockerd, doctor, exit_like, hints, places, podman, rescue, run,
     seed, setting, stories,
 };
-use lexopt::Arg::{Long, Short, Value};
-use lexopt::ValueExt;
 use stand_in::checks::{self, Plan};
 use stand_in::cleanup;
 use stand_in::daemon::Dialect;
@@ -58,21 +56,9 @@ fn name() -> String {
 
 /// Runs the command that the command line names.
 pub fn main() -> Result<ExitCode> {
-    let mut words = Vec::new();
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Short('h') | Long("help") => {
-                print!("{HELP}");
-                return Ok(ExitCode::SUCCESS);
-            }
-            Value(word) => words.push(word.string()?),
-            other => bail!(
-                "{}; checker --help lists all options",
-                other.unexpected()
-            ),
-        }
-    }
+    let Some(words) = checker::words("checker", HELP, &[])? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let root = steps::root()?;
     match words[..] {

@@ -26,6 +26,8 @@ use std::process::{self, ExitCode, ExitStatus};
 use std::{env, panic};
 
 use anyhow::{Context, Result, bail};
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt;
 use stand_in::supervisor;
 
 /// The `main` of `checker` and `prover`. With `supervised`, plugins run below a
@@ -62,6 +64,37 @@ pub fn run_program(
             ExitCode::from(if theirs { 1 } else { 2 })
         }
     }
+}
+
+/// The words of the command line of the program `name`. `--help` prints `help`, and
+/// then there are none. `options` may stand behind the first word, and stay as they
+/// are.
+///
+/// # Errors
+/// When there is another option, or a word is no UTF-8.
+pub fn words(
+    name: &str,
+    help: &str,
+    options: &[&str],
+) -> Result<Option<Vec<String>>> {
+    let mut words = Vec::new();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Short('h') | Long("help") => {
+                print!("{help}");
+                return Ok(None);
+            }
+            Value(word) => words.push(word.string()?),
+            Long(option) if !words.is_empty() && options.contains(&option) => {
+                words.push(format!("--{option}"));
+            }
+            other => {
+                bail!("{}; {name} --help lists all options", other.unexpected())
+            }
+        }
+    }
+    Ok(Some(words))
 }
 
 /// A variable of the environment, unless it is empty. make passes the variables of

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use stand_in::cleanup::Folder;
@@ -84,4 +85,36 @@ fn make_knows_a_step_as_people_write_it_or_asks_for_it() {
         assert_eq!(output.status.code(), status, "{target}: {said}");
         assert!(said.contains(words), "{target}: {said}");
     }
+}
+
+#[test]
+fn cargo_is_asked_unless_the_program_is_that_of_this_checkout() {
+    let folder = Folder::new().unwrap();
+    let debug = folder.path().join("target/debug");
+    let bin = folder.path().join("bin");
+    fs::create_dir_all(&debug).unwrap();
+    fs::create_dir(&bin).unwrap();
+    // Written by another process: see `misbehaving.rs`.
+    let program = |file: &Path, says: &str| {
+        let script = "printf '#!/bin/sh\\necho %s\\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
+        let mut write = Command::new("sh");
+        write.args(["-c", script, "sh"]).arg(file).arg(says);
+        assert!(write.status().unwrap().success());
+    };
+    program(&bin.join("cargo"), "cargo");
+    program(&debug.join("checker"), "checker");
+    let said = || {
+        let mut script = Command::new("sh");
+        script.args(["docker/checker/run.sh", "hint", "1"]).current_dir(root());
+        script.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        script.env("CARGO_TARGET_DIR", folder.path().join("target"));
+        String::from_utf8(script.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(said(), "cargo\nchecker\n", "no list of sources");
+    let sources = debug.join("checker.d");
+    fs::write(&sources, "checker: /else/docker/checker/src/main.rs\n").unwrap();
+    assert_eq!(said(), "cargo\nchecker\n", "those of another checkout");
+    let main = root().join("docker/checker/src/main.rs");
+    fs::write(&sources, format!("checker: {}\n", main.display())).unwrap();
+    assert_eq!(said(), "checker\n", "those of this one");
 }

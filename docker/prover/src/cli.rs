@@ -8,8 +8,6 @@ use anyhow::{Context, Result, bail};
 use checker::{
     cargo, dockerd, exit_like, places, seed, setting, starters, stories,
 };
-use lexopt::Arg::{Long, Short, Value};
-use lexopt::ValueExt;
 use prover::counts::Counts;
 use prover::{bench, carry, lint, proofs, rescue, rust_tests, test};
 use stand_in::cleanup;
@@ -41,25 +39,9 @@ Variables, in the environment or after make (make test PROOFS=full):
 
 /// Runs the command that the command line names.
 pub fn main() -> Result<ExitCode> {
-    let mut words = Vec::new();
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Short('h') | Long("help") => {
-                print!("{HELP}");
-                return Ok(ExitCode::SUCCESS);
-            }
-            Value(word) => words.push(word.string()?),
-            Long(name @ ("list" | "json"))
-                if words.first().is_some_and(|word| word == "bench") =>
-            {
-                words.push(format!("--{name}"));
-            }
-            other => {
-                bail!("{}; prover --help lists all options", other.unexpected())
-            }
-        }
-    }
+    let Some(words) = checker::words("prover", HELP, &["list", "json"])? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let root = steps::root()?;
     match words[..] {

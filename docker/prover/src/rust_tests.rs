@@ -57,7 +57,7 @@ pub fn run(
     let lanes: Result<Vec<_>> = tests.iter().map(|_| Lane::start()).collect();
     let mut lanes = lanes?;
     let (lines, received) = mpsc::channel();
-    let outcomes = thread::scope(|scope| {
+    thread::scope(|scope| {
         let running: Vec<_> = lanes
             .iter_mut()
             .zip(&tests)
@@ -74,15 +74,12 @@ pub fn run(
             seen(&line);
             printed[lane].push(line);
         }
-        let passed: Result<Vec<bool>> = running
-            .into_iter()
-            .map(|lane| lane.join().unwrap_or_else(|_| Ok(false)))
-            .collect();
-        Ok((printed.concat(), passed?))
-    });
-    let (lines, passed): (_, Vec<bool>) =
-        outcomes.map_err(|err: anyhow::Error| err)?;
-    Ok((lines, passed.iter().all(|passed| *passed)))
+        let mut all_passed = true;
+        for lane in running {
+            all_passed &= lane.join().unwrap_or(Ok(false))?;
+        }
+        Ok((printed.concat(), all_passed))
+    })
 }
 
 /// Builds all programs of tests.
