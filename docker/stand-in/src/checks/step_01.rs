@@ -541,7 +541,16 @@ fn flood(harness: &mut Harness, files: u32) -> Outcome {
     let program = harness.program().limited_to(files);
     let mut session = harness.spawn(&program, Place::new()?)?;
     let sent = format!("PROGRAM SOCKET under `ulimit -n {files}`");
-    let first = session.first_client(&sent)?;
+    // The call is not the handshake, because answering that twice is a check of
+    // its own.
+    let call = Call::bare("Workshop.NoSuchCall").request(harness.dialect);
+    let exchange = |client: &mut UnixStream| {
+        let _ = client.write_all(&call);
+        let _ = read_reply(client, PATIENCE);
+    };
+    let mut first = session.first_client(&sent)?;
+    // A plugin that answers has closed all files that only its start needs.
+    exchange(&mut first);
     let mut held: Vec<UnixStream> = iter::once(first)
         .chain(
             (1..CLIENTS)
@@ -549,12 +558,9 @@ fn flood(harness: &mut Harness, files: u32) -> Outcome {
         )
         .collect();
     // Connections are accepted in order: when the last one is answered, is
-    // closed, or times out, all that can be accepted have been. The call is not
-    // the handshake, because answering that twice is a check of its own.
+    // closed, or times out, all that can be accepted have been.
     if let Some(last) = held.last_mut() {
-        let call = Call::bare("Workshop.NoSuchCall");
-        let _ = last.write_all(&call.request(harness.dialect));
-        let _ = read_reply(last, PATIENCE);
+        exchange(last);
     }
     // The text has no number: which of the two errors comes first depends on
     // how many files our caller has left open for every child.
