@@ -22,6 +22,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 const longestBody = 1 << 20
@@ -53,6 +54,15 @@ func main() {
 // file.
 func listen(socket string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		return nil, err
+	}
+	// Between the test of a stale socket and its removal, no other peer may bind it.
+	folder, err := os.Open(filepath.Dir(socket))
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("unix", socket)
@@ -146,7 +156,25 @@ func handler(v *volumes) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, r, http.StatusNotFound, fmt.Errorf("no call is named %s", r.URL.Path))
 	})
-	return mux
+	return onlyCommon(mux)
+}
+
+// onlyCommon refuses each Connection header that no common client sends.
+func onlyCommon(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, value := range r.Header.Values("Connection") {
+			for _, word := range strings.Split(value, ",") {
+				switch strings.ToLower(strings.TrimSpace(word)) {
+				case "", "close", "keep-alive":
+				default:
+					reply(w, r, http.StatusBadRequest,
+						fmt.Errorf("Connection: %s", word))
+					return
+				}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // call decodes a request, lets act answer it, and encodes the answer.
@@ -155,6 +183,13 @@ func call[Request any](act func(Request) (any, error)) http.HandlerFunc {
 		if r.Method != http.MethodPost {
 			reply(w, r, http.StatusMethodNotAllowed,
 				fmt.Errorf("Docker sends POST, not %s", r.Method))
+			return
+		}
+		if r.ContentLength > longestBody {
+			// The rest may never come, so nothing of it is read.
+			w.Header().Set("Connection", "close")
+			reply(w, r, http.StatusRequestEntityTooLarge,
+				fmt.Errorf("a body of over %d bytes", longestBody))
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, longestBody))
@@ -204,8 +239,29 @@ func decode[Request any](body []byte) (Request, error) {
 }
 
 func reply(w http.ResponseWriter, r *http.Request, status int, err error) {
-	log.Printf("%s %s -> %d %v", r.Method, r.URL.Path, status, err)
-	send(w, status, errorReply{"workshop: " + err.Error()})
+	why := excerpt(err.Error())
+	log.Printf("%s %s -> %d %s", r.Method, excerpt(r.URL.Path), status, why)
+	send(w, status, errorReply{"workshop: " + why})
+}
+
+// longestExcerpt is the length, in bytes, after which an excerpt ends.
+const longestExcerpt = 400
+
+// excerpt is the text in one line, without control characters, so that a client can
+// fill neither a terminal nor a log.
+func excerpt(text string) string {
+	var short strings.Builder
+	for _, c := range text {
+		if short.Len() >= longestExcerpt {
+			return short.String() + "…"
+		}
+		if unicode.IsPrint(c) {
+			short.WriteRune(c)
+		} else {
+			short.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
+		}
+	}
+	return short.String()
 }
 
 func send(w http.ResponseWriter, status int, answer any) {
@@ -241,6 +297,9 @@ func openVolumes(root string) (*volumes, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
+	if err := closeRoot(root); err != nil {
+		return nil, err
+	}
 	for _, folder := range ours {
 		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
 			return nil, err
@@ -274,6 +333,28 @@ func openVolumes(root string) (*volumes, error) {
 	return v, nil
 }
 
+// closeRoot closes root to other users, who could start a setuid program that a
+// container has put into a volume. It refuses a folder with files of others, such as
+// /tmp.
+func closeRoot(root string) error {
+	info, err := os.Stat(root)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(root, ours[0])); err != nil {
+		entries, err := os.ReadDir(root)
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if entry.Name() != "lost+found" {
+				return fmt.Errorf("%s is open to other users and holds files of others", root)
+			}
+		}
+	}
+	return os.Chmod(root, 0o700)
+}
+
 // claim waits until no other call changes this volume. Its result ends the claim.
 func (v *volumes) claim(name string) func() {
 	v.mu.Lock()
@@ -305,6 +386,9 @@ func (v *volumes) create(name string, options map[string]string) error {
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if _, err := os.Lstat(filepath.Join(v.root, name)); err == nil {
+		return fmt.Errorf("%s is in the way: it is not a volume", name)
 	}
 	making, err := v.making(name)
 	if err != nil {
@@ -390,8 +474,22 @@ func (v *volumes) get(name string) (volume, error) {
 		Name:       name,
 		Mountpoint: v.files(name),
 		CreatedAt:  known.created.UTC().Format(time.RFC3339),
-		Status:     known.settings.spelled(),
+		Status:     status(known.settings, v.files(name)),
 	}, nil
+}
+
+// status returns the options with the mode and the owner that the directory has now,
+// because Docker's copy-up and every container may change them.
+func status(settings settings, files string) map[string]string {
+	status := settings.spelled()
+	delete(status, "mode")
+	var has syscall.Stat_t
+	if syscall.Lstat(files, &has) == nil {
+		status["mode"] = fmt.Sprintf("%04o", has.Mode&0o7777)
+		status["uid"] = strconv.FormatUint(uint64(has.Uid), 10)
+		status["gid"] = strconv.FormatUint(uint64(has.Gid), 10)
+	}
+	return status
 }
 
 // list reads names only.
@@ -464,11 +562,21 @@ func (v *volumes) names() ([]string, error) {
 	}
 	names := make([]string, 0, len(entries))
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), ".") {
+		if isName(entry.Name()) && entry.IsDir() && v.isVolume(entry.Name()) {
 			names = append(names, entry.Name())
 		}
 	}
 	return names, nil
+}
+
+// isVolume tells a volume from an administrator's folder, which stays unchanged.
+func (v *volumes) isVolume(name string) bool {
+	folder := filepath.Join(v.root, name)
+	if info, err := os.Lstat(folder); err != nil || !info.IsDir() {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(folder, "volume.json"))
+	return err == nil
 }
 
 // known returns the content of a volume's file. Reading needs no claim, because a
@@ -491,7 +599,14 @@ func (v *volumes) claimed(name string) (known, error) {
 		return it, err
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
+	// Within a second, the same name may be moved aside more than once.
 	aside := filepath.Join(v.root, ".unreadable", now)
+	for count := 2; ; count++ {
+		if _, err := os.Lstat(filepath.Join(aside, name)); err != nil {
+			break
+		}
+		aside = filepath.Join(v.root, ".unreadable", fmt.Sprintf("%s-%d", now, count))
+	}
 	if err := os.MkdirAll(aside, 0o755); err != nil {
 		return it, err
 	}
@@ -515,11 +630,10 @@ func (v *volumes) read(name string) (known, error) {
 	file, err := os.OpenFile(filepath.Join(folder, "volume.json"),
 		os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		if info, stated := os.Lstat(folder); stated != nil {
+		if !v.isVolume(name) {
 			return known{}, noSuchVolume{name}
-		} else if !info.IsDir() || errors.Is(err, fs.ErrNotExist) ||
-			errors.Is(err, syscall.ELOOP) {
-			return known{}, errors.New("it has no file of ours")
+		} else if errors.Is(err, syscall.ELOOP) {
+			return known{}, errors.New("its file is a link")
 		}
 		return known{}, err
 	}
@@ -562,6 +676,9 @@ type settings struct {
 	keep bool
 }
 
+// quotes helps users of Compose: YAML reads 0750 without quotes as a number.
+const quotes = `in a YAML file, write it in quotes, as in "0750"`
+
 func readSettings(options map[string]string) (settings, error) {
 	s := settings{mode: 0o755}
 	for key, value := range options {
@@ -569,8 +686,12 @@ func readSettings(options map[string]string) (settings, error) {
 		case "mode":
 			mode, err := strconv.ParseUint(value, 8, 32)
 			if err != nil || mode > 0o7777 {
-				return s, fmt.Errorf("no option mode=%s: write octal digits, 7777 at most",
-					shown(value))
+				return s, fmt.Errorf("no option mode=%s: write octal digits, 7777 at most; %s",
+					shown(value), quotes)
+			}
+			if mode&0o700 != 0o700 {
+				return s, fmt.Errorf("no option mode=%s: its owner could not use the directory; %s",
+					shown(value), quotes)
 			}
 			s.mode = uint32(mode)
 		case "type":
