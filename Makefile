@@ -99,7 +99,7 @@ test:
 lint:
 	$(PROVER) lint
 
-## bench: measure, and print ratios
+## bench: measure, and print ratios (ONLY=FIGURES, STEP=N, AGAINST_STEP=N)
 bench:
 	$(PROVER) bench
 

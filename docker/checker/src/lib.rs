@@ -88,6 +88,10 @@ pub fn words(
             Value(word) => words.push(word.string()?),
             Long(option) if !words.is_empty() && options.contains(&option) => {
                 words.push(format!("--{option}"));
+                // `--step=8` means `--step 8`.
+                if let Some(value) = parser.optional_value() {
+                    words.push(value.string()?);
+                }
             }
             other => {
                 bail!("{}; {name} --help lists all options", other.unexpected())

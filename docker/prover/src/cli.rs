@@ -4,10 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use checker::{
     cargo, dockerd, exit_like, places, seed, setting, starters, stories,
 };
+use prover::bench::machine::Machine;
+use prover::bench::record::{Recording, Row};
+use prover::bench::table;
 use prover::counts::Counts;
 use prover::{bench, carry, lint, proofs, rescue, rust_tests, test};
 use stand_in::cleanup;
@@ -23,7 +26,7 @@ prover: tests the workshop itself
                                       or on WHAT (exercise, solution, or a
                                       program) of step N
   prover prove rescue                 test make rescue beside a private dockerd
-  prover bench [--list] [--json] [FIGURE…]
+  prover bench [--list] [--json] [--step N] [--against-step N] [FIGURE…]
                                       measure all figures or some, as ratios
   prover carry N [COMMIT]             carry the last change of solution N to all
                                       later solutions, exercises and starters
@@ -34,12 +37,17 @@ Variables, in the environment or after make (make test PROOFS=full):
   PROOFS=full     prove, test: try far more than with PROOFS=short
   REQUIRE=WORDS   test: a skip of docker, browser or podman is a failure
   ONLY=FIGURES    bench: measure only these (make bench ONLY='get start')
-  STEP=N          bench: measure solution N, instead of the last one
+  STEP=N          bench: the same as --step N: measure solution N, instead of the
+                  last one
+  AGAINST_STEP=N  bench: the same as --against-step N: measure solution N beside
+                  it, in the same rounds
+  RECORD=1        bench: write the results and the drawings that are committed
 ";
 
 /// Runs the command that the command line names.
 pub fn main() -> Result<ExitCode> {
-    let Some(words) = checker::words("prover", HELP, &["list", "json"])? else {
+    let options = ["list", "json", "step", "against-step"];
+    let Some(words) = checker::words("prover", HELP, &options)? else {
         return Ok(ExitCode::SUCCESS);
     };
     let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -176,40 +184,129 @@ fn write_counts(proven: Proven, file: &Path) -> Result<ExitCode> {
     exit_code(proven)
 }
 
-fn bench(root: &Path, options: &[&str]) -> Result<ExitCode> {
-    let only = setting("ONLY").unwrap_or_default();
-    let is_figure = |word: &&str| !word.starts_with("--");
-    let words = options.iter().copied().filter(is_figure);
-    let names: Vec<_> = words.chain(only.split_whitespace()).collect();
-    if options.contains(&"--list") {
+/// The command line of `prover bench`, with the variables that mean the same.
+struct BenchOptions {
+    list: bool,
+    json: bool,
+    step: Option<String>,
+    against: Option<String>,
+    figures: Vec<String>,
+}
+
+impl BenchOptions {
+    fn read(words: &[&str]) -> Result<Self> {
+        let mut options = Self {
+            list: false,
+            json: false,
+            step: setting("STEP"),
+            against: setting("AGAINST_STEP"),
+            figures: Vec::new(),
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut step = || {
+                let number = words.next().map(|number| (*number).to_owned());
+                number.with_context(|| format!("{word} needs a step: {word} 8"))
+            };
+            match *word {
+                "--list" => options.list = true,
+                "--json" => options.json = true,
+                "--step" => options.step = Some(step()?),
+                "--against-step" => options.against = Some(step()?),
+                figure => options.figures.push(figure.to_owned()),
+            }
+        }
+        let only = setting("ONLY").unwrap_or_default();
+        let only = only.split_whitespace().map(str::to_owned);
+        options.figures.extend(only);
+        Ok(options)
+    }
+}
+
+fn bench(root: &Path, words: &[&str]) -> Result<ExitCode> {
+    let options = BenchOptions::read(words)?;
+    if options.list {
         for figure in bench::FIGURES {
             let bench::Figure { name, what, against, .. } = figure;
             println!("{name:<17} {what}, against {against}");
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let record = setting("RECORD").is_some();
+    ensure!(
+        !record || options.figures.is_empty(),
+        "RECORD writes the results of one whole run: do not name figures ({})",
+        options.figures.join(" ")
+    );
+    let names: Vec<_> = options.figures.iter().map(String::as_str).collect();
     let figures = bench::choose(&names)?;
-    let step = match setting("STEP") {
-        Some(step) => steps::find(root, &step)?,
+    let step = match &options.step {
+        Some(step) => steps::find(root, step)?,
         None => steps::all(root)?.pop().context("there is no step")?,
     };
+    let against = options.against.as_ref();
+    let against = against.map(|step| steps::find(root, step)).transpose()?;
+    bench::judge(&step, against.as_ref())?;
     cleanup::on_signals()?;
     cleanup::sweep();
-    let json = options.contains(&"--json");
-    let mut rows = Vec::new();
-    if !json {
-        anstream::println!("{}", bench::machine(&step));
-        anstream::println!("{}", bench::header());
+    let machine = Machine::now();
+    if machine.is_busy() {
+        anstream::eprintln!(
+            "bench: warning: other programs keep this machine busy (load {:.2}). \
+             Ratios of a busy machine are not reliable: end the programs, wait a \
+             minute, and measure again.",
+            machine.load.unwrap_or_default()
+        );
     }
-    bench::run(root, step, &figures, |figure, seen| {
-        if json {
-            rows.push(bench::to_json(figure, &seen));
-        } else {
-            anstream::println!("{}", bench::row(figure, &seen));
+    let mut recording = Recording {
+        step: step.number,
+        against_step: against.as_ref().map(|step| step.number),
+        machine,
+        figures: Vec::new(),
+    };
+    if !options.json {
+        anstream::println!("{}", recording.title());
+        anstream::println!("{}", table::header());
+    }
+    bench::run(root, step, against, &figures, |figure, seen| {
+        let row = Row::new(figure, recording.step, seen);
+        if !options.json {
+            anstream::println!("{}", table::row(&row));
         }
+        recording.figures.push(row);
     })?;
-    if json {
-        println!("{:#}", serde_json::Value::from(rows));
+    if options.json {
+        print!("{}", recording.to_json()?);
+    }
+    if record {
+        for file in recording.write(root)? {
+            anstream::eprintln!("bench: wrote {}", file.display());
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_and_the_figures_of_a_bench_are_read() {
+        let words =
+            ["--step", "9", "get", "--against-step", "8", "--json", "start"];
+        let options = BenchOptions::read(&words).unwrap();
+        assert_eq!(options.step.as_deref(), Some("9"));
+        assert_eq!(options.against.as_deref(), Some("8"));
+        assert!(options.json && !options.list);
+        assert_eq!(options.figures[..2], ["get", "start"]);
+    }
+
+    #[test]
+    fn an_option_without_its_step_is_refused() {
+        for option in ["--step", "--against-step"] {
+            let refusal = BenchOptions::read(&["get", option]).err().unwrap();
+            let expected = format!("{option} needs a step: {option} 8");
+            assert_eq!(refusal.to_string(), expected);
+        }
+    }
 }

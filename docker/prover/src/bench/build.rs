@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -13,7 +14,8 @@ use checker::cargo;
 use stand_in::cleanup::Folder;
 use stand_in::steps::{self, Kind, Step};
 
-use super::{Bench, Measurement, Pair, finish, say};
+use super::series::{Seen, in_turns};
+use super::{Bench, Measurement, finish, say};
 
 const ROUNDS: usize = 7;
 
@@ -22,7 +24,12 @@ const LEFT_OUT: [&str; 5] =
     [".git", ".kept", "exercises", "node_modules", "target"];
 
 pub(super) fn cold(bench: &mut Bench) -> Result<Measurement> {
-    Ok(Measurement::Pair(bench.workspace()?.cold))
+    let again = bench.repeats;
+    let workspace = bench.workspace()?;
+    if again {
+        workspace.cold = workspace.first_builds()?;
+    }
+    Ok(Measurement::Seen(workspace.cold.clone()))
 }
 
 pub(super) fn edit(bench: &mut Bench) -> Result<Measurement> {
@@ -56,7 +63,7 @@ pub(super) struct Workspace {
     step: Step,
     source: String,
     edits: u32,
-    cold: Pair,
+    cold: Seen,
     _folder: Folder,
 }
 
@@ -72,16 +79,16 @@ impl Workspace {
         let source = path.join(step.folder(Kind::Exercise)).join("src/main.rs");
         let source = fs::read_to_string(&source)
             .with_context(|| format!("reading {}", source.display()))?;
-        let none = Pair { value: f64::NAN, reference: f64::NAN };
+        let cold = Seen::new(&[Vec::new(), Vec::new()], &[]);
         let mut workspace =
-            Self { path, step, source, edits: 0, cold: none, _folder: folder };
+            Self { path, step, source, edits: 0, cold, _folder: folder };
         workspace.cold = workspace.first_builds()?;
         Ok(workspace)
     }
 
     /// The cost of the first build. The reference is measured before and after it,
-    /// because the speed of a machine changes meanwhile.
-    fn first_builds(&self) -> Result<Pair> {
+    /// because the speed of a machine changes meanwhile: these are the two rounds.
+    fn first_builds(&self) -> Result<Seen> {
         say("building tiny_http alone, from nothing");
         let before = self.cpu_seconds("before", &["tiny_http"])?;
         say("building checker and exercise 1, from nothing");
@@ -89,13 +96,19 @@ impl Workspace {
         let value = self.cpu_seconds("target", &["checker", &exercise])?;
         say("building tiny_http alone, once more");
         let after = self.cpu_seconds("after", &["tiny_http"])?;
-        Ok(Pair { value, reference: (before + after) / 2.0 })
+        Ok(Seen::new(&[vec![value, value], vec![before, after]], &[]))
     }
 
     /// Builds packages into a new folder, and returns the CPU seconds of all
     /// processes. The shell's `times` measures them on every system.
     fn cpu_seconds(&self, target: &str, packages: &[&str]) -> Result<f64> {
         const SCRIPT: &str = "\"$@\" >&2; code=$?; times; exit $code";
+        match fs::remove_dir_all(self.path.join(target)) {
+            Err(err) if err.kind() != ErrorKind::NotFound => {
+                return Err(err).with_context(|| format!("removing {target}"));
+            }
+            _ => {}
+        }
         let mut shell = self.command("sh");
         shell.args(["-c", SCRIPT, "sh", "cargo", "build", "--quiet"]);
         for package in packages {
@@ -160,16 +173,11 @@ impl Workspace {
         &mut self,
         mut measure: impl FnMut(&mut Self) -> Result<f64>,
     ) -> Result<Measurement> {
-        let (mut values, mut references) = (Vec::new(), Vec::new());
-        for round in 0..=ROUNDS {
+        in_turns(ROUNDS, &[], || {
             let value = measure(self)?;
-            let reference = self.timed(&mut self.cargo_build())?;
-            if round > 0 {
-                values.push(value);
-                references.push(reference);
-            }
-        }
-        Ok(Measurement::Pair(Pair::medians(values, references)))
+            Ok([value, self.timed(&mut self.cargo_build())?])
+        })
+        .map(Measurement::Seen)
     }
 }
 

@@ -16,8 +16,10 @@ use stand_in::daemon::Call;
 use stand_in::mounts;
 use stand_in::plugin::{Place, Program};
 
-use super::wire::{Client, Serving, in_turns, on_one_processor, started};
-use super::{Bench, Measurement, Pair, finish, median, say};
+use super::programs::GO;
+use super::series::{Seen, in_turns, median};
+use super::wire::{Client, Serving, on_one_processor, started};
+use super::{Bench, Measurement, finish, say};
 
 const FEW: usize = 10;
 const SOME: usize = 1000;
@@ -25,6 +27,8 @@ const MANY: usize = 100_000;
 
 /// Rounds of calls that wait for the disk.
 const ROUNDS: usize = 41;
+/// Calls that wait for the disk, in one round.
+const SYNCS: usize = 5;
 /// Rounds in which each side makes a filesystem.
 const FILESYSTEMS: usize = 11;
 /// Calls in one round, if they do not wait for the disk.
@@ -57,27 +61,52 @@ fn unmount_call(number: usize) -> Call {
 }
 
 pub(super) fn durable(bench: &mut Bench) -> Result<Measurement> {
-    let program = bench.solution()?;
+    let (mut names, mut programs) = (Vec::new(), vec![bench.solution()?]);
+    if let Ok(peer) = bench.peer()? {
+        names.push(GO.to_owned());
+        programs.push(peer);
+    }
+    if let Some((name, program)) = bench.other()? {
+        names.push(name);
+        programs.push(program);
+    }
     let disk = match Disk::new()? {
         Ok(disk) => disk,
         Err(why) => return Ok(Measurement::Skipped(why)),
     };
     say("Create against one fdatasync, in turns");
-    let volumes = disk.folder.path().join("volumes");
-    let mut plugin = Volumes::start(&program, &volumes, 0)?;
-    in_turns(ROUNDS, || {
-        let value = plugin.create()?;
-        plugin.remove()?;
-        let path = volumes.join(".file");
-        let begin = Instant::now();
-        let mut file = File::create_new(&path)?;
-        file.write_all(&[b' '; 64])?;
-        file.sync_data()?;
-        let reference = begin.elapsed().as_secs_f64();
-        fs::remove_file(path)?;
-        Ok([value, reference])
+    let root = |at: usize| disk.folder.path().join(format!("volumes-{at}"));
+    let mut plugins = Vec::new();
+    for (at, program) in programs.iter().enumerate() {
+        plugins.push(Volumes::start(program, &root(at), 0)?);
+    }
+    in_turns(ROUNDS, &names, || {
+        // A single call may wait for another write of the disk.
+        let mut sides = vec![Vec::new(); 1 + plugins.len()];
+        for _ in 0..SYNCS {
+            sides[0].push(sync_one_file(&root(0))?);
+            for (plugin, side) in plugins.iter_mut().zip(&mut sides[1..]) {
+                side.push(plugin.create()?);
+                plugin.remove()?;
+            }
+        }
+        let mut sides: Vec<_> = sides.into_iter().map(median).collect();
+        sides.swap(0, 1);
+        Ok(sides)
     })
-    .map(Measurement::Pair)
+    .map(Measurement::Seen)
+}
+
+/// Writes a new file of 64 bytes, and returns the seconds until it is on the disk.
+fn sync_one_file(folder: &Path) -> Result<f64> {
+    let path = folder.join(".file");
+    let begin = Instant::now();
+    let mut file = File::create_new(&path)?;
+    file.write_all(&[b' '; 64])?;
+    file.sync_data()?;
+    let seconds = begin.elapsed().as_secs_f64();
+    fs::remove_file(path)?;
+    Ok(seconds)
 }
 
 pub(super) fn create(bench: &mut Bench) -> Result<Measurement> {
@@ -133,8 +162,8 @@ fn few_and_many(
     on_one_processor(|| {
         let mut few = Volumes::start(&program, &roots.root(FEW), FEW)?;
         let mut many = Volumes::start(&program, &roots.root(MANY), MANY)?;
-        in_turns(ROUNDS, || Ok([measure(&mut many)?, measure(&mut few)?]))
-            .map(Measurement::Pair)
+        in_turns(ROUNDS, &[], || Ok([measure(&mut many)?, measure(&mut few)?]))
+            .map(Measurement::Seen)
     })
 }
 
@@ -146,13 +175,13 @@ pub(super) fn start(bench: &mut Bench) -> Result<Measurement> {
         Err(why) => return Ok(Measurement::Skipped(why)),
     };
     say(&format!("starts with {FEW} volumes and with {MANY}"));
-    in_turns(STARTS, || {
+    in_turns(STARTS, &[], || {
         let start = |count| {
             started(&program, &Place::with_volumes(&roots.root(count))?)
         };
         Ok([start(MANY)?, start(FEW)?])
     })
-    .map(Measurement::Pair)
+    .map(Measurement::Seen)
 }
 
 pub(super) fn list(bench: &mut Bench) -> Result<Measurement> {
@@ -170,7 +199,7 @@ pub(super) fn list(bench: &mut Bench) -> Result<Measurement> {
         anyhow::Ok((serving.client(&list)?, list, serving))
     };
     let (mut some, mut many) = (lister(SOME)?, lister(MANY)?);
-    in_turns(LISTS, || {
+    in_turns(LISTS, &[], || {
         // Both sides list the same number of names.
         let mut took = 0.0;
         for _ in 0..MANY / SOME {
@@ -179,28 +208,28 @@ pub(super) fn list(bench: &mut Bench) -> Result<Measurement> {
         let many = many.0.other(&many.1)?;
         Ok([many / MANY as f64, took / MANY as f64])
     })
-    .map(Measurement::Pair)
+    .map(Measurement::Seen)
 }
 
 pub(super) fn ext4(bench: &mut Bench) -> Result<Measurement> {
-    filesystems(bench, |measured| measured.seconds)
+    filesystems(bench, |measured| measured.seconds.clone())
 }
 
 pub(super) fn ext4_bytes(bench: &mut Bench) -> Result<Measurement> {
-    filesystems(bench, |measured| measured.bytes)
+    filesystems(bench, |measured| measured.bytes.clone())
 }
 
 /// The figures of a volume with its own filesystem, made by the plugin and made by
 /// hand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Filesystem {
-    seconds: Pair,
-    bytes: Pair,
+    seconds: Seen,
+    bytes: Seen,
 }
 
 fn filesystems(
     bench: &mut Bench,
-    which: fn(Filesystem) -> Pair,
+    which: fn(&Filesystem) -> Seen,
 ) -> Result<Measurement> {
     if bench.step.number < 8 {
         let why = "filesystems with a size come with step 8";
@@ -209,16 +238,16 @@ fn filesystems(
     if let Some(why) = mounts::missing() {
         return Ok(Measurement::Skipped(why));
     }
-    if bench.filesystem.is_none() {
+    if bench.filesystem.is_none() || bench.repeats {
         let program = bench.solution()?;
         match Disk::new()? {
             Ok(disk) => bench.filesystem = Some(filesystem(&disk, &program)?),
             Err(why) => return Ok(Measurement::Skipped(why)),
         }
     }
-    let filesystem =
-        bench.filesystem.context("the filesystem was measured above")?;
-    Ok(Measurement::Pair(which(filesystem)))
+    let filesystem = bench.filesystem.as_ref();
+    let filesystem = filesystem.context("the filesystem was measured above")?;
+    Ok(Measurement::Seen(which(filesystem)))
 }
 
 fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
@@ -232,7 +261,7 @@ fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
     let (image, files) = (hand.join("image"), hand.join("files"));
     fs::create_dir(&files)?;
     let mut bytes = [Vec::new(), Vec::new()];
-    let seconds = in_turns(FILESYSTEMS, || {
+    let seconds = in_turns(FILESYSTEMS, &[], || {
         let created = plugin.done.other(&create)?;
         let mount = mount_call(MANY);
         let value = created + plugin.mount.other(&mount)?;
@@ -252,8 +281,7 @@ fn filesystem(disk: &Disk, program: &Program) -> Result<Filesystem> {
         fs::remove_file(&image)?;
         Ok([value, reference])
     })?;
-    let [value, reference] = bytes.map(median);
-    Ok(Filesystem { seconds, bytes: Pair { value, reference } })
+    Ok(Filesystem { seconds, bytes: Seen::new(&bytes, &[]) })
 }
 
 /// How much of its disk a file takes, in bytes.

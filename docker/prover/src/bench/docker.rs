@@ -15,7 +15,9 @@ use stand_in::cleanup::Folder;
 use stand_in::daemon::request;
 use stand_in::plugin::{Place, Plugin, Program};
 
-use super::{Bench, Measurement, Pair, median, say};
+use super::programs::GO;
+use super::series::Seen;
+use super::{Bench, Measurement, say};
 
 /// The command of this program that calls [`inside`].
 pub const INSIDE: &str = "bench-docker";
@@ -23,36 +25,36 @@ pub const INSIDE: &str = "bench-docker";
 /// A bound that none of these commands reaches.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Seconds of the driver `local`, of the plugin, and of its peer in Go if there is
-/// one.
-type Seconds = [Option<f64>; 3];
+/// Seconds in each round: of the driver `local`, of the plugin, and of its peer in
+/// Go if there is one.
+type Seconds = Vec<Vec<f64>>;
 
 /// The figures from beside the private dockerd.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Times {
     create: Seconds,
     run: Seconds,
     bare_create: Seconds,
 }
 
-/// The figures of a new sandbox.
-#[derive(Clone, Copy, Debug)]
+/// The figures of new sandboxes.
+#[derive(Clone, Debug)]
 pub struct Sandbox {
-    first: Pair,
-    warm: Pair,
-    restart: Pair,
+    first: Seen,
+    warm: Seen,
+    restart: Seen,
 }
 
 pub(super) fn create(bench: &mut Bench) -> Result<Measurement> {
-    times(bench, |times| against_local(times.create))
+    times(bench, |times| against_local(&times.create))
 }
 
 pub(super) fn run(bench: &mut Bench) -> Result<Measurement> {
-    times(bench, |times| against_local(times.run))
+    times(bench, |times| against_local(&times.run))
 }
 
 pub(super) fn bare_create(bench: &mut Bench) -> Result<Measurement> {
-    times(bench, |times| against_local(times.bare_create))
+    times(bench, |times| against_local(&times.bare_create))
 }
 
 pub(super) fn bare_create_against_peer(
@@ -62,35 +64,39 @@ pub(super) fn bare_create_against_peer(
         return Ok(Measurement::Skipped(why));
     }
     times(bench, |times| {
-        let [_, value, reference] = times.bare_create;
-        Some(Pair { value: value?, reference: reference? })
+        let [_, ours, peer] = &times.bare_create[..] else { return None };
+        Some(Seen::new(&[ours.clone(), peer.clone()], &[]))
     })
 }
 
-fn against_local([reference, value, _]: Seconds) -> Option<Pair> {
-    Some(Pair { value: value?, reference: reference? })
+fn against_local(seconds: &Seconds) -> Option<Seen> {
+    let [local, ours, others @ ..] = &seconds[..] else { return None };
+    let mut sides = vec![ours.clone(), local.clone()];
+    sides.extend(others.iter().cloned());
+    let names = vec![GO.to_owned(); others.len()];
+    Some(Seen::new(&sides, &names))
 }
 
 pub(super) fn first(bench: &mut Bench) -> Result<Measurement> {
-    sandbox(bench, |sandbox| sandbox.first)
+    sandbox(bench, |sandbox| sandbox.first.clone())
 }
 
 pub(super) fn warm(bench: &mut Bench) -> Result<Measurement> {
-    sandbox(bench, |sandbox| sandbox.warm)
+    sandbox(bench, |sandbox| sandbox.warm.clone())
 }
 
 pub(super) fn restart(bench: &mut Bench) -> Result<Measurement> {
-    sandbox(bench, |sandbox| sandbox.restart)
+    sandbox(bench, |sandbox| sandbox.restart.clone())
 }
 
 fn times(
     bench: &mut Bench,
-    which: fn(Times) -> Option<Pair>,
+    which: fn(&Times) -> Option<Seen>,
 ) -> Result<Measurement> {
     if let Some(why) = dockerd::no_private() {
         return Ok(Measurement::Skipped(why));
     }
-    if bench.docker.is_none() {
+    if bench.docker.is_none() || bench.repeats {
         let mut programs = vec![bench.solution()?];
         programs.extend(bench.peer()?);
         say("creating volumes and running containers with a private dockerd");
@@ -106,15 +112,19 @@ fn times(
         );
         let seen: Value = serde_json::from_slice(&fs::read(&file)?)?;
         fs::remove_file(&file)?;
-        let seconds = |name: &str| [0, 1, 2].map(|at| seen[name][at].as_f64());
+        let seconds = |name: &str| {
+            serde_json::from_value::<Seconds>(seen[name].clone())
+                .with_context(|| format!("reading the times of {name}"))
+        };
         bench.docker = Some(Times {
-            create: seconds("create"),
-            run: seconds("run"),
-            bare_create: seconds("bare_create"),
+            create: seconds("create")?,
+            run: seconds("run")?,
+            bare_create: seconds("bare_create")?,
         });
     }
-    let times = bench.docker.context("the times were measured above")?;
-    Ok(Measurement::Pair(which(times).context("a number of seconds")?))
+    let times = bench.docker.as_ref();
+    let times = times.context("the times were measured above")?;
+    Ok(Measurement::Seen(which(times).context("the times of two drivers")?))
 }
 
 fn text(path: &Path) -> Result<&str> {
@@ -161,13 +171,13 @@ pub fn inside(file: &Path, programs: &[&str]) -> Result<()> {
     fs::write(file, seen.to_string()).context("writing the results")
 }
 
-/// The median time of each driver, from rounds in which the drivers take turns,
-/// after one warm-up round.
+/// The time of each driver in each round. The drivers take turns, after one warm-up
+/// round.
 fn in_turns(
     rounds: usize,
     drivers: &[&str],
     mut took: impl FnMut(&str, usize) -> Result<f64>,
-) -> Result<Vec<f64>> {
+) -> Result<Seconds> {
     let mut seconds = vec![Vec::new(); drivers.len()];
     for round in 0..=rounds {
         for (driver, seconds) in drivers.iter().zip(&mut seconds) {
@@ -177,7 +187,7 @@ fn in_turns(
             }
         }
     }
-    Ok(seconds.into_iter().map(median).collect())
+    Ok(seconds)
 }
 
 /// The seconds in which dockerd creates a volume, measured at its own socket.
@@ -210,22 +220,42 @@ fn took(line: &str) -> Result<f64> {
 
 fn sandbox(
     bench: &mut Bench,
-    which: fn(Sandbox) -> Pair,
+    which: fn(&Sandbox) -> Seen,
 ) -> Result<Measurement> {
     if let Some(why) = crate::sandbox::missing(&bench.root) {
         return Ok(Measurement::Skipped(why));
     }
-    if bench.sandbox.is_none() {
-        say("starting and restarting a new sandbox");
-        bench.sandbox = Some(measure_sandbox(&bench.root)?);
+    if bench.sandbox.is_none() || bench.repeats {
+        bench.sandbox = Some(sandboxes(&bench.root)?);
     }
-    let sandbox = bench.sandbox.context("the sandbox was measured above")?;
-    Ok(Measurement::Pair(which(sandbox)))
+    let sandbox = bench.sandbox.as_ref();
+    let sandbox = sandbox.context("the sandbox was measured above")?;
+    Ok(Measurement::Seen(which(sandbox)))
 }
 
-/// Measures a new sandbox. Each folder has a sandbox of its own, so that of this
+/// Measures new sandboxes.
+fn sandboxes(root: &Path) -> Result<Sandbox> {
+    const SANDBOXES: usize = 3;
+    let mut series = [const { Vec::new() }; 4];
+    for round in 1..=SANDBOXES {
+        say(&format!("a new sandbox, {round} of {SANDBOXES}"));
+        for (series, seconds) in series.iter_mut().zip(measure_sandbox(root)?) {
+            series.push(seconds);
+        }
+    }
+    let [bare, first, warm, restart] = series;
+    let against_bare = |side| Seen::new(&[side, bare.clone()], &[]);
+    Ok(Sandbox {
+        first: against_bare(first),
+        warm: against_bare(warm),
+        restart: against_bare(restart),
+    })
+}
+
+/// Measures a new sandbox: the seconds of a bare container, of the first start, of a
+/// command, and of a restart. Each folder has a sandbox of its own, so that of this
 /// checkout stays as it is.
-fn measure_sandbox(root: &Path) -> Result<Sandbox> {
+fn measure_sandbox(root: &Path) -> Result<[f64; 4]> {
     let folder = Folder::new()?;
     let docker = folder.path().join("docker");
     fs::create_dir(&docker)?;
@@ -249,10 +279,5 @@ fn measure_sandbox(root: &Path) -> Result<Sandbox> {
     took(&verb("rm"))?;
     let volume = format!("docker volume rm -f {}-target", name.trim());
     play(&volume, PATIENCE)?;
-    let pair = |value| Pair { value, reference: bare };
-    Ok(Sandbox {
-        first: pair(first?),
-        warm: pair(warm?),
-        restart: pair(restart?),
-    })
+    Ok([bare, first?, warm?, restart?])
 }

@@ -11,47 +11,94 @@ use stand_in::checks::{self, Plan};
 use stand_in::harness::Harness;
 use stand_in::plugin::Program;
 use stand_in::search_path::on_path;
-use stand_in::steps::Kind;
+use stand_in::steps::{Kind, Step};
 
-use super::{Bench, Measurement, Pair, finish, say};
+use super::series::in_turns;
+use super::{Bench, Measurement, finish, say};
 
 /// A program, or why this machine cannot build it.
 pub(super) type Built = Result<Program, String>;
 
+/// The name of the peer in Go, where it is measured beside a reference.
+pub(super) const GO: &str = "Go";
+
 /// The step whose checks the peer passes.
-const PEER_STEP: u32 = 6;
+pub(super) const PEER_STEP: u32 = 6;
 
 pub(super) fn image(bench: &mut Bench) -> Result<Measurement> {
-    let (image, peer) = match (bench.image()?, bench.peer()?) {
-        (Ok(image), Ok(peer)) => (image, peer),
-        (Err(why), _) | (_, Err(why)) => return Ok(Measurement::Skipped(why)),
-    };
-    let size = |program: &Program| -> Result<f64> {
+    // The size of a file is the same in each round.
+    bench.images()?.compare(1, |program| {
         let length = fs::metadata(program.path())?.len();
         Ok(length as f64)
-    };
-    Ok(Measurement::Pair(Pair {
-        value: size(&image)?,
-        reference: size(&peer)?,
-    }))
+    })
+}
+
+/// The programs as their images have them: the measured plugin, its peer, and other
+/// programs, or why they cannot be compared.
+pub(super) struct Images(Result<(Vec<String>, Vec<Program>), String>);
+
+impl Images {
+    /// Measures the plugin against the peer, and beside the other programs.
+    pub(super) fn compare(
+        &self,
+        rounds: usize,
+        measure: impl Fn(&Program) -> Result<f64>,
+    ) -> Result<Measurement> {
+        let (names, programs) = match &self.0 {
+            Ok(programs) => programs,
+            Err(why) => return Ok(Measurement::Skipped(why.clone())),
+        };
+        in_turns(rounds, names, || {
+            programs.iter().map(&measure).collect::<Result<Vec<_>>>()
+        })
+        .map(Measurement::Seen)
+    }
 }
 
 impl Bench {
-    /// The solution as the one file of its image.
-    pub(super) fn image(&mut self) -> Result<Built> {
-        if self.image.is_none() {
-            // This fetches the crates that the build needs.
-            self.solution()?;
-            self.image = Some(self.build_image()?);
-        }
-        self.image.clone().context("the image was built one line above")
+    /// The name and the program of the step that is measured beside, if there is
+    /// one.
+    pub(super) fn other(&mut self) -> Result<Option<(String, Program)>> {
+        let Some(step) = self.against.clone() else { return Ok(None) };
+        let program = self.solution_of(&step)?;
+        Ok(Some((format!("step {}", step.number), program)))
     }
 
-    fn build_image(&self) -> Result<Built> {
+    /// The solution as the one file of its image.
+    pub(super) fn image(&mut self) -> Result<Built> {
+        self.image_of(&self.step.clone())
+    }
+
+    /// All programs that are compared as their images have them.
+    pub(super) fn images(&mut self) -> Result<Images> {
+        let (image, peer) = match (self.image()?, self.peer()?) {
+            (Ok(image), Ok(peer)) => (image, peer),
+            (Err(why), _) | (_, Err(why)) => return Ok(Images(Err(why))),
+        };
+        let (mut names, mut programs) = (Vec::new(), vec![image, peer]);
+        if let Some(step) = self.against.clone() {
+            programs.extend(self.image_of(&step)?);
+            names.push(format!("step {}", step.number));
+        }
+        Ok(Images(Ok((names, programs))))
+    }
+
+    fn image_of(&mut self, step: &Step) -> Result<Built> {
+        if let Some(known) = self.images.get(&step.number) {
+            return Ok(known.clone());
+        }
+        // This fetches the crates that the build needs.
+        self.solution_of(step)?;
+        let built = self.build_image(step)?;
+        self.images.insert(step.number, built.clone());
+        Ok(built)
+    }
+
+    fn build_image(&self, step: &Step) -> Result<Built> {
         if !cfg!(all(target_os = "linux", target_env = "gnu")) {
             return Ok(Err("static programs need Linux and glibc".to_owned()));
         }
-        let package = self.step.package(Kind::Solution);
+        let package = step.package(Kind::Solution);
         say(&format!("building {package} as its image has it"));
         // With a named target, the flags do not apply to proc macros.
         let mut rustc = Command::new("rustc");

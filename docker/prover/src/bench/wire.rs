@@ -19,59 +19,190 @@ use stand_in::daemon::{Call, Dialect};
 use stand_in::plugin::{Place, Plugin, Program};
 use stand_in::wait::{PATIENCE, wait_until};
 
-use super::{Bench, Measurement, Pair, say};
+use super::programs::GO;
+use super::series::{in_turns, median};
+use super::{Bench, Measurement, say};
 
-/// Rounds in which both sides of a ratio are measured, so that a busy moment of the
-/// machine affects both.
+/// Rounds in which all sides of a ratio are measured.
 const ROUNDS: usize = 21;
 /// Calls in one round, one after the other.
 const CALLS: u32 = 400;
 
-pub(super) fn activate(bench: &mut Bench) -> Result<Measurement> {
-    let program = bench.solution()?;
-    against_echo(&program, &Call::bare("Plugin.Activate"))
+/// What a plugin is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reference {
+    Echo,
+    Go,
 }
 
-pub(super) fn get(bench: &mut Bench) -> Result<Measurement> {
-    let program = bench.solution()?;
-    against_echo(&program, &get_call())
+/// The call that is measured.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Activate,
+    Get,
 }
 
-pub(super) fn get_by_peer(bench: &mut Bench) -> Result<Measurement> {
-    match bench.peer()? {
-        Ok(peer) => against_echo(&peer, &get_call()),
-        Err(why) => Ok(Measurement::Skipped(why)),
+impl Asked {
+    /// The call over the connection of this number. Each connection asks for a
+    /// volume of its own.
+    fn call(self, connection: usize) -> Call {
+        match self {
+            Self::Activate => Call::bare("Plugin.Activate"),
+            Self::Get => Call::get(&volume(connection)),
+        }
     }
-}
-
-fn get_call() -> Call {
-    get_volume(0)
-}
-
-fn get_volume(number: usize) -> Call {
-    Call::get(&volume(number))
 }
 
 fn volume(number: usize) -> String {
     format!("amber-{number:03}")
 }
 
-fn against_echo(program: &Program, call: &Call) -> Result<Measurement> {
-    say(&format!("{} against a raw echo", call.method));
-    on_one_processor(|| in_turns_with_echo(program, call))
+/// How calls are measured.
+struct Plan {
+    asked: Asked,
+    connections: usize,
+    reference: Reference,
+    rounds: usize,
+    one_processor: bool,
+    measure: fn(&mut Side) -> Result<f64>,
 }
 
-fn in_turns_with_echo(program: &Program, call: &Call) -> Result<Measurement> {
-    let serving = Serving::start(program)?;
-    let request = call.request(Dialect::default());
-    let reply = first_reply(&serving.place.socket(), &request)?;
-    let folder = Folder::new()?;
-    let socket = folder.path().join("echo.sock");
-    echo(&socket, request.len(), reply)?;
-    let mut plugin = Client::new(&serving.place.socket(), &request)?;
-    let mut echo = Client::new(&socket, &request)?;
-    in_turns(ROUNDS, || Ok([plugin.calls(CALLS)?, echo.calls(CALLS)?]))
-        .map(Measurement::Pair)
+impl Plan {
+    /// Calls over one connection, against an echo, on one processor.
+    fn of(asked: Asked) -> Self {
+        Self {
+            asked,
+            connections: 1,
+            reference: Reference::Echo,
+            rounds: ROUNDS,
+            one_processor: true,
+            measure: Side::mean,
+        }
+    }
+
+    /// Calls over many connections at once, against the peer.
+    fn of_many(asked: Asked, connections: usize) -> Self {
+        Self {
+            connections,
+            reference: Reference::Go,
+            rounds: PARALLEL_ROUNDS,
+            one_processor: false,
+            measure: Side::rate,
+            ..Self::of(asked)
+        }
+    }
+}
+
+pub(super) fn activate(bench: &mut Bench) -> Result<Measurement> {
+    compare(bench, Plan::of(Asked::Activate))
+}
+
+pub(super) fn get(bench: &mut Bench) -> Result<Measurement> {
+    compare(bench, Plan::of(Asked::Get))
+}
+
+pub(super) fn activate_of_1(bench: &mut Bench) -> Result<Measurement> {
+    let (one_processor, measure) = (false, Side::p50 as _);
+    let plan = Plan { one_processor, measure, ..Plan::of(Asked::Activate) };
+    compare(bench, plan)
+}
+
+pub(super) fn get_of_1(bench: &mut Bench) -> Result<Measurement> {
+    let measure = Side::p50;
+    let rounds = ROUNDS;
+    compare(bench, Plan { rounds, measure, ..Plan::of_many(Asked::Get, 1) })
+}
+
+/// Measures the plugin, the reference and the programs beside them in turns.
+fn compare(bench: &mut Bench, plan: Plan) -> Result<Measurement> {
+    let Plan { asked, connections, reference, rounds, .. } = plan;
+    let plugin = bench.solution()?;
+    let peer = bench.peer()?;
+    let (mut names, mut others) = (Vec::new(), Vec::new());
+    match (reference, peer) {
+        (Reference::Go, Err(why)) => return Ok(Measurement::Skipped(why)),
+        (Reference::Go, Ok(peer)) => others.push(peer),
+        (Reference::Echo, Ok(peer)) => {
+            names.push(GO.to_owned());
+            others.push(peer);
+        }
+        (Reference::Echo, Err(_)) => {}
+    }
+    if let Some((name, program)) = bench.other()? {
+        names.push(name);
+        others.push(program);
+    }
+    let plural = if connections == 1 { "" } else { "s" };
+    say(&format!("{asked:?} over {connections} connection{plural}, in turns"));
+    let work = || {
+        let mut sides = vec![Side::plugin(&plugin, asked, connections)?];
+        if reference == Reference::Echo {
+            let echo = Side::echo(&sides[0])?;
+            sides.push(echo);
+        }
+        for other in &others {
+            sides.push(Side::plugin(other, asked, connections)?);
+        }
+        in_turns(rounds, &names, || {
+            sides.iter_mut().map(plan.measure).collect::<Result<Vec<_>>>()
+        })
+        .map(Measurement::Seen)
+    };
+    match plan.one_processor {
+        true => on_one_processor(work),
+        false => work(),
+    }
+}
+
+/// A server, and the connections over which it is called.
+struct Side {
+    clients: Vec<Client>,
+    /// A plugin is killed, and a folder removed, after its clients are closed.
+    _serving: Option<Serving>,
+    _folder: Option<Folder>,
+}
+
+impl Side {
+    fn plugin(
+        program: &Program,
+        asked: Asked,
+        connections: usize,
+    ) -> Result<Self> {
+        let serving = Serving::start(program)?;
+        let clients = serving.clients(asked, connections)?;
+        Ok(Self { clients, _serving: Some(serving), _folder: None })
+    }
+
+    /// An echo that reads and writes as many bytes as a plugin with one connection.
+    fn echo(plugin: &Self) -> Result<Self> {
+        let Client { request, reply, .. } = &plugin.clients[0];
+        let folder = Folder::new()?;
+        let socket = folder.path().join("echo.sock");
+        echo(&socket, request.len(), reply.clone())?;
+        let clients = vec![Client::new(&socket, request)?];
+        Ok(Self { clients, _serving: None, _folder: Some(folder) })
+    }
+
+    /// The mean seconds of a call over one connection.
+    fn mean(&mut self) -> Result<f64> {
+        self.clients[0].calls(CALLS)
+    }
+
+    /// The median seconds of a call over one connection.
+    fn p50(&mut self) -> Result<f64> {
+        Ok(median(self.clients[0].each(CALLS as usize)?))
+    }
+
+    /// The seconds that the slowest call of a hundred takes, over all connections.
+    fn p99(&mut self) -> Result<f64> {
+        Ok(percentile_99(together(&mut self.clients)?.times))
+    }
+
+    /// The calls in a second, over all connections.
+    fn rate(&mut self) -> Result<f64> {
+        let Batch { times, seconds } = together(&mut self.clients)?;
+        Ok(times.len() as f64 / seconds)
+    }
 }
 
 /// Runs `work`, and the processes that it starts, on one processor. Waking a thread
@@ -101,88 +232,85 @@ pub(super) fn on_one_processor<T>(
     work()
 }
 
-/// Measures two sides in turns, after one warm-up round.
-pub(super) fn in_turns(
-    rounds: usize,
-    mut measure: impl FnMut() -> Result<[f64; 2]>,
-) -> Result<Pair> {
-    let (mut values, mut references) = (Vec::new(), Vec::new());
-    measure()?;
-    for _ in 0..rounds {
-        let [value, reference] = measure()?;
-        values.push(value);
-        references.push(reference);
-    }
-    Ok(Pair::medians(values, references))
-}
-
-const PARALLEL_ROUNDS: usize = 7;
+const PARALLEL_ROUNDS: usize = 15;
 /// Calls in one round, over all connections.
 const PARALLEL_CALLS: usize = 4000;
 
 pub(super) fn p99(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     say("Get over one connection and over eight connections");
-    let serving = Serving::start(&program)?;
-    let mut clients = serving.clients(8)?;
-    in_turns(PARALLEL_ROUNDS, || {
-        let together = together(&mut clients)?;
-        let alone = clients[0].each(PARALLEL_CALLS)?;
-        Ok([together, alone].map(percentile_99))
+    let mut side = Side::plugin(&program, Asked::Get, 8)?;
+    in_turns(PARALLEL_ROUNDS, &[], || {
+        let together = side.p99()?;
+        let alone = side.clients[0].each(PARALLEL_CALLS)?;
+        Ok([together, percentile_99(alone)])
     })
-    .map(Measurement::Pair)
+    .map(Measurement::Seen)
 }
 
 pub(super) fn p99_of_8(bench: &mut Bench) -> Result<Measurement> {
-    p99_against_peer(bench, 8)
+    p99_of(bench, 8)
 }
 
 pub(super) fn p99_of_32(bench: &mut Bench) -> Result<Measurement> {
-    p99_against_peer(bench, 32)
+    p99_of(bench, 32)
 }
 
-fn p99_against_peer(
-    bench: &mut Bench,
-    connections: usize,
-) -> Result<Measurement> {
-    let program = bench.solution()?;
-    let peer = match bench.peer()? {
-        Ok(peer) => peer,
-        Err(why) => return Ok(Measurement::Skipped(why)),
-    };
-    say(&format!(
-        "Get over {connections} connections, by the plugin and by its peer in Go"
-    ));
-    let (ours, theirs) = (Serving::start(&program)?, Serving::start(&peer)?);
-    let mut ours = (ours.clients(connections)?, ours);
-    let mut theirs = (theirs.clients(connections)?, theirs);
-    in_turns(PARALLEL_ROUNDS, || {
-        let pair = [together(&mut ours.0)?, together(&mut theirs.0)?];
-        Ok(pair.map(percentile_99))
-    })
-    .map(Measurement::Pair)
+fn p99_of(bench: &mut Bench, connections: usize) -> Result<Measurement> {
+    let measure = Side::p99;
+    compare(bench, Plan { measure, ..Plan::of_many(Asked::Get, connections) })
 }
 
-/// The times of all calls of clients that call at the same time.
-fn together(clients: &mut [Client]) -> Result<Vec<f64>> {
+pub(super) fn rate_of_activate_8(bench: &mut Bench) -> Result<Measurement> {
+    compare(bench, Plan::of_many(Asked::Activate, 8))
+}
+
+pub(super) fn rate_of_activate_32(bench: &mut Bench) -> Result<Measurement> {
+    compare(bench, Plan::of_many(Asked::Activate, 32))
+}
+
+pub(super) fn rate_of_get_8(bench: &mut Bench) -> Result<Measurement> {
+    compare(bench, Plan::of_many(Asked::Get, 8))
+}
+
+pub(super) fn rate_of_get_32(bench: &mut Bench) -> Result<Measurement> {
+    compare(bench, Plan::of_many(Asked::Get, 32))
+}
+
+/// Calls of clients that call at the same time.
+struct Batch {
+    /// The seconds of each call.
+    times: Vec<f64>,
+    /// From the first call to the end of the last one.
+    seconds: f64,
+}
+
+fn together(clients: &mut [Client]) -> Result<Batch> {
     let calls = PARALLEL_CALLS / clients.len();
-    let start = Barrier::new(clients.len());
+    // This thread starts the clock together with the clients.
+    let start = Barrier::new(clients.len() + 1);
     thread::scope(|scope| {
         let threads: Vec<_> = clients
             .iter_mut()
             .map(|client| {
                 scope.spawn(|| {
                     start.wait();
-                    client.each(calls)
+                    let times = client.each(calls)?;
+                    anyhow::Ok((times, Instant::now()))
                 })
             })
             .collect();
-        let mut all = Vec::new();
+        start.wait();
+        let begin = Instant::now();
+        let mut batch = Batch { times: Vec::new(), seconds: 0.0 };
         for thread in threads {
             let times = thread.join();
-            all.extend(times.ok().context("a client panicked")??);
+            let (times, end) = times.ok().context("a client panicked")??;
+            batch.times.extend(times);
+            let seconds = end.duration_since(begin).as_secs_f64();
+            batch.seconds = batch.seconds.max(seconds);
         }
-        Ok(all)
+        Ok(batch)
     })
 }
 
@@ -194,7 +322,7 @@ fn percentile_99(mut times: Vec<f64>) -> f64 {
 pub(super) fn start(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     say("starting the plugin again and again");
-    in_turns(ROUNDS, || {
+    in_turns(ROUNDS, &[], || {
         let value = started(&program, &Place::new()?)?;
         let begin = Instant::now();
         let help = Command::new(program.path())
@@ -207,20 +335,13 @@ pub(super) fn start(bench: &mut Bench) -> Result<Measurement> {
         ensure!(help.success(), "--help ended ({help})");
         Ok([value, reference])
     })
-    .map(Measurement::Pair)
+    .map(Measurement::Seen)
 }
 
 pub(super) fn start_against_peer(bench: &mut Bench) -> Result<Measurement> {
-    let (image, peer) = match (bench.image()?, bench.peer()?) {
-        (Ok(image), Ok(peer)) => (image, peer),
-        (Err(why), _) | (_, Err(why)) => return Ok(Measurement::Skipped(why)),
-    };
     say("starting the plugin and its peer in Go again and again");
-    in_turns(ROUNDS, || {
-        let value = started(&image, &Place::new()?)?;
-        Ok([value, started(&peer, &Place::new()?)?])
-    })
-    .map(Measurement::Pair)
+    let images = bench.images()?;
+    images.compare(ROUNDS, |program| started(program, &Place::new()?))
 }
 
 /// The seconds from a program's start to its first answer.
@@ -232,31 +353,33 @@ pub(super) fn started(program: &Program, place: &Place) -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
+/// Rounds in which the memory of all sides is read.
+const READINGS: usize = 5;
+
 pub(super) fn memory(bench: &mut Bench) -> Result<Measurement> {
     let image = match bench.image()? {
         Ok(image) => image,
         Err(why) => return Ok(Measurement::Skipped(why)),
     };
-    let value = idle(&image)?;
-    let mut command = Command::new("sleep");
-    command.arg("60").process_group(0).stdin(Stdio::null());
-    let (mut sleep, group) =
-        Guard::group(|| command.spawn()).context("starting sleep")?;
-    thread::sleep(SETTLED);
-    let reference = resident(Pid::from_child(&sleep));
-    drop(group);
-    sleep.wait()?;
-    Ok(Measurement::Pair(Pair { value, reference: reference? }))
+    say("the memory of the idle plugin and of sleep");
+    in_turns(READINGS, &[], || {
+        let value = idle(&image)?;
+        let mut command = Command::new("sleep");
+        command.arg("60").process_group(0).stdin(Stdio::null());
+        let (mut sleep, group) =
+            Guard::group(|| command.spawn()).context("starting sleep")?;
+        thread::sleep(SETTLED);
+        let reference = resident(Pid::from_child(&sleep));
+        drop(group);
+        sleep.wait()?;
+        Ok([value, reference?])
+    })
+    .map(Measurement::Seen)
 }
 
 pub(super) fn memory_against_peer(bench: &mut Bench) -> Result<Measurement> {
-    match (bench.image()?, bench.peer()?) {
-        (Ok(image), Ok(peer)) => {
-            let (value, reference) = (idle(&image)?, idle(&peer)?);
-            Ok(Measurement::Pair(Pair { value, reference }))
-        }
-        (Err(why), _) | (_, Err(why)) => Ok(Measurement::Skipped(why)),
-    }
+    say("the memory of the idle plugin and of its peer in Go");
+    bench.images()?.compare(READINGS, idle)
 }
 
 /// After this time, a program has finished its start.
@@ -265,7 +388,7 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// The memory of a plugin that has answered and waits, in bytes.
 fn idle(program: &Program) -> Result<f64> {
     let serving = Serving::start(program)?;
-    let request = get_call().request(Dialect::default());
+    let request = Asked::Get.call(0).request(Dialect::default());
     first_reply(&serving.place.socket(), &request)?;
     thread::sleep(SETTLED);
     resident(serving.plugin.id())
@@ -319,12 +442,12 @@ impl Serving {
         Client::new(&self.place.socket(), &request)
     }
 
-    /// Connections, each of which calls Get of a volume. They are opened one after
-    /// the other, because tiny_http may not serve all that connect at once (step 7).
-    fn clients(&self, count: usize) -> Result<Vec<Client>> {
+    /// Connections that make a call. They are opened one after the other, because
+    /// tiny_http may not serve all that connect at once (step 7).
+    fn clients(&self, asked: Asked, count: usize) -> Result<Vec<Client>> {
         let client = |number| {
             self.create(number)?;
-            self.client(&get_volume(number))
+            self.client(&asked.call(number))
         };
         (0..count).map(client).collect()
     }
