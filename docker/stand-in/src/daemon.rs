@@ -587,10 +587,20 @@ pub fn read_reply(
     connection: &mut dyn Connection,
     patience: Duration,
 ) -> Result<Reply, NoReply> {
+    Wire::new(connection, patience).reply()
+}
+
+/// Reads the replies to requests that were sent without waiting.
+///
+/// # Errors
+/// When they do not all arrive within `patience`, see [`NoReply`].
+pub(crate) fn read_replies(
+    connection: &mut dyn Connection,
+    count: usize,
+    patience: Duration,
+) -> Result<Vec<Reply>, NoReply> {
     let mut wire = Wire::new(connection, patience);
-    let (status, framing) = wire.head()?;
-    let (body, keeps) = framing.body(&mut wire)?;
-    Ok(Reply { status, body, keeps, to_podman: None })
+    (0..count).map(|_| wire.reply()).collect()
 }
 
 /// Reads the head of a reply, and leaves the body empty: if a plugin refuses a
@@ -665,6 +675,12 @@ impl<'a> Wire<'a> {
     fn new(connection: &'a mut dyn Connection, patience: Duration) -> Self {
         let deadline = Instant::now() + patience;
         Self { connection, deadline, patience, bytes: Vec::new() }
+    }
+
+    fn reply(&mut self) -> Result<Reply, NoReply> {
+        let (status, framing) = self.head()?;
+        let (body, keeps) = framing.body(self)?;
+        Ok(Reply { status, body, keeps, to_podman: None })
     }
 
     /// Reads the head: the status, and how the body ends.

@@ -1,6 +1,6 @@
 //! Step 7: many calls at once, and a clean stop.
 //!
-//! Each request has its own thread, and each name has at most one call at a
+//! Several threads answer requests, and each name has at most one call at a
 //! time. Start reading at `serve` in `server.rs`.
 
 #![expect(
@@ -29,7 +29,7 @@ mod turn;
 mod volumes;
 
 use std::env;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
 use anyhow::Result;
 use env_logger::Env;
@@ -38,7 +38,6 @@ use arguments::{Arguments, USAGE};
 use names::Names;
 use protocol::{Call, Failure, Reply, Scope};
 use server::Answer;
-use slots::Slots;
 use volumes::Volumes;
 
 /// The data that all calls share.
@@ -49,7 +48,9 @@ struct Plugin {
 
 fn main() -> Result<()> {
     env_logger::init_from_env(Env::default().default_filter_or("info"));
-    server::watch_panics();
+    // Whatever ends the plugin sends a message here.
+    let (end, ended) = mpsc::channel();
+    server::watch_panics(end.clone());
     if env::args_os().any(|word| word == "--help") {
         println!("{USAGE}");
         return Ok(());
@@ -57,19 +58,18 @@ fn main() -> Result<()> {
     let arguments = Arguments::read(env::args_os().skip(1))?;
     let volumes = Volumes::new(&arguments.root)?;
     let plugin = Plugin { volumes, names: Names::default() };
-    let answer: Arc<Answer> =
-        Arc::new(move |path: &str, body: &[u8]| answer(path, body, &plugin));
-    let slots = Arc::new(Slots::default());
+    let answer: &Answer =
+        Box::leak(Box::new(move |path: &str, body: &[u8]| {
+            answer(path, body, &plugin)
+        }));
 
-    // A signal, or the end of a listener, sends a message here.
-    let (end, ended) = mpsc::channel();
     stop::at_signal(end.clone())?;
-    let (listeners, advertised) = listener::bind(&arguments)?;
+    let (listeners, advertised) = listener::bind(&arguments, &end)?;
     for listener in &listeners {
-        server::start(listener, &answer, &slots, end.clone())?;
+        server::start(listener, answer, end.clone())?;
     }
     ended.recv()??;
-    stop::finish(&listeners, advertised, &slots, &ended)
+    stop::finish(&listeners, advertised)
 }
 
 /// The answer to one call: a status and a text.

@@ -1,6 +1,6 @@
 //! Shutdown on a signal.
 
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,6 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
 use crate::listener::{Advertised, Listener};
-use crate::slots::Slots;
 
 /// Docker kills a container 10 seconds after it asked the container to stop.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -29,15 +28,23 @@ pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
 /// Finishes the running calls, and accepts no new ones.
 ///
 /// If a call is cut off, Docker repeats it, but without its body.
-pub fn finish(
-    listeners: &[&Listener],
-    advertised: Advertised,
-    slots: &Slots,
-    ended: &Receiver<Result<()>>,
-) -> Result<()> {
+pub fn finish(listeners: &[&Listener], advertised: Advertised) -> Result<()> {
     // TODO(7.4): remove the files by which Docker finds us, and finish the
-    // running calls. Then close the listeners, each of which sends a message to
-    // `ended`, and finish the calls that arrived meanwhile. Calls that still
-    // run after PATIENCE are cut off: return an error that names them.
+    // running calls. Then close the listeners, and finish the calls that were
+    // received meanwhile. Calls that still run after PATIENCE are cut off:
+    // return an error that names them.
     todo!("7.4")
+}
+
+/// Waits until no call is running or `deadline` has passed; returns the calls
+/// still running.
+fn at_work(listeners: &[&Listener], deadline: Instant) -> Vec<String> {
+    loop {
+        let all = listeners.iter().flat_map(|it| it.slots.at_work());
+        let all: Vec<_> = all.collect();
+        if all.is_empty() || deadline <= Instant::now() {
+            return all;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -2,7 +2,7 @@
 //! client.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -16,10 +16,7 @@ const SILENCE_AT_STOP: Duration = Duration::from_secs(1);
 
 /// The requests that have a slot.
 #[derive(Default)]
-pub struct Slots {
-    held: Mutex<Held>,
-    changed: Condvar,
-}
+pub struct Slots(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
@@ -28,7 +25,7 @@ struct Held {
 }
 
 /// A request, and the time since which it waits for its client, if it does: to
-/// send the rest of the body, or to read the answer.
+/// send the rest of the body, or to read the answers up to this one.
 struct Running {
     call: String,
     client_since: Option<Instant>,
@@ -42,67 +39,57 @@ impl Running {
 
 /// One slot, which is free again when this is dropped.
 pub struct Slot {
-    slots: Arc<Slots>,
+    /// The request, for the log.
+    pub call: String,
+    slots: &'static Slots,
     number: u64,
 }
 
 impl Slots {
-    /// Waits until fewer than `MOST` requests are running.
+    /// Whether there is a slot for another request.
     ///
     /// Slow calls end at some time, but slow clients may not, and tiny_http has
     /// neither a time-out nor a way to disconnect them. If they hold all slots,
     /// only the end of the process frees the slots.
-    pub fn await_free(&self) -> Result<()> {
-        let mut held = self.held();
-        while held.by_number.len() >= MOST {
-            let mut all = held.by_number.values();
-            ensure!(
-                !all.all(|run| run.is_silent_for(SILENCE)),
-                "all {MOST} slots are held by clients that stopped talking {} \
-                 s ago; exiting so that a supervisor can restart the plugin",
-                SILENCE.as_secs()
-            );
-            held = self.wait(held, Duration::from_secs(1));
-        }
-        Ok(())
+    pub fn has_free(&self) -> Result<bool> {
+        let all = &self.held().by_number;
+        let is_full = all.len() >= MOST;
+        ensure!(
+            !is_full || !all.values().all(|run| run.is_silent_for(SILENCE)),
+            "all {MOST} slots are held by clients that stopped talking, or \
+             were refused, over {} s ago; exiting so that a supervisor can \
+             restart the plugin",
+            SILENCE.as_secs()
+        );
+        Ok(!is_full)
+    }
+
+    /// How many requests have a slot.
+    pub fn taken(&self) -> usize {
+        self.held().by_number.len()
     }
 
     /// Takes a slot for a request whose body has not been read yet.
-    pub fn take(self: &Arc<Self>, call: String) -> Slot {
+    pub fn take(&'static self, call: String) -> Slot {
         let mut held = self.held();
         held.last += 1;
         let number = held.last;
-        let run = Running { call, client_since: Some(Instant::now()) };
+        let client_since = Some(Instant::now());
+        let run = Running { call: call.clone(), client_since };
         held.by_number.insert(number, run);
-        Slot { slots: Arc::clone(self), number }
+        Slot { call, slots: self, number }
     }
 
-    /// Waits until no call is running or `deadline` has passed; returns the
-    /// calls still running.
-    pub fn at_work(&self, deadline: Instant) -> Vec<String> {
-        let mut held = self.held();
-        loop {
-            let all = held.by_number.values();
-            let busy = all.filter(|run| !run.is_silent_for(SILENCE_AT_STOP));
-            let busy: Vec<_> = busy.map(|run| run.call.clone()).collect();
-            if busy.is_empty() || deadline <= Instant::now() {
-                return busy;
-            }
-            held = self.wait(held, Duration::from_millis(50));
-        }
+    /// The calls that are running.
+    pub fn at_work(&self) -> Vec<String> {
+        let held = self.held();
+        let all = held.by_number.values();
+        let busy = all.filter(|run| !run.is_silent_for(SILENCE_AT_STOP));
+        busy.map(|run| run.call.clone()).collect()
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(
-        &self,
-        held: MutexGuard<'a, Held>,
-        most: Duration,
-    ) -> MutexGuard<'a, Held> {
-        let woken = self.changed.wait_timeout(held, most);
-        woken.unwrap_or_else(PoisonError::into_inner).0
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,6 +115,28 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.held().by_number.remove(&self.number);
-        self.slots.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+
+    use super::*;
+
+    #[test]
+    fn lost_clients_in_all_slots_are_an_error() {
+        let slots: &Slots = Box::leak(Box::default());
+        for _ in 0..MOST {
+            assert!(slots.has_free().unwrap());
+            mem::forget(slots.take("a call".to_owned()));
+        }
+        assert!(!slots.has_free().unwrap());
+        let long_ago = Instant::now().checked_sub(2 * SILENCE);
+        for run in slots.held().by_number.values_mut() {
+            run.client_since = long_ago;
+        }
+        let err = slots.has_free().unwrap_err().to_string();
+        assert!(err.starts_with("all 128 slots are held"), "{err}");
     }
 }

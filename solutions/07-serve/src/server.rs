@@ -2,80 +2,66 @@
 
 use std::io::Read;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::{mem, process, thread};
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use log::{debug, error, info, warn};
-use tiny_http::{Method, Request, Response};
+use tiny_http::{Method, Request};
 
-use crate::listener::{self, Listener};
-use crate::slots::{Slot, Slots};
+use crate::listener::{Listener, Reply};
+use crate::slots::Slot;
 use crate::text::excerpt;
 
 /// In bytes. Docker's longest bodies have a few hundred.
 const LONGEST_BODY: u64 = 1 << 20;
-/// In bytes. A request that announces a longer body is refused before the body
-/// is read.
-const LONGEST_PROMISE: usize = 64 << 20;
 
 /// Returns a status and a text for the path and the body of a call.
 pub type Answer = dyn Fn(&str, &[u8]) -> (u16, String) + Send + Sync;
 
-/// Starts a thread that answers the requests of one listener, and sends a
-/// message to `ended` when it ends.
+/// Starts a thread that serves a listener, and sends a message to `end` if it
+/// cannot go on.
 pub fn start(
     listener: &'static Listener,
-    answer: &Arc<Answer>,
-    slots: &Arc<Slots>,
-    ended: Sender<Result<()>>,
+    answer: &'static Answer,
+    end: Sender<Result<()>>,
 ) -> Result<()> {
-    let (answer, slots) = (Arc::clone(answer), Arc::clone(slots));
     let serve = move || {
-        let _ = ended.send(serve(listener, &answer, &slots));
+        let _ = end.send(serve(listener, answer));
     };
     thread::Builder::new().name("serve".to_owned()).spawn(serve)?;
     Ok(())
 }
 
-/// Answers requests, many at once, until the listener is closed.
-fn serve(
-    listener: &Listener,
-    answer: &Arc<Answer>,
-    slots: &Arc<Slots>,
-) -> Result<()> {
+/// Starts threads as they are needed.
+fn serve(listener: &'static Listener, answer: &'static Answer) -> Result<()> {
     loop {
-        slots.await_free()?;
-        let Some(request) = listener.recv()? else { return Ok(()) };
-        let slot = slots.take(call(&request));
-        let answer = Arc::clone(answer);
+        listener.await_need()?;
         // A slow call, or a slow body, blocks only its own thread.
         thread::Builder::new()
-            .name("call".to_owned())
-            .spawn(move || handle(request, &slot, &*answer))
-            .context("starting a thread for a call")?;
+            .name("work".to_owned())
+            .spawn(move || work(listener, answer))
+            .context("starting a thread for calls")?;
     }
 }
 
-fn call(request: &Request) -> String {
-    excerpt(&format!("{} {}", request.method(), request.url()))
+/// Answers requests, one after the other, as long as this thread is needed.
+fn work(listener: &'static Listener, answer: &Answer) {
+    while let Some((request, slot)) = listener.recv() {
+        let handle = || handle(request, &slot, answer);
+        let _ = panic::catch_unwind(AssertUnwindSafe(handle));
+    }
 }
 
 fn handle(mut request: Request, slot: &Slot, answer: &Answer) {
-    let call = call(&request);
-    if request.body_length().is_some_and(|length| length > LONGEST_PROMISE) {
-        warn!("{call} -> 413, and its connection is given up");
-        let refusal = Response::from_string("workshop: the body is too long");
-        // tiny_http 0.12.0 has no limit of its own, so the unread request is
-        // never dropped.
-        mem::forget(request.upgrade("", refusal.with_status_code(413)));
-        return;
-    }
-    let (status, text) = match read(&mut request) {
+    let call = &slot.call;
+    let path = request.url().to_owned();
+    let body = read(&mut request);
+    let reply = Reply::in_turn(request);
+    let (status, text) = match body {
         Ok(body) => {
             slot.works();
-            answer_or_500(|| answer(request.url(), &body))
+            answer_or_500(|| answer(&path, &body))
         }
         Err(refusal) => refusal,
     };
@@ -84,7 +70,7 @@ fn handle(mut request: Request, slot: &Slot, answer: &Answer) {
         200 => info!("{call} -> 200"),
         _ => warn!("{call} -> {status} {text}"),
     }
-    if let Err(err) = listener::respond(request, status, text) {
+    if let Err(err) = reply.send(status, text) {
         warn!("{call}: the client did not take its answer: {err}");
     }
 }
@@ -130,15 +116,16 @@ fn answer_or_500(answer: impl FnOnce() -> (u16, String)) -> (u16, String) {
     })
 }
 
-/// Logs every panic, and ends the process if a thread of tiny_http panicked.
+/// Logs every panic, and sends a message to `end` if a thread of tiny_http
+/// panicked.
 ///
 /// Without one of its threads, tiny_http would receive no more requests. Its
 /// threads have no names, unlike ours.
-pub fn watch_panics() {
-    panic::set_hook(Box::new(|panic| {
+pub fn watch_panics(end: Sender<Result<()>>) {
+    panic::set_hook(Box::new(move |panic| {
         error!("{panic}");
         if thread::current().name().is_none() {
-            process::exit(101);
+            let _ = end.send(Err(anyhow!("a thread of tiny_http panicked")));
         }
     }));
 }

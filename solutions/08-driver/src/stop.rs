@@ -1,6 +1,6 @@
 //! Shutdown on a signal.
 
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,6 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
 use crate::listener::{Advertised, Listener};
-use crate::slots::Slots;
 
 /// Docker kills a container 10 seconds after it asked the container to stop.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -39,24 +38,28 @@ pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
 /// Finishes the running calls, and accepts no new ones.
 ///
 /// If a call is cut off, Docker repeats it, but without its body.
-pub fn finish(
-    listeners: &[&Listener],
-    advertised: Advertised,
-    slots: &Slots,
-    ended: &Receiver<Result<()>>,
-) -> Result<()> {
+pub fn finish(listeners: &[&Listener], advertised: Advertised) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     // New clients can no longer find us. Connected ones are served until no
     // call is running; after that, no request is accepted.
     drop(advertised);
-    slots.at_work(deadline - PATIENCE / 2);
-    for listener in listeners {
-        listener.close();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let _ = ended.recv_timeout(left);
-    }
-    let cut_off = slots.at_work(deadline);
+    at_work(listeners, deadline - PATIENCE / 2);
+    listeners.iter().for_each(|listener| listener.close());
+    let cut_off = at_work(listeners, deadline);
     ensure!(cut_off.is_empty(), "cut off {}", cut_off.join(", "));
     info!("stopped");
     Ok(())
+}
+
+/// Waits until no call is running or `deadline` has passed; returns the calls
+/// still running.
+fn at_work(listeners: &[&Listener], deadline: Instant) -> Vec<String> {
+    loop {
+        let all = listeners.iter().flat_map(|it| it.slots.at_work());
+        let all: Vec<_> = all.collect();
+        if all.is_empty() || deadline <= Instant::now() {
+            return all;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -532,10 +532,15 @@ fn hang_up(harness: &mut Harness) -> Outcome {
 fn few_files(harness: &mut Harness) -> Outcome {
     // With each of these limits, the plugin runs out of files in a different
     // place.
-    [24, 25].into_iter().try_for_each(|files| flood(harness, files))
+    [24, 25].into_iter().try_for_each(|files| flood(harness, files).map(drop))
 }
 
-fn flood(harness: &mut Harness, files: u32) -> Outcome {
+/// Floods a plugin that may open few files. Returns its session, and whether it
+/// has ended.
+pub(super) fn flood(
+    harness: &mut Harness,
+    files: u32,
+) -> Result<(Session, bool), Fault> {
     const CLIENTS: usize = 64;
     const EITHER: &str = "the plugin answers again, or ends with an error";
     let program = harness.program().limited_to(files);
@@ -574,7 +579,10 @@ fn flood(harness: &mut Harness, files: u32) -> Outcome {
     let ended = || session.ended().map(|status| !status.success());
     let alive = || session.still_answers(&flood).is_ok().then_some(true);
     match wait_until(PATIENCE, || ended().or_else(alive)) {
-        Some(true) => Ok(()),
+        Some(true) => {
+            let has_ended = session.ended().is_some();
+            Ok((session, has_ended))
+        }
         Some(false) => {
             Err(wrong(flood, EITHER, "the plugin ended with status 0"))
         }

@@ -15,10 +15,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Check;
+use super::step_01::flood;
 use super::step_02::{activated, not_found};
 use super::step_03::{create, found};
 use super::step_04::path_in;
-use crate::daemon::{Call, Daemon, NoReply, Reply, field, read_reply};
+use crate::daemon::{
+    Call, Daemon, NoReply, Reply, field, read_replies, read_reply,
+};
 use crate::finding::{Fault, Outcome, wrong};
 use crate::harness::{Harness, Session};
 use crate::plugin::Place;
@@ -85,13 +88,36 @@ pub const CHECKS: &[Check] = &[
         run: in_flight,
     },
     Check {
+        id: "7.order",
+        step: 7,
+        name: "calls that a client sends without waiting are carried out in \
+               their order",
+        why: "a client may rely on the order in which it sends on one \
+              connection",
+        file: "src/listener.rs",
+        place: "`in_turn`",
+        source: "RFC 9112, 9.3.2",
+        run: order,
+    },
+    Check {
+        id: "7.no-trace",
+        step: 7,
+        name: "a plugin that ends because it can open no file removes its \
+               socket",
+        why: "Docker waits 15 s for each socket that no plugin answers",
+        file: "src/server.rs",
+        place: "`watch_panics`",
+        source: "plugin-missing 7, 8; tiny_http 0.12.0",
+        run: no_trace,
+    },
+    Check {
         id: "7.stranded",
         step: 7,
         name: "32 connections that stay open are all answered",
         why: "tiny_http 0.12.0 may leave one connection without a thread until \
               another one closes, and Docker keeps its connections open",
         file: "src/listener.rs",
-        place: "`recv`",
+        place: "`nudge`",
         source: "concurrency 2; tiny_http 0.12.0",
         run: stranded,
     },
@@ -102,7 +128,7 @@ pub const CHECKS: &[Check] = &[
         why: "if a reply goes out in two writes, the second one waits 40 ms \
               for the client's kernel, in every reply",
         file: "src/listener.rs",
-        place: "`respond`",
+        place: "`send`",
         source: "tcp(7), TCP_NODELAY; tiny_http 0.12 sets none",
         run: long_replies,
     },
@@ -444,6 +470,54 @@ fn in_flight(harness: &mut Harness) -> Outcome {
     let reply = read_reply(&mut slow, LONG);
     session.exchange(sent.clone(), reply).success("Remove is answered")?;
     ends_cleanly(&session, &sent, &[&session.socket()])
+}
+
+fn order(harness: &mut Harness) -> Outcome {
+    const PAIRS: usize = 50;
+    let session = activated(harness)?;
+    let name = harness.name();
+    let pair = [Call::create(&name, json!({})), Call::remove(&name)];
+    let sent = format!(
+        "{} and {}, {PAIRS} times, all on one connection before the first \
+         answer",
+        pair[0], pair[1]
+    );
+    let dialect = harness.dialect;
+    let requests: Vec<_> =
+        pair.iter().map(|call| call.request(dialect)).collect();
+    let mut client = session.client(&sent)?;
+    client.write_all(&requests.concat().repeat(PAIRS))?;
+    let replies = read_replies(&mut client, 2 * PAIRS, LONG);
+    let is_done = |reply: &Reply| reply.judge().is_ok();
+    if replies.is_ok_and(|replies| replies.iter().all(is_done)) {
+        return Ok(());
+    }
+    // Which calls are refused depends on timing.
+    harness.forget_log();
+    Err(wrong(
+        sent,
+        "each Create succeeds, and each Remove",
+        "a call was refused or not answered: calls overtook each other",
+    ))
+}
+
+fn no_trace(harness: &mut Harness) -> Outcome {
+    // With each of these limits, the plugin runs out of files in a different
+    // place.
+    for files in 24..28 {
+        let (session, has_ended) = flood(harness, files)?;
+        if has_ended && session.socket().symlink_metadata().is_ok() {
+            // How the plugin ends depends on the number of its files.
+            harness.forget_log();
+            return Err(wrong(
+                "more connections than the plugin may open files, all kept \
+                 open",
+                "the plugin answers again, or removes its socket and ends",
+                "the plugin ended, and its socket is still there",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn stranded(harness: &mut Harness) -> Outcome {
