@@ -81,6 +81,8 @@ enum Need {
     Dockerd,
     /// Loop devices.
     Loops,
+    /// A kernel that mounts several copies of one btrfs at the same time.
+    Copies,
     /// A program, and the package that has it.
     Program(&'static str, &'static str),
 }
@@ -105,6 +107,16 @@ impl Need {
                 opened.err().map(|err| {
                     format!("no loop devices here (modprobe loop): {err}")
                 })
+            }
+            Self::Copies => {
+                // The mount of a btrfs would load the module, too.
+                let mut load = Command::new("modprobe");
+                load.arg("btrfs").stdout(Stdio::null()).stderr(Stdio::null());
+                let _ = load.status();
+                let copies = Path::new("/sys/fs/btrfs/features/temp_fsid");
+                let why = "this kernel does not mount several copies of one \
+                           btrfs (Linux 6.7 does)";
+                (!copies.exists()).then(|| why.into())
             }
             Self::Program(program, from) if !search_path::on_path(program) => {
                 Some(format!("no {program} here (apt install {from})"))

@@ -1,9 +1,13 @@
 //! Power cuts. After a power cut at some instant, a plugin finds what the disk held
 //! at that instant.
 //!
-//! ROOT is an ext4 filesystem in a file. The file is on an xfs, which can copy it
-//! at one instant. The loop device between them bypasses the page cache, so the
-//! file has exactly what a disk would hold.
+//! ROOT is a filesystem in a file. The file is on an xfs, which can copy it at one
+//! instant. The loop device between them bypasses the page cache, so the file has
+//! exactly what a disk would hold.
+//!
+//! ext4 has one journal for all files, so an fsync of one file also keeps what
+//! happened to others before. btrfs keeps the synced file alone, so a missing fsync
+//! may lose something there that ext4 keeps.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -22,19 +26,51 @@ use super::workload::{
 };
 use super::{Need, Proof, Subject};
 
-pub(super) const PROOFS: &[Proof] = &[Proof {
-    name: "power",
-    what: "the disk's content at an instant, while clients call",
-    from: 6,
-    needs: &[
-        Need::Root,
-        Need::Loops,
-        Need::Program("mkfs.xfs", "xfsprogs"),
-        Need::Program("mkfs.ext4", "e2fsprogs"),
-        Need::Program("losetup", "util-linux"),
-    ],
-    run: cut,
-}];
+const fn proof(
+    what: &'static str,
+    needs: &'static [Need],
+    run: fn(&Subject) -> Result<String, Fault>,
+) -> Proof {
+    Proof { name: "power", what, from: 6, needs, run }
+}
+
+pub(super) const PROOFS: &[Proof] = &[
+    proof(
+        "the disk's content at an instant, while clients call",
+        &[
+            Need::Root,
+            Need::Loops,
+            Need::Program("mkfs.xfs", "xfsprogs"),
+            Need::Program("mkfs.ext4", "e2fsprogs"),
+            Need::Program("losetup", "util-linux"),
+        ],
+        |subject| cut(subject, &EXT4),
+    ),
+    proof(
+        "the same, with ROOT on a btrfs",
+        &[
+            Need::Root,
+            Need::Loops,
+            Need::Copies,
+            Need::Program("mkfs.xfs", "xfsprogs"),
+            Need::Program("mkfs.btrfs", "btrfs-progs"),
+            Need::Program("losetup", "util-linux"),
+        ],
+        |subject| cut(subject, &BTRFS),
+    ),
+];
+
+/// A filesystem for ROOT.
+struct Filesystem {
+    mkfs: &'static str,
+    /// The size of the disk, in bytes.
+    size: u64,
+}
+
+const EXT4: Filesystem = Filesystem { mkfs: "mkfs.ext4", size: 64 << 20 };
+
+/// A btrfs needs at least 109 MiB.
+const BTRFS: Filesystem = Filesystem { mkfs: "mkfs.btrfs", size: 256 << 20 };
 
 /// A copy of the disk.
 struct Copy {
@@ -44,9 +80,9 @@ struct Copy {
     ended: Instant,
 }
 
-fn cut(subject: &Subject) -> Result<String, Fault> {
+fn cut(subject: &Subject, filesystem: &Filesystem) -> Result<String, Fault> {
     let place = Place::new()?;
-    let disk = disk(&place)?;
+    let disk = disk(&place, filesystem)?;
     let mut session = Session::start(&subject.program, &place)?;
     subject.remember(session.log());
     let (copies, histories) = copies(subject, &place, &disk)?;
@@ -76,7 +112,7 @@ fn cut(subject: &Subject) -> Result<String, Fault> {
 }
 
 /// Mounts ROOT on a disk that can be copied at an instant. Returns its file.
-fn disk(place: &Place) -> Result<PathBuf> {
+fn disk(place: &Place, filesystem: &Filesystem) -> Result<PathBuf> {
     let below = place.folder().join("xfs.img");
     // An xfs needs at least 300 MiB; the file takes only what is written.
     File::create(&below)?.set_len(1 << 30)?;
@@ -86,8 +122,8 @@ fn disk(place: &Place) -> Result<PathBuf> {
     tool(&[&"mount", &"-o", &"loop", &below, &xfs])?;
 
     let disk = xfs.join("disk");
-    File::create(&disk)?.set_len(64 << 20)?;
-    tool(&[&"mkfs.ext4", &"-q", &disk])?;
+    File::create(&disk)?.set_len(filesystem.size)?;
+    tool(&[&filesystem.mkfs, &"-q", &disk])?;
     let device =
         tool(&[&"losetup", &"--find", &"--show", &"--direct-io=on", &disk])?;
     fs::create_dir(place.volumes())?;
@@ -95,7 +131,8 @@ fn disk(place: &Place) -> Result<PathBuf> {
     // The device is in use, so it is detached with the unmount, even if this
     // process is killed before.
     tool(&[&"losetup", &"--detach", &device.trim()])?;
-    fs::remove_dir(place.volumes().join("lost+found"))?;
+    // Only ext4 makes one.
+    let _ = fs::remove_dir(place.volumes().join("lost+found"));
     tool(&[&"sync", &"--file-system", &place.volumes()])?;
     Ok(disk)
 }
