@@ -1265,8 +1265,10 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin puts a file beside those of the container",
         step: 8,
         file: "src/filesystem.rs",
-        right: "    let made = fs::create_dir_all(&files)\n",
-        wrong: "    let made = fs::create_dir_all(files.join(\"meta\"))\n",
+        right: "    let made = make_files(&files, settings);\n",
+        wrong: "    let _ = fs::create_dir_all(files.join(\"meta\"));
+    let made = make_files(&files, settings);
+",
         more: &[],
     },
     Wrong {
@@ -1274,8 +1276,10 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "the plugin sets owner and mode of another folder",
         step: 8,
         file: "src/filesystem.rs",
-        right: "        .and_then(|()| set_owner_and_mode(&files, settings));\n",
-        wrong: "        .and_then(|()| set_owner_and_mode(&folder.join(FS), settings));\n",
+        right: "    let made = make_files(&files, settings);\n",
+        wrong: "    let _ = fs::create_dir_all(&files);
+    let made = make_files(&folder.join(FS), settings);
+",
         more: &[],
     },
     Wrong {
@@ -1311,15 +1315,10 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         more: &[
             (
                 "src/filesystem.rs",
-                "    let made = fs::create_dir_all(&files)\n",
+                "    let made = make_files(&files, settings);\n",
                 "    let _ = fs::remove_dir(files.join(\"lost+found\"));
-    let made = fs::create_dir_all(&files)
+    let made = make_files(&files, settings);
 ",
-            ),
-            (
-                "src/filesystem.rs",
-                "        fs::create_dir(&files).map_err",
-                "        fs::create_dir_all(&files).map_err",
             ),
             (
                 "src/volumes.rs",

@@ -82,7 +82,6 @@ static WRONG: &[Wrong] = &[
         changes: &[
             (STORE, "file.sync_all()", "Ok(())"),
             (STORE, ".and_then(|folder| folder.sync_all())", ".map(drop)"),
-            (VOLUMES, "files.sync_all()", "Ok(())"),
         ],
     },
     Wrong {
@@ -93,6 +92,12 @@ static WRONG: &[Wrong] = &[
         ),
         what: "it syncs folders, but not the content of files",
         changes: &[(STORE, "file.sync_all()", "Ok(())")],
+    },
+    Wrong {
+        package: "proof-folder-not-synced",
+        proof: ("power", "the same, with ROOT on a btrfs"),
+        what: "it syncs a new volume's file, but not its folder `files`",
+        changes: &[(VOLUMES, "    sync(&files)\n", "    Ok(())\n")],
     },
     Wrong {
         package: "proof-name-not-synced",

@@ -11,14 +11,14 @@ use crate::store::is_folder;
 /// Removes a file, a link, or a folder with everything in it, if the path
 /// exists. Fails if something is mounted there, which may be in use.
 pub fn remove(path: &Path) -> io::Result<()> {
-    if let Some(mounted) = mounts::below(path)?.first() {
-        let words = format!("something is mounted on {}", mounted.display());
-        return Err(io::Error::new(ErrorKind::ResourceBusy, words));
-    }
     match fs::symlink_metadata(path) {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
         Ok(found) if !found.is_dir() => return fs::remove_file(path),
         _ => {}
+    }
+    if let Some(mounted) = mounts::below(path)?.first() {
+        let words = format!("something is mounted on {}", mounted.display());
+        return Err(io::Error::new(ErrorKind::ResourceBusy, words));
     }
     // A container may nest folders too deeply for recursion, with paths that
     // are too long for the system. So folders move up one level at a time until

@@ -48,9 +48,7 @@ pub fn make(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     let fs = folder.join(FS);
     fs::create_dir_all(&fs).map_err(Failure::system("making", &fs))?;
     mount_filesystem(folder, settings)?;
-    let made = fs::create_dir_all(&files)
-        .map_err(Failure::system("making", &files))
-        .and_then(|()| set_owner_and_mode(&files, settings));
+    let made = make_files(&files, settings);
     umount(&fs)?;
     made?;
     match settings.kind {
@@ -79,11 +77,9 @@ fn make_image(
     run(&mkfs, options, &[image]).map(drop)
 }
 
-/// Sets the requested owner and mode of a volume's directory.
-pub fn set_owner_and_mode(
-    files: &Path,
-    settings: &Settings,
-) -> Result<(), Failure> {
+/// Makes a volume's directory, with the requested owner and mode.
+pub fn make_files(files: &Path, settings: &Settings) -> Result<(), Failure> {
+    fs::create_dir_all(files).map_err(Failure::system("making", files))?;
     // Set the mode after creating the directory: the umask would remove bits,
     // and an existing directory would keep its mode.
     let mode = Permissions::from_mode(settings.mode);
@@ -152,8 +148,7 @@ fn mount_anew(folder: &Path, settings: &Settings) -> Result<(), Failure> {
         .map_err(Failure::system("emptying", &uses))?;
     mount_filesystem(folder, settings)?;
     if settings.kind == Kind::Tmpfs {
-        fs::create_dir(&files).map_err(Failure::system("making", &files))?;
-        set_owner_and_mode(&files, settings)?;
+        make_files(&files, settings)?;
     }
     // For a missing folder, Docker would show an error of its container
     // runtime.

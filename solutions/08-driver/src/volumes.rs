@@ -331,24 +331,25 @@ fn same_files(kept: &Path, settings: &Settings) -> Result<(), Failure> {
 /// Creates the contents of a volume in `folder`: `files` and `volume.json`.
 fn write_contents(folder: &Path, settings: &Settings) -> Result<(), Failure> {
     if settings.kind == Kind::Dir {
-        let files = folder.join(FILES);
-        fs::create_dir_all(&files)
-            .map_err(Failure::system("making", &files))?;
-        filesystem::set_owner_and_mode(&files, settings)?;
-        sync(&files)?;
-        sync(&folder.join(FS))?;
+        filesystem::make_files(&folder.join(FILES), settings)?;
     } else {
         filesystem::make(folder, settings)?;
     }
 
-    // Replace the file atomically. If it were missing for a moment, a crash
-    // would leave kept files whose type is unknown.
-    let (new, state) = (folder.join(".new"), folder.join(STATE));
+    // Replace an existing file atomically. If it were missing for a moment, a
+    // crash would leave kept files whose type is unknown.
+    let state = folder.join(STATE);
+    let new = folder.join(if state.exists() { ".new" } else { STATE });
     remove(&new).map_err(Failure::system("removing", &new))?;
     let options = serde_json::to_vec(&settings.canonical());
     write(&new, &options.expect("keys are strings, so JSON can hold it"))?;
-    rename(&new, &state)?;
-    sync(folder)
+    if new != state {
+        rename(&new, &state)?;
+    }
+    // The folder after the file: ext4 has kept both with the file's sync, and
+    // this one finds nothing to do. btrfs keeps only what is synced.
+    let deepest = if settings.kind == Kind::Dir { FILES } else { FS };
+    sync(&folder.join(deepest))
 }
 
 /// The longest file name of all common filesystems, in bytes.

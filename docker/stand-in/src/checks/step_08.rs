@@ -145,7 +145,7 @@ pub const CHECKS: &[Check] = &[
         why: "an owner that is set before the filesystem is mounted stays \
               hidden below the mount",
         file: "src/filesystem.rs",
-        place: "`set_owner_and_mode`",
+        place: "`make_files`",
         source: "our rule: uid, gid and mode are those of the directory",
         run: |harness| beside(harness, owner),
     },
