@@ -848,8 +848,9 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         what: "CreatedAt is the time of the last Get",
         step: 6,
         file: "src/volumes.rs",
-        right: "created: fs::metadata(path)?.modified()? })",
-        wrong: "created: SystemTime::now() })",
+        right: "Ok(Self { settings, created })",
+        wrong: "let _ = created;
+        Ok(Self { settings, created: SystemTime::now() })",
         more: &[],
     },
     Wrong {
@@ -979,13 +980,9 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         check: "6.strangers",
         what: "the plugin sets aside every folder in ROOT that is not a volume",
         step: 6,
-        file: "src/root.rs",
-        right: "        true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
-        false => Ok(false),
-",
-        wrong: "        _ if is_folder => Ok(true),
-        _ => Ok(true),
-",
+        file: "src/volumes.rs",
+        right: "Err(err) if root::is_no_volume(&err) => return",
+        wrong: "Err(err) if root::is_no_volume(&err) && !folder.is_dir() => return",
         more: &[(
             "src/volumes.rs",
             "        if err.raw_os_error().is_some() {",

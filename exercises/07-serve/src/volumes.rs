@@ -53,13 +53,12 @@ impl Metadata {
         let wrong =
             |err: String| io::Error::new(ErrorKind::InvalidData, excerpt(&err));
         store::folder(folder)?;
-        let path = folder.join(STATE);
-        let text = store::read(&path)?;
+        let (text, created) = store::read(&folder.join(STATE))?;
         let options = serde_json::from_slice(&text)
             .map_err(|err| wrong(err.to_string()))?;
         let settings =
             Settings::read(&options).map_err(|err| wrong(err.to_string()))?;
-        Ok(Self { settings, created: fs::metadata(path)?.modified()? })
+        Ok(Self { settings, created })
     }
 }
 
@@ -207,13 +206,9 @@ impl Volumes {
     fn load(&self, name: &str) -> Result<Option<Metadata>, Failure> {
         let Some(folder) = self.folder(name) else { return Ok(None) };
         root::is_same(&self.root, &self.lock)?;
-        if !root::is_volume(&folder)
-            .map_err(Failure::system("looking at", &folder))?
-        {
-            return Ok(None);
-        }
         let err = match Metadata::read(&folder) {
             Ok(metadata) => return Ok(Some(metadata)),
+            Err(err) if root::is_no_volume(&err) => return Ok(None),
             Err(err) => err,
         };
 

@@ -33,8 +33,14 @@ pub const FS: &str = "fs";
 pub const FILES: &str = "fs/files";
 /// In a volume's folder: a file for each ID that uses the volume.
 const USES: &str = "uses";
-/// All of these files and folders.
-pub const PARTS: [&str; 4] = [FS, FILES, IMAGE, USES];
+
+/// Fails if one of these is a link. Calls that use them would follow it.
+pub fn refuse_links(folder: &Path) -> Result<(), Failure> {
+    let parts = [FS, FILES, IMAGE, USES].map(|part| folder.join(part));
+    let link = parts.iter().find(|part| part.is_symlink());
+    let wrong = io::Error::other("a link may lead out of ROOT: remove it");
+    link.map_or(Ok(()), |link| Err(Failure::system("using", link)(wrong)))
+}
 
 /// Makes the filesystem of a new volume, and mounts it once: a filesystem that
 /// cannot be mounted must fail here, in Create, where the user sees the error.

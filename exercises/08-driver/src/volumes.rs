@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use log::{error, info, warn};
 
 use crate::clock::rfc3339;
-use crate::filesystem::{self, FILES, FS, IMAGE, PARTS};
+use crate::filesystem::{self, FILES, FS, IMAGE};
 use crate::mounts;
 use crate::options::{Kind, Settings};
 use crate::programs;
@@ -53,16 +53,12 @@ impl Metadata {
         let wrong =
             |err: String| io::Error::new(ErrorKind::InvalidData, excerpt(&err));
         store::folder(folder)?;
-        if PARTS.iter().any(|part| folder.join(part).is_symlink()) {
-            return Err(wrong("a link may lead out of ROOT".to_owned()));
-        }
-        let path = folder.join(STATE);
-        let text = store::read(&path)?;
+        let (text, created) = store::read(&folder.join(STATE))?;
         let options = serde_json::from_slice(&text)
             .map_err(|err| wrong(err.to_string()))?;
         let settings =
             Settings::read(&options).map_err(|err| wrong(err.to_string()))?;
-        Ok(Self { settings, created: fs::metadata(path)?.modified()? })
+        Ok(Self { settings, created })
     }
 }
 
@@ -221,12 +217,13 @@ impl Volumes {
         Ok(())
     }
 
-    /// The settings of a volume.
+    /// The settings of a volume whose files are about to be used.
     fn settings(&self, name: &str) -> Result<Settings, Failure> {
-        match self.load(name)? {
-            Some(metadata) => Ok(metadata.settings),
-            None => Err(Failure::NoSuchVolume(name.to_owned())),
-        }
+        let Some(metadata) = self.load(name)? else {
+            return Err(Failure::NoSuchVolume(name.to_owned()));
+        };
+        filesystem::refuse_links(&self.root.join(name))?;
+        Ok(metadata.settings)
     }
 
     /// Reads the metadata of a volume, if it exists.
@@ -236,13 +233,9 @@ impl Volumes {
     fn load(&self, name: &str) -> Result<Option<Metadata>, Failure> {
         let Some(folder) = self.folder(name) else { return Ok(None) };
         root::is_same(&self.root, &self.lock)?;
-        if !root::is_volume(&folder)
-            .map_err(Failure::system("looking at", &folder))?
-        {
-            return Ok(None);
-        }
         let err = match Metadata::read(&folder) {
             Ok(metadata) => return Ok(Some(metadata)),
+            Err(err) if root::is_no_volume(&err) => return Ok(None),
             Err(err) => err,
         };
 
@@ -310,6 +303,7 @@ impl Volumes {
 /// Fails if the kept files have another type or size than requested: `create`
 /// must never format over them.
 fn same_files(kept: &Path, settings: &Settings) -> Result<(), Failure> {
+    filesystem::refuse_links(kept)?;
     let had = match Metadata::read(kept) {
         Ok(metadata) => metadata.settings,
         // Its metadata is lost, so its type is unknown.

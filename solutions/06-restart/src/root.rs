@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use log::{info, warn};
 
 use crate::protocol::Failure;
-use crate::store::{self, is_folder};
+use crate::store;
 
 /// In a volume's folder: its options, as `docker volume inspect` shows them.
 pub const STATE: &str = "volume.json";
@@ -104,14 +104,16 @@ pub fn is_same(root: &Path, lock: &File) -> Result<(), Failure> {
 /// Whether this is the folder of a volume. One rename publishes a complete
 /// volume, and one rename removes it, so a folder without STATE is not ours.
 pub fn is_volume(folder: &Path) -> io::Result<bool> {
-    let has_file = |is_folder| match is_folder {
-        true => fs::symlink_metadata(folder.join(STATE)).map(|_| true),
-        false => Ok(false),
-    };
-    match is_folder(folder).and_then(has_file) {
-        Err(err) if err.kind() == ErrorKind::NotFound => Ok(false),
-        found => found,
+    let state = || fs::symlink_metadata(folder.join(STATE));
+    match store::folder(folder).and_then(|()| state()) {
+        Err(err) if is_no_volume(&err) => Ok(false),
+        found => found.map(|_| true),
     }
+}
+
+/// Whether this error from reading a volume means that it does not exist.
+pub fn is_no_volume(err: &io::Error) -> bool {
+    matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// An unused path for `name` in the folder `ours`. If leftovers that cannot be

@@ -58,7 +58,7 @@ impl AdvertisedFile {
         let _turn = turn::take(path)?;
         ensure!(identity(path)? == *is, "another plugin has it now");
         if let Some(says) = says {
-            let now = store::read(path)?;
+            let (now, _) = store::read(path)?;
             ensure!(now == says.as_bytes(), "another plugin has it now");
         }
         Ok(fs::remove_file(path)?)
@@ -166,7 +166,7 @@ fn publish(path: &Path, address: SocketAddr) -> Result<String> {
     }
     let _turn = turn::take(path)?;
     match store::read(path)
-        .map(|had| String::from_utf8_lossy(&had).into_owned())
+        .map(|(had, _)| String::from_utf8_lossy(&had).into_owned())
     {
         Err(err) if err.kind() == ErrorKind::NotFound => {}
         Ok(had) if had == text || is_stale(&had) => {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::protocol::Failure;
 
@@ -49,14 +50,16 @@ pub fn is_folder(path: &Path) -> io::Result<bool> {
     Ok(fs::symlink_metadata(path)?.is_dir())
 }
 
-/// Reads a file that we wrote, but that anyone may have replaced.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::symlink_metadata(path)?.is_file() {
+/// Reads a file that we wrote, but that anyone may have replaced. Also returns
+/// the time at which it was written.
+pub fn read(path: &Path) -> io::Result<(Vec<u8>, SystemTime)> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidData, "it is not a file"));
     }
-    let mut text = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
-    Ok(text)
+    let mut text = vec![0; found.len().min(LONGEST) as usize];
+    File::open(path)?.read_exact(&mut text)?;
+    Ok((text, found.modified()?))
 }
 
 /// The names in a folder, except those that start with a dot.

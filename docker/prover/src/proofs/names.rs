@@ -335,8 +335,10 @@ fn links(subject: &Subject, kind: Pairs) -> Result<String, Fault> {
         ".kept/NAME",
         ".kept/NAME/files",
         ".kept/NAME/fs",
+        ".kept/NAME/fs/files",
         ".kept/NAME/volume.json",
         ".kept/NAME/image",
+        ".kept/NAME/uses",
         ".removed/NAME",
     ];
     let targets =
