@@ -129,9 +129,15 @@ impl Workspace {
         let mut command = Command::new(program);
         command.current_dir(&self.path);
         // The caller's settings would change the figures.
-        for name in
-            ["CARGO_TARGET_DIR", "SEED", "ENGINE", "DOCKERD", "AGAINST", "NAME"]
-        {
+        for name in [
+            "CARGO_TARGET_DIR",
+            "SEED",
+            "ENGINE",
+            "DOCKERD",
+            "AGAINST",
+            "NAME",
+            "RECORD",
+        ] {
             command.env_remove(name);
         }
         command

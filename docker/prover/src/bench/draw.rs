@@ -41,8 +41,8 @@ struct Layout {
     verdict: f64,
     /// Half of the size of a mark.
     mark: f64,
-    /// Whether the drawing has a title of its own.
-    has_title: bool,
+    /// Whether a slide shows the drawing: it has a title, and little room.
+    is_slide: bool,
 }
 
 const WHOLE: Layout = Layout {
@@ -55,20 +55,22 @@ const WHOLE: Layout = Layout {
     ratio: 742.0,
     verdict: 754.0,
     mark: 5.0,
-    has_title: true,
+    is_slide: false,
 };
 
+/// The slides' own rules: no text is smaller than 20 pixels, and nothing is in the
+/// lowest 90 pixels, which leaves a height of 474 below a title.
 const SLIDE: Layout = Layout {
     width: 1152.0,
     text: 20.0,
-    small: 18.0,
-    row: 27.0,
-    against: 252.0,
-    plot: (405.0, 830.0),
+    small: 20.0,
+    row: 26.0,
+    against: 262.0,
+    plot: (410.0, 830.0),
     ratio: 925.0,
     verdict: 945.0,
-    mark: 7.0,
-    has_title: false,
+    mark: 6.5,
+    is_slide: true,
 };
 
 /// Draws all figures.
@@ -82,6 +84,10 @@ pub fn for_a_slide(recording: &Recording) -> String {
     let rows = recording.figures.iter().filter(named).collect();
     Drawing::new(&SLIDE, recording, rows).finish()
 }
+
+/// The width of a letter as a part of its height. Fonts differ, so the places of
+/// texts leave some room.
+const LETTER: f64 = 0.54;
 
 /// A drawing that grows downwards.
 struct Drawing<'a> {
@@ -103,16 +109,18 @@ struct Axis {
 }
 
 impl Axis {
-    /// An axis on which all medians and aims of these rows have a place.
+    /// An axis on which all that these rows show has a place.
     fn of(rows: &[&Row], plot: (f64, f64)) -> Self {
         let mut ends = (0.5_f64, 2.0_f64);
         for row in rows {
             let Some(seen) = &row.seen else { continue };
-            let peers = seen.peers.iter().map(|peer| peer.ratio.median);
-            let shown =
-                peers.chain([seen.ratio.median]).chain(row.aimed_ratio());
-            for ratio in shown.filter(|ratio| ratio.is_finite() && *ratio > 0.0)
-            {
+            let peers = seen.peers.iter().map(|peer| peer.ratio);
+            let ratios = peers.chain([seen.ratio]);
+            let shown = ratios.flat_map(|Ratio { median, lower, upper }| {
+                [median, lower, upper]
+            });
+            let shown = shown.chain(row.aimed_ratio());
+            for ratio in shown.filter(|it| it.is_finite() && *it > 0.0) {
                 ends = (ends.0.min(ratio), ends.1.max(ratio));
             }
         }
@@ -168,7 +176,9 @@ impl<'a> Drawing<'a> {
             self.row(row);
         }
         let bottom = self.bottom + 4.0;
-        self.bottom = bottom + self.layout.small * 1.6;
+        // A slide has no room for the numbers of the axis below the plot.
+        let below = if self.layout.is_slide { 0.3 } else { 1.6 };
+        self.bottom = bottom + self.layout.small * below;
         let grid = self.grid(top + self.layout.small * 1.5, bottom);
         let Layout { width, text, small, .. } = self.layout;
         let height = self.bottom.ceil();
@@ -237,19 +247,21 @@ impl<'a> Drawing<'a> {
 
     /// The title, and the facts about the run.
     fn head(&mut self) {
-        let Layout { text, small, has_title, .. } = *self.layout;
-        if has_title {
+        let Layout { width, text, small, is_slide, .. } = *self.layout;
+        if !is_slide {
             self.bottom += text * 2.2;
             let title = self.title();
             self.text((16.0, self.bottom), "title", &title);
         }
         let machine = &self.recording.machine;
-        let facts = machine.facts().join(", ");
-        self.bottom += small * 1.6;
-        self.text((16.0, self.bottom), "small soft", &facts);
-        if machine.is_busy() {
+        let is_busy = machine.is_busy();
+        let room = (width - 32.0) / (small * LETTER);
+        let facts = excerpt(&machine.facts().join(", "), room as usize);
+        let facts = (!is_busy || !is_slide).then_some((facts, "small soft"));
+        let busy = is_busy.then(|| (BUSY.to_owned(), "small strong"));
+        for (line, class) in facts.into_iter().chain(busy) {
             self.bottom += small * 1.6;
-            self.text((16.0, self.bottom), "small strong", BUSY);
+            self.text((16.0, self.bottom), class, &line);
         }
     }
 
@@ -264,10 +276,8 @@ impl<'a> Drawing<'a> {
         let peers: BTreeSet<_> = peers.map(|peer| peer.who.as_str()).collect();
         let recording = self.recording;
         let step = format!("step {}", recording.step);
-        let mut marks: Vec<(Mark, &str)> = vec![
-            (Mark::Seen, &step),
-            (Mark::Unsteady, "unsteady: only a guess"),
-        ];
+        let mut marks: Vec<(Mark, &str)> =
+            vec![(Mark::Seen, &step), (Mark::Unsteady, "unsteady")];
         marks.extend(peers.iter().map(|who| (Mark::of_peer(who), *who)));
         marks.extend([
             (Mark::One, "reference"),
@@ -279,8 +289,7 @@ impl<'a> Drawing<'a> {
             self.mark(kind, (x + half - mark, y));
             x += half * 2.0 - mark + small * 0.5;
             self.text((x, self.bottom), "small", words);
-            // Most letters are about half as wide as high.
-            x += words.chars().count() as f64 * small * 0.54 + small * 1.6;
+            x += words.chars().count() as f64 * small * LETTER + small * 1.4;
         }
     }
 
@@ -308,7 +317,7 @@ impl<'a> Drawing<'a> {
         self.text((against, y), "small soft", &row.against);
         let Some(seen) = &row.seen else {
             let why = row.skipped.as_deref().unwrap_or("not measured");
-            let room = (self.layout.width - plot.0) / (small * 0.54);
+            let room = (self.layout.width - plot.0) / (small * LETTER);
             let words = excerpt(&format!("skipped: {why}"), room as usize);
             return self.text((plot.0 + 6.0, y), "small soft", &words);
         };
@@ -419,21 +428,25 @@ impl<'a> Drawing<'a> {
     /// The grid from the top of the plot to its bottom, which the rows cover.
     fn grid(&self, top: f64, bottom: f64) -> String {
         let mut grid = String::new();
-        let small = self.layout.small;
+        let mut put = |element: std::fmt::Arguments| {
+            let written = writeln!(grid, "{element}");
+            written.expect("a string takes what is written to it");
+        };
+        let Layout { small, is_slide, .. } = *self.layout;
         let (above, below) = (top - 4.0, bottom + small * 1.1);
+        let places = [Some(above), (!is_slide).then_some(below)];
         for ratio in self.axis.grid() {
             let x = self.axis.x(ratio);
-            let is_one = ratio == 1.0;
-            let class = if is_one { "one" } else { "grid" };
-            let written = write!(
-                grid,
-                "<path class=\"{class}\" d=\"M{x:.1} {top:.1}V{bottom:.1}\"/>\n\
-                 <text class=\"small soft middle\" x=\"{x:.1}\" \
-                 y=\"{above:.1}\">{ratio}</text>\n\
-                 <text class=\"small soft middle\" x=\"{x:.1}\" \
-                 y=\"{below:.1}\">{ratio}</text>\n"
-            );
-            written.expect("a string takes what is written to it");
+            let class = if ratio == 1.0 { "one" } else { "grid" };
+            put(format_args!(
+                "<path class=\"{class}\" d=\"M{x:.1} {top:.1}V{bottom:.1}\"/>"
+            ));
+            for y in places.into_iter().flatten() {
+                put(format_args!(
+                    "<text class=\"small soft middle\" x=\"{x:.1}\" \
+                     y=\"{y:.1}\">{ratio}</text>"
+                ));
+            }
         }
         grid
     }

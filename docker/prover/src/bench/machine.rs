@@ -19,7 +19,7 @@ const BUSY: f64 = 1.0;
 pub struct Machine {
     /// How many processors this process may use.
     pub processors: usize,
-    /// The kernel's name and release.
+    /// The kernel's name and version, without what its builder has added.
     pub kernel: Option<String>,
     /// The filesystem of cargo's target folder.
     pub filesystem: Option<String>,
@@ -48,7 +48,7 @@ impl Machine {
         });
         Self {
             processors: thread::available_parallelism().map_or(1, usize::from),
-            kernel: first_line("uname", &["-sr"]),
+            kernel: first_line("uname", &["-sr"]).map(|text| plain(&text)),
             filesystem: disk::kind(),
             rust,
             go: go.and_then(version),
@@ -103,6 +103,11 @@ fn load_in(uptime: &str) -> Option<f64> {
     first.replace(',', ".").parse().ok()
 }
 
+/// `Linux 6.1.0` of `Linux 6.1.0-18-amd64`.
+fn plain(kernel: &str) -> String {
+    kernel.split(['-', '+', '_']).next().unwrap_or_default().to_owned()
+}
+
 /// The first line of a program's output, if there is such a program.
 fn first_line(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
@@ -125,6 +130,17 @@ mod tests {
             assert_eq!(load_in(text), Some(expected), "{text}");
         }
         assert_eq!(load_in("no such thing"), None);
+    }
+
+    #[test]
+    fn the_kernels_version_is_shown_without_additions() {
+        for (text, expected) in [
+            ("Linux 6.1.0-18-amd64", "Linux 6.1.0"),
+            ("Linux 6.12.9+builder", "Linux 6.12.9"),
+            ("Darwin 23.1.0", "Darwin 23.1.0"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
     }
 
     #[test]
