@@ -82,6 +82,8 @@ pub struct Slide {
     pub code: Vec<Code>,
     /// The diagrams.
     pub diagrams: Vec<Diagram>,
+    /// How many pictures there are.
+    pub pictures: usize,
     /// The tables.
     pub tables: Vec<Table>,
     /// The text outside titles, code and tables.
@@ -524,6 +526,16 @@ impl Reader<'_> {
                     let tag = Tag::Link { link_type, dest_url, title, id };
                     shown.push(Event::Start(tag));
                 }
+                Event::Start(Tag::Image { dest_url, .. }) => {
+                    let inner = events.by_ref().take_while(|(event, ..)| {
+                        !matches!(event, Event::End(TagEnd::Image))
+                    });
+                    let alt = inner.map(|it| words(&it.0)).collect::<String>();
+                    match self.picture(&dest_url, &alt) {
+                        Ok(svg) => shown.push(Event::InlineHtml(svg.into())),
+                        Err(why) => self.problem(line, why),
+                    }
+                }
                 Event::Html(_) | Event::InlineHtml(_) => {
                     self.problem(
                         line,
@@ -592,6 +604,29 @@ impl Reader<'_> {
                 "#".into()
             }
         }
+    }
+
+    /// The text of an SVG beside the chapter. As a part of the page, it needs no
+    /// request, and its words can be found and read aloud.
+    fn picture(&mut self, url: &str, alt: &str) -> Result<String, String> {
+        if alt.trim().is_empty() {
+            return Err(format!(
+                "{url}: say in the brackets what the picture shows"
+            ));
+        }
+        let file = Some(url)
+            .filter(|url| url.ends_with(".svg") && !url.contains('/'))
+            .and_then(|url| site::file(self.root, &format!("slides/{url}")))
+            .ok_or_else(|| {
+                format!("{url}: a picture is an SVG file beside the chapter")
+            })?;
+        let svg = fs::read_to_string(&file)
+            .map_err(|err| format!("reading {url}: {err}"))?;
+        if !svg.starts_with("<svg ") {
+            return Err(format!("{url} must start with <svg"));
+        }
+        self.slide.pictures += 1;
+        Ok(svg)
     }
 
     /// Renders a fence, and checks all that needs no run.

@@ -83,7 +83,8 @@ fn sizes(slide: &Slide) -> Vec<(usize, String)> {
 fn blocks(slide: &Slide, most: usize) -> Option<String> {
     let lines = |code: &Code| code.text.lines().count();
     let all: usize = slide.code.iter().map(lines).sum();
-    match (&slide.code[..], slide.diagrams.len() + slide.tables.len()) {
+    let others = slide.diagrams.len() + slide.tables.len() + slide.pictures;
+    match (&slide.code[..], others) {
         ([], 0 | 1) => None,
         ([one], 0) if lines(one) <= most => None,
         ([one], 0) => Some(format!(

@@ -89,7 +89,7 @@ Say good-bye.
 
 #[test]
 fn a_mistake_breaks_only_its_slide_and_names_its_line() {
-    const CASES: [(&str, &str, usize, &str); 18] = [
+    const CASES: [(&str, &str, usize, &str); 21] = [
         ("step: 1", "stop: 1", 2, "neither `step: N` nor"),
         ("step: 1", "step: one", 2, "neither `step: N` nor"),
         ("---\nstep: 1\nminutes: 3\n---\n", "", 1, "starts with ---"),
@@ -125,6 +125,9 @@ fn a_mistake_breaks_only_its_slide_and_names_its_line() {
         ),
         ("```sh", "[x](../../etc/passwd)\n\n```sh", 17, "no file for the link"),
         ("```sh", "<b>x</b>\n\n```sh", 17, "HTML is not allowed"),
+        ("```sh", "![](bench.svg)\n\n```sh", 17, "say in the brackets"),
+        ("```sh", "![it](x.svg)\n\n```sh", 17, "an SVG file beside"),
+        ("```sh", "![it](README.md)\n\n```sh", 17, "an SVG file beside"),
         ("## Two shows some code\n", "", 16, "starts with its title"),
         ("too.", "[too](../no.md)", 24, "no file for the link ../no.md"),
         ("Note:\nminutes: 1\n\nSay so, too.\n", "", 22, "no `Note:`"),
@@ -151,6 +154,20 @@ fn a_chapter_without_a_mistake_has_no_problem() {
     // A rule in a fence cuts no slide.
     let fenced = GOOD.replace("make two", "make two\n\n---\n\nNote:\n\nmake 3");
     assert_eq!(read(&fenced).slides().count(), 3);
+}
+
+#[test]
+fn a_picture_is_a_part_of_the_page() {
+    let picture = "![It shows <ratios>](bench.svg)\n\n";
+    let deck = read(&GOOD.replacen("```sh", &format!("{picture}```sh"), 1));
+    assert_eq!(deck.problems, []);
+    let slide = &deck.chapters[0].slides[1];
+    assert_eq!(slide.pictures, 1);
+    assert!(slide.body.contains("<svg "), "{}", slide.body);
+    // Its words are no words of the slide, and it is a block.
+    assert!(!slide.prose.contains("ratios"), "{}", slide.prose);
+    let broken = lines(&rules::broken(&deck));
+    assert!(broken.contains("a slide has one block"), "{broken}");
 }
 
 #[test]
