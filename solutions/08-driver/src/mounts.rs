@@ -180,12 +180,14 @@ fn hidden(root: &Path) -> Option<String> {
     let our_own = namespace("self")?;
     let is_container = fs::read_link("/proc/self/ns/pid")
         .is_ok_and(|namespace| namespace != Path::new(HOST_PROCESSES));
-    let is_beside_docker = processes().ok()?.iter().any(|process| {
+    let is_docker = |process: &String| {
         name(process) == "dockerd"
             && namespace(process).as_ref() == Some(&our_own)
-    });
+    };
+    let is_beside_docker =
+        || processes().map_or(true, |all| all.iter().any(is_docker));
     let is_apart = namespace("1").is_some_and(|first| first != our_own);
-    (is_apart || is_container && !is_beside_docker).then(|| {
+    (is_apart || is_container && !is_beside_docker()).then(|| {
         format!(
             "what this plugin mounts stays in its own mount namespace, and \
              Docker would not see it: share the mounts of {} with the host \
