@@ -18,8 +18,9 @@ use stand_in::steps::{self, Kind};
 
 use common::{Workspace, root};
 
-/// A solution of step 6 with one mistake.
+/// A solution with one mistake.
 struct Wrong {
+    step: u32,
     package: &'static str,
     /// The proof that must find the mistake: its name and what it does.
     proof: (&'static str, &'static str),
@@ -35,6 +36,7 @@ const ROOT: &str = "src/root.rs";
 
 static WRONG: &[Wrong] = &[
     Wrong {
+        step: 6,
         package: "proof-in-place",
         proof: ("syscalls", "killed in Create, type=dir"),
         what: "it fills the volume's folder in its final place",
@@ -50,6 +52,7 @@ static WRONG: &[Wrong] = &[
         ],
     },
     Wrong {
+        step: 6,
         package: "proof-removed-in-place",
         proof: ("syscalls", "killed in Remove, type=dir"),
         what: "it removes the files one by one in the volume's place",
@@ -63,6 +66,7 @@ static WRONG: &[Wrong] = &[
         ],
     },
     Wrong {
+        step: 6,
         package: "proof-never-tidied",
         proof: ("syscalls", "killed in Create, type=dir"),
         what: "its start does not remove the leftovers of a crash",
@@ -73,6 +77,7 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        step: 6,
         package: "proof-no-sync",
         proof: (
             "power",
@@ -85,6 +90,7 @@ static WRONG: &[Wrong] = &[
         ],
     },
     Wrong {
+        step: 6,
         package: "proof-file-not-synced",
         proof: (
             "power",
@@ -94,12 +100,29 @@ static WRONG: &[Wrong] = &[
         changes: &[(STORE, "file.sync_all()", "Ok(())")],
     },
     Wrong {
+        step: 6,
         package: "proof-folder-not-synced",
         proof: ("power", "the same, with ROOT on a btrfs"),
         what: "it syncs a new volume's file, but not its folder `files`",
         changes: &[(VOLUMES, "    sync(&files)\n", "    Ok(())\n")],
     },
     Wrong {
+        step: 8,
+        package: "proof-fs-not-synced",
+        proof: ("power", "the same on a btrfs, all types"),
+        what: "it does not sync the folder on which it mounts a filesystem",
+        changes: &[(
+            VOLUMES,
+            "    sync(&folder.join(deepest))\n",
+            "    if settings.kind != Kind::Dir {
+        return Ok(());
+    }
+    sync(&folder.join(deepest))
+",
+        )],
+    },
+    Wrong {
+        step: 6,
         package: "proof-name-not-synced",
         proof: (
             "power",
@@ -113,6 +136,7 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        step: 6,
         package: "proof-one-place",
         proof: (
             "leftovers",
@@ -126,6 +150,7 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        step: 6,
         package: "proof-lock-file",
         proof: ("full-disk", "ROOT is mounted read-only for a while"),
         what: "it keeps a file in ROOT open for writing",
@@ -136,6 +161,7 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        step: 6,
         package: "proof-lock-fifo",
         proof: ("hostile-names", "entries of ROOT that are not volumes"),
         what: "it opens any file that has the name of its lock",
@@ -146,6 +172,7 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        step: 6,
         package: "proof-no-patience",
         proof: ("lock", "a second plugin waits for ROOT, and gets it"),
         what: "it does not wait for ROOT",
@@ -156,6 +183,7 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        step: 6,
         package: "proof-waits-for-ever",
         proof: ("lock", "a second plugin waits for ROOT, and then ends"),
         what: "it waits too long for ROOT",
@@ -166,6 +194,7 @@ static WRONG: &[Wrong] = &[
         )],
     },
     Wrong {
+        step: 6,
         package: "proof-covered",
         proof: ("lock", "a disk is mounted over ROOT"),
         what: "it works in any folder that has the path of ROOT",
@@ -179,20 +208,21 @@ static WRONG: &[Wrong] = &[
 
 /// The folder of all programs of this file.
 static PROGRAMS: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
-    let step = steps::find(&root(), "6").unwrap();
-    let solution = starters::read(&root(), &step, Kind::Solution).unwrap();
-    let starter = starters::pristine(&root(), &step).unwrap();
     let mut packages: Vec<_> = WRONG
         .iter()
-        .map(|wrong| (wrong.package.to_owned(), wrong.made_of(&solution)))
+        .map(|wrong| (wrong.package.to_owned(), wrong.sources()))
         .collect();
+    let step = steps::find(&root(), "6").unwrap();
+    let starter = starters::pristine(&root(), &step).unwrap();
     packages.push(("proof-starter-06".to_owned(), starter));
     Workspace::write("proofs", &packages).build().0
 });
 
 impl Wrong {
-    fn made_of(&self, solution: &Sources) -> Sources {
-        let mut sources = solution.clone();
+    fn sources(&self) -> Sources {
+        let step = steps::find(&root(), &self.step.to_string()).unwrap();
+        let mut sources =
+            starters::read(&root(), &step, Kind::Solution).unwrap();
         for (file, right, wrong) in self.changes {
             let text = sources.get_mut(Path::new(file)).unwrap();
             let count = text.matches(right).count();
@@ -204,14 +234,14 @@ impl Wrong {
 }
 
 /// The result of one proof, or why it was skipped.
-fn tried(proof: &Proof, package: &str) -> Result<String, String> {
+fn tried(proof: &Proof, package: &str, step: u32) -> Result<String, String> {
     if let Some(why) = proof.lacks() {
         let what = format!("{}: {}", proof.name, proof.what);
         println!("skipped: {what}, of a wrong driver: {why}");
         return Err(why);
     }
     let program = Program::new(&PROGRAMS.join(package)).unwrap();
-    Ok(match proof.run(&Subject::new(program, 6)) {
+    Ok(match proof.run(&Subject::new(program, step)) {
         Ok(tried) => format!("ok: {tried}"),
         Err(Fault::Wrong(finding)) => format!("wrong: {finding:?}"),
         Err(Fault::NotTried(why)) => return Err(why),
@@ -221,10 +251,8 @@ fn tried(proof: &Proof, package: &str) -> Result<String, String> {
 
 #[test]
 fn each_mistake_replaces_a_text_that_its_solution_has_once() {
-    let step = steps::find(&root(), "6").unwrap();
-    let solution = starters::read(&root(), &step, Kind::Solution).unwrap();
     for wrong in WRONG {
-        wrong.made_of(&solution);
+        wrong.sources();
     }
 }
 
@@ -234,7 +262,7 @@ fn each_wrong_driver_fails_its_proof() {
         let (name, what) = wrong.proof;
         let proofs = proofs::choose(Some(name)).unwrap();
         let proof = proofs.iter().find(|proof| proof.what == what).unwrap();
-        if let Ok(result) = tried(proof, wrong.package) {
+        if let Ok(result) = tried(proof, wrong.package, wrong.step) {
             println!("{} ({}): {result}", wrong.package, wrong.what);
             assert!(result.starts_with("wrong: "), "{}", wrong.package);
         }
@@ -248,7 +276,7 @@ fn the_starter_of_step_6_writes_in_place_and_fails_the_proofs() {
     let writes =
         |proof: &&Proof| writes.iter().any(|word| proof.what.contains(word));
     for proof in proofs.iter().filter(|proof| proof.from == 6).filter(writes) {
-        if let Ok(result) = tried(proof, "proof-starter-06") {
+        if let Ok(result) = tried(proof, "proof-starter-06", 6) {
             println!("{}: {result}", proof.what);
             assert!(result.starts_with("wrong: "), "{}", proof.what);
         }

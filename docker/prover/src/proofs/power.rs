@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context, Result, anyhow};
+use stand_in::daemon::Call;
 use stand_in::finding::{Fault, Outcome};
 use stand_in::mounts;
 use stand_in::plugin::Place;
@@ -44,7 +45,7 @@ pub(super) const PROOFS: &[Proof] = &[
             Need::Program("mkfs.ext4", "e2fsprogs"),
             Need::Program("losetup", "util-linux"),
         ],
-        |subject| cut(subject, &EXT4),
+        |subject| cut(subject, &EXT4, Volumes::Dir),
     ),
     proof(
         "the same, with ROOT on a btrfs",
@@ -56,8 +57,24 @@ pub(super) const PROOFS: &[Proof] = &[
             Need::Program("mkfs.btrfs", "btrfs-progs"),
             Need::Program("losetup", "util-linux"),
         ],
-        |subject| cut(subject, &BTRFS),
+        |subject| cut(subject, &BTRFS, Volumes::Dir),
     ),
+    Proof {
+        from: 8,
+        ..proof(
+            "the same on a btrfs, all types",
+            &[
+                Need::Root,
+                Need::Loops,
+                Need::Copies,
+                Need::Program("mkfs.xfs", "xfsprogs"),
+                Need::Program("mkfs.btrfs", "btrfs-progs"),
+                Need::Program("mkfs.ext4", "e2fsprogs"),
+                Need::Program("losetup", "util-linux"),
+            ],
+            |subject| cut(subject, &BTRFS, Volumes::All),
+        )
+    },
 ];
 
 /// A filesystem for ROOT.
@@ -80,12 +97,16 @@ struct Copy {
     ended: Instant,
 }
 
-fn cut(subject: &Subject, filesystem: &Filesystem) -> Result<String, Fault> {
+fn cut(
+    subject: &Subject,
+    filesystem: &Filesystem,
+    volumes: Volumes,
+) -> Result<String, Fault> {
     let place = Place::new()?;
     let disk = disk(&place, filesystem)?;
     let mut session = Session::start(&subject.program, &place)?;
     subject.remember(session.log());
-    let (copies, histories) = copies(subject, &place, &disk)?;
+    let (copies, histories) = copies(subject, &place, &disk, volumes)?;
     session.plugin.kill();
     let next = AtomicUsize::new(0);
     let compare_copies = || -> Outcome {
@@ -142,20 +163,14 @@ fn copies(
     subject: &Subject,
     place: &Place,
     disk: &Path,
+    volumes: Volumes,
 ) -> Result<(Vec<Copy>, Histories), Fault> {
     let most = subject.choose(40, 300);
     let control = Control::default();
     let nothing = [].into();
     thread::scope(|scope| {
         let clients = scope.spawn(|| {
-            run_clients(
-                place,
-                4,
-                subject.seed,
-                Volumes::Dir,
-                &nothing,
-                &control,
-            )
+            run_clients(place, 4, subject.seed, volumes, &nothing, &control)
         });
         let mut random = fastrand::Rng::with_seed(subject.seed);
         let mut copies = Vec::new();
@@ -198,7 +213,8 @@ fn compare(subject: &Subject, copy: &Copy, histories: &Histories) -> Outcome {
         .context("mounting a copy of the disk")?;
     let mut session = Session::start(&subject.program, &place)?;
     let moment = allowed(histories, copy.began, copy.ended);
-    let outcome = session.compare(&moment);
+    let outcome =
+        session.compare(&moment).and_then(|()| mount_all(&mut session));
     if outcome.is_err() {
         subject.remember(session.log());
     }
@@ -207,4 +223,13 @@ fn compare(subject: &Subject, copy: &Copy, histories: &Histories) -> Outcome {
     let name = copy.file.file_name().unwrap_or_default().to_owned();
     subject.progress(|| format!("copy {} compared", name.display()));
     outcome
+}
+
+/// Every volume can be mounted: Get does not look at a volume's filesystem.
+fn mount_all(session: &mut Session) -> Outcome {
+    for name in session.names()? {
+        session.mounted(&name, "copy")?;
+        session.must(&Call::unmount(&name, "copy"))?;
+    }
+    Ok(())
 }
