@@ -17,7 +17,7 @@ use stand_in::mounts;
 use stand_in::plugin::{Place, Program};
 
 use super::programs::GO;
-use super::series::{Seen, in_turns, median};
+use super::series::{Seen, in_turns, median_of};
 use super::wire::{Client, Serving, on_one_processor, started};
 use super::{Bench, Measurement, finish, say};
 
@@ -26,8 +26,8 @@ const SOME: usize = 1000;
 const MANY: usize = 100_000;
 
 /// Rounds of calls that wait for the disk.
-const ROUNDS: usize = 41;
-/// Calls that wait for the disk, in one round.
+const ROUNDS: usize = 21;
+/// Calls that wait for the disk, on each side of a round.
 const SYNCS: usize = 5;
 /// Rounds in which each side makes a filesystem.
 const FILESYSTEMS: usize = 11;
@@ -81,17 +81,11 @@ pub(super) fn durable(bench: &mut Bench) -> Result<Measurement> {
         plugins.push(Volumes::start(program, &root(at), 0)?);
     }
     in_turns(ROUNDS, &names, || {
-        // A single call may wait for another write of the disk.
-        let mut sides = vec![Vec::new(); 1 + plugins.len()];
-        for _ in 0..SYNCS {
-            sides[0].push(sync_one_file(&root(0))?);
-            for (plugin, side) in plugins.iter_mut().zip(&mut sides[1..]) {
-                side.push(plugin.create()?);
-                plugin.remove()?;
-            }
+        let mut sides = Vec::new();
+        for plugin in &mut plugins {
+            sides.push(median_of(SYNCS, || plugin.create_and_remove())?);
         }
-        let mut sides: Vec<_> = sides.into_iter().map(median).collect();
-        sides.swap(0, 1);
+        sides.insert(1, median_of(SYNCS, || sync_one_file(&root(0)))?);
         Ok(sides)
     })
     .map(Measurement::Seen)
@@ -111,16 +105,16 @@ fn sync_one_file(folder: &Path) -> Result<f64> {
 
 pub(super) fn create(bench: &mut Bench) -> Result<Measurement> {
     few_and_many(bench, "Create", |plugin| {
-        let took = plugin.create()?;
-        plugin.remove()?;
-        Ok(took)
+        median_of(SYNCS, || plugin.create_and_remove())
     })
 }
 
 pub(super) fn remove(bench: &mut Bench) -> Result<Measurement> {
     few_and_many(bench, "Remove", |plugin| {
-        plugin.create()?;
-        plugin.remove()
+        median_of(SYNCS, || {
+            plugin.create()?;
+            plugin.remove()
+        })
     })
 }
 
@@ -318,6 +312,13 @@ impl Volumes {
     /// Creates one more volume, and returns the seconds.
     fn create(&mut self) -> Result<f64> {
         self.done.other(&create_call(MANY))
+    }
+
+    /// Creates one more volume and removes it, and returns the seconds of Create.
+    fn create_and_remove(&mut self) -> Result<f64> {
+        let took = self.create()?;
+        self.remove()?;
+        Ok(took)
     }
 
     /// Removes that volume, and returns the seconds.

@@ -142,6 +142,16 @@ pub(super) fn steadiest(
     Ok(Measurement::Seen(best.expect("there is at least one attempt")))
 }
 
+/// The median of `count` measurements, as one side of a round: a single one may be
+/// disturbed.
+pub(super) fn median_of(
+    count: usize,
+    mut measure: impl FnMut() -> Result<f64>,
+) -> Result<f64> {
+    let values = (0..count).map(|_| measure()).collect::<Result<_>>()?;
+    Ok(median(values))
+}
+
 /// The median, which a single outlier does not change.
 pub(super) fn median(values: Vec<f64>) -> f64 {
     quantile(values, 0.5)

@@ -20,7 +20,7 @@ use stand_in::plugin::{Place, Plugin, Program};
 use stand_in::wait::{PATIENCE, wait_until};
 
 use super::programs::GO;
-use super::series::{in_turns, median};
+use super::series::{in_turns, median, median_of};
 use super::{Bench, Measurement, say};
 
 /// Rounds in which all sides of a ratio are measured.
@@ -195,12 +195,13 @@ impl Side {
 
     /// The seconds that the slowest call of a hundred takes, over all connections.
     fn p99(&mut self) -> Result<f64> {
-        Ok(percentile_99(together(&mut self.clients)?.times))
+        Ok(percentile_99(together(&mut self.clients, CALLS_FOR_P99)?.times))
     }
 
     /// The calls in a second, over all connections.
     fn rate(&mut self) -> Result<f64> {
-        let Batch { times, seconds } = together(&mut self.clients)?;
+        let Batch { times, seconds } =
+            together(&mut self.clients, PARALLEL_CALLS)?;
         Ok(times.len() as f64 / seconds)
     }
 }
@@ -235,6 +236,8 @@ pub(super) fn on_one_processor<T>(
 const PARALLEL_ROUNDS: usize = 15;
 /// Calls in one round, over all connections.
 const PARALLEL_CALLS: usize = 4000;
+/// The same where one call in a hundred counts.
+const CALLS_FOR_P99: usize = 12_000;
 
 pub(super) fn p99(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
@@ -242,7 +245,7 @@ pub(super) fn p99(bench: &mut Bench) -> Result<Measurement> {
     let mut side = Side::plugin(&program, Asked::Get, 8)?;
     in_turns(PARALLEL_ROUNDS, &[], || {
         let together = side.p99()?;
-        let alone = side.clients[0].each(PARALLEL_CALLS)?;
+        let alone = side.clients[0].each(CALLS_FOR_P99)?;
         Ok([together, percentile_99(alone)])
     })
     .map(Measurement::Seen)
@@ -285,8 +288,8 @@ struct Batch {
     seconds: f64,
 }
 
-fn together(clients: &mut [Client]) -> Result<Batch> {
-    let calls = PARALLEL_CALLS / clients.len();
+fn together(clients: &mut [Client], calls: usize) -> Result<Batch> {
+    let calls = calls / clients.len();
     // This thread starts the clock together with the clients.
     let start = Barrier::new(clients.len() + 1);
     thread::scope(|scope| {
@@ -319,29 +322,39 @@ fn percentile_99(mut times: Vec<f64>) -> f64 {
     times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN)
 }
 
+/// Starts on each side of a round.
+const STARTS: usize = 5;
+
 pub(super) fn start(bench: &mut Bench) -> Result<Measurement> {
     let program = bench.solution()?;
     say("starting the plugin again and again");
     in_turns(ROUNDS, &[], || {
-        let value = started(&program, &Place::new()?)?;
-        let begin = Instant::now();
-        let help = Command::new(program.path())
-            .arg("--help")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .context("asking the plugin for help")?;
-        let reference = begin.elapsed().as_secs_f64();
-        ensure!(help.success(), "--help ended ({help})");
-        Ok([value, reference])
+        let value = median_of(STARTS, || started(&program, &Place::new()?))?;
+        Ok([value, median_of(STARTS, || helped(&program))?])
     })
     .map(Measurement::Seen)
+}
+
+/// The seconds that a program takes to print its help.
+fn helped(program: &Program) -> Result<f64> {
+    let begin = Instant::now();
+    let help = Command::new(program.path())
+        .arg("--help")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("asking the plugin for help")?;
+    let took = begin.elapsed().as_secs_f64();
+    ensure!(help.success(), "--help ended ({help})");
+    Ok(took)
 }
 
 pub(super) fn start_against_peer(bench: &mut Bench) -> Result<Measurement> {
     say("starting the plugin and its peer in Go again and again");
     let images = bench.images()?;
-    images.compare(ROUNDS, |program| started(program, &Place::new()?))
+    images.compare(ROUNDS, |program| {
+        median_of(STARTS, || started(program, &Place::new()?))
+    })
 }
 
 /// The seconds from a program's start to its first answer.
