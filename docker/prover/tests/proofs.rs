@@ -107,21 +107,6 @@ static WRONG: &[Wrong] = &[
         changes: &[(VOLUMES, "    sync(&files)\n", "    Ok(())\n")],
     },
     Wrong {
-        step: 8,
-        package: "proof-fs-not-synced",
-        proof: ("power", "the same on a btrfs, all types"),
-        what: "it does not sync the folder on which it mounts a filesystem",
-        changes: &[(
-            VOLUMES,
-            "    sync(&folder.join(deepest))\n",
-            "    if settings.kind != Kind::Dir {
-        return Ok(());
-    }
-    sync(&folder.join(deepest))
-",
-        )],
-    },
-    Wrong {
         step: 6,
         package: "proof-name-not-synced",
         proof: (
