@@ -6,15 +6,15 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { delimiter, extname, join } from 'node:path';
+import { extname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { announced } from './announced.mjs';
+import { axe, chromium, missing, options, sayIfSkipped } from './chromium.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
@@ -22,42 +22,7 @@ const schemes = ['light', 'dark'];
 const wall = { width: 1280, height: 720 };
 const phone = { width: 390, height: 844 };
 
-/** The browser: what CHROMIUM names, or the first that this machine has. */
-function findBrowser() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  const names = [
-    'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable',
-  ];
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  const files = names.flatMap((name) => folders.map((it) => join(it, name)));
-  files.push('/Applications/Google Chrome.app/Contents/MacOS/Google Chrome');
-  return files.find(existsSync);
-}
-
-async function load() {
-  const browser = findBrowser();
-  if (!browser) throw new Error('there is no chromium (CHROMIUM=FILE names one)');
-  try {
-    const { chromium } = await import('playwright-core');
-    const { default: axe } = await import('axe-core');
-    return { browser, chromium, axe };
-  } catch (error) {
-    throw new Error(`npm ci was not run in slides/ (${error.code})`);
-  }
-}
-
-let missing;
-const { browser: executablePath, chromium, axe } = await load().catch((error) => {
-  missing = error.message;
-  return {};
-});
-const required = (process.env.REQUIRE ?? '').split(/\s+/).includes('browser');
-if (missing) {
-  process.stderr.write(`skipped: the deck in a browser, since ${missing}\n`);
-  test('a browser is there', { skip: !required && missing }, () => {
-    assert.fail(`REQUIRE has "browser", and ${missing}`);
-  });
-}
+sayIfSkipped('the deck in a browser');
 
 describe('the deck', { skip: missing, timeout: 600_000 }, () => {
   let browser;
@@ -70,14 +35,7 @@ describe('the deck', { skip: missing, timeout: 600_000 }, () => {
     folder = await mkdtemp(join(tmpdir(), 'slides-test-'));
     await cargo('build');
     slides = await serve();
-    browser = await chromium.launch({
-      executablePath,
-      args: [
-        '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-        '--disable-background-networking', '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    browser = await chromium.launch(options);
   });
 
   after(async () => {

@@ -281,13 +281,25 @@ const CHANGED: &[(u32, &[&str])] = &[
     (
         8,
         &[
-            "src/arguments.rs",
             "src/main.rs",
             "src/names.rs",
             "src/options.rs",
             "src/protocol.rs",
             "src/remove.rs",
             "src/volumes.rs",
+        ],
+    ),
+    (
+        9,
+        &[
+            "src/arguments.rs",
+            "src/clock.rs",
+            "src/listener.rs",
+            "src/main.rs",
+            "src/server.rs",
+            "src/slots.rs",
+            "src/socket.rs",
+            "src/stop.rs",
         ],
     ),
 ];
@@ -316,13 +328,22 @@ const UNREAD: &[(u32, &str)] = &[
     (5, "src/clock.rs"),
     (6, "src/remove.rs"),
     (6, "src/root.rs"),
-    (7, "src/arguments.rs"),
     (7, "src/listener.rs"),
+    (8, "src/arguments.rs"),
     (8, "src/mounts.rs"),
     (8, "src/names.rs"),
     (8, "src/options.rs"),
     (8, "src/programs.rs"),
     (8, "src/size.rs"),
+    (9, "src/body.rs"),
+    (9, "src/arguments.rs"),
+    (9, "src/clock.rs"),
+    (9, "src/door.rs"),
+    (9, "src/guests.rs"),
+    (9, "src/refusal.rs"),
+    (9, "src/reply.rs"),
+    (9, "src/spec.rs"),
+    (9, "src/stream.rs"),
 ];
 
 /// How many lines of code a starter has that the previous solution lacks. Unit tests

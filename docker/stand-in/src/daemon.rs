@@ -184,6 +184,22 @@ impl Call {
         .into_bytes()
     }
 
+    /// The bytes that dockerd sends over TCP, to `address` as `HOST:PORT`.
+    pub(crate) fn request_over_tcp(
+        &self,
+        dialect: Dialect,
+        address: &str,
+    ) -> Vec<u8> {
+        let bytes = self.request(dialect);
+        let text = String::from_utf8_lossy(&bytes);
+        let ours = format!("Host: {}\r\n", dialect.host());
+        let theirs = format!("Host: {address}\r\n");
+        // Go accepts compressed replies over TCP alone.
+        text.replacen(&ours, &theirs, 1)
+            .replacen("\r\n\r\n", "\r\nAccept-Encoding: gzip\r\n\r\n", 1)
+            .into_bytes()
+    }
+
     /// The name of the volume in the body.
     fn volume(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
@@ -624,23 +640,49 @@ struct Framing {
 }
 
 impl Framing {
-    fn of(head: &httparse::Response) -> Self {
-        let header = |name: &str| {
-            let mut headers = head.headers.iter();
-            let found = headers
-                .find(|header| header.name.eq_ignore_ascii_case(name))?;
-            std::str::from_utf8(found.value).ok()
+    /// As Go's net/http reads a head, which dockerd and Podman use.
+    fn of(head: &httparse::Response) -> Result<Self, NoReply> {
+        let all = |name: &str| {
+            let headers = head.headers.iter();
+            let mut values: Vec<_> = headers
+                .filter(|header| header.name.eq_ignore_ascii_case(name))
+                .map(|header| String::from_utf8_lossy(header.value))
+                .map(|value| value.trim_matches([' ', '\t']).to_owned())
+                .collect();
+            // The same value twice is one value.
+            values.dedup();
+            values
         };
-        let close = header("Connection")
-            .map_or(head.version == Some(0), |value| {
-                value.eq_ignore_ascii_case("close")
-            });
-        Self {
-            chunked: header("Transfer-Encoding").is_some(),
-            length: header("Content-Length")
-                .and_then(|length| length.parse().ok()),
-            close,
-        }
+        let bad = |name: &str, values: &[String]| {
+            let values = values.join(", ");
+            Err(NoReply::NotHttp(format!("{name}: {values}")))
+        };
+        let is_old = head.version == Some(0);
+        let has_no_body = matches!(head.code, Some(100..=199 | 204 | 304));
+        let close = all("Connection")
+            .first()
+            .map_or(is_old, |value| value.eq_ignore_ascii_case("close"));
+        const CODING: &str = "Transfer-Encoding";
+        let chunked = match &all(CODING)[..] {
+            // HTTP/1.0 has no such header.
+            _ if is_old || has_no_body => false,
+            [] => false,
+            [coding] if coding.eq_ignore_ascii_case("chunked") => true,
+            codings => return bad(CODING, codings),
+        };
+        const LENGTH: &str = "Content-Length";
+        let is_number =
+            |text: &String| text.bytes().all(|byte| byte.is_ascii_digit());
+        let length = match &all(LENGTH)[..] {
+            _ if has_no_body => Some(0),
+            [] => None,
+            [length] if length.is_empty() => None,
+            [digits] if is_number(digits) => {
+                Some(digits.parse().unwrap_or(usize::MAX))
+            }
+            lengths => return bad(LENGTH, lengths),
+        };
+        Ok(Self { chunked, length, close })
     }
 
     /// The body, and whether the connection can carry another reply.
@@ -700,9 +742,10 @@ impl<'a> Wire<'a> {
                 }
                 Ok(httparse::Status::Complete(length)) => {
                     let status = head.code.unwrap_or_default();
-                    let framing = Framing::of(&head);
+                    let framing = Framing::of(&head)?;
                     self.bytes.drain(..length);
-                    if status != 100 {
+                    // Others announce the reply that follows.
+                    if !matches!(status, 100 | 102..=199) {
                         return Ok((status, framing));
                     }
                 }
@@ -739,27 +782,55 @@ impl<'a> Wire<'a> {
             if body.len() > LONGEST {
                 return Err(NoReply::TooLong);
             }
+            let is_hex = self.bytes.first().is_none_or(u8::is_ascii_hexdigit);
             match httparse::parse_chunk_size(&self.bytes) {
-                Ok(httparse::Status::Complete((start, size))) => {
+                Ok(httparse::Status::Complete((start, size))) if is_hex => {
                     let size = usize::try_from(size).unwrap_or(usize::MAX);
-                    let end = start.saturating_add(size).saturating_add(2);
+                    if size > LONGEST {
+                        return Err(NoReply::TooLong);
+                    }
+                    let end = start + size + if size == 0 { 0 } else { 2 };
                     while self.bytes.len() < end {
                         if !self.more()? {
                             return Err(NoReply::Dropped);
                         }
                     }
-                    body.extend_from_slice(&self.bytes[start..start + size]);
-                    self.bytes.drain(..end);
                     if size == 0 {
+                        self.bytes.drain(..start);
+                        self.trailers()?;
                         return Ok(body);
                     }
+                    if self.bytes[start + size..end] != *b"\r\n" {
+                        return Err(NoReply::NotHttp("a bad chunk".into()));
+                    }
+                    body.extend_from_slice(&self.bytes[start..start + size]);
+                    self.bytes.drain(..end);
                 }
                 Ok(httparse::Status::Partial) => {
                     if !self.more()? {
                         return Err(NoReply::Dropped);
                     }
                 }
-                Err(_) => return Err(NoReply::NotHttp("a bad chunk".into())),
+                _ => return Err(NoReply::NotHttp("a bad chunk".into())),
+            }
+        }
+    }
+
+    /// Reads what follows the last chunk: headers, most often none.
+    fn trailers(&mut self) -> Result<(), NoReply> {
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; 64];
+            match httparse::parse_headers(&self.bytes, &mut headers) {
+                Ok(httparse::Status::Complete((end, _))) => {
+                    self.bytes.drain(..end);
+                    return Ok(());
+                }
+                Ok(httparse::Status::Partial) => {
+                    if !self.more()? {
+                        return Err(NoReply::Dropped);
+                    }
+                }
+                Err(_) => return Err(NoReply::NotHttp("a bad trailer".into())),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -253,6 +254,13 @@ impl Session {
     /// The exit status of the plugin, if it has ended.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         self.plugin.borrow_mut().ended()
+    }
+
+    /// The number of files that the plugin has open; `None` where the system does
+    /// not tell.
+    pub(crate) fn open_files(&self) -> Option<usize> {
+        let id = self.plugin.borrow().id().as_raw_pid();
+        Some(fs::read_dir(format!("/proc/{id}/fd")).ok()?.count())
     }
 
     /// Makes a call as the played engine does.

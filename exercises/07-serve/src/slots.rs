@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -80,8 +81,19 @@ impl Slots {
         Slot { call, slots: self, number }
     }
 
-    /// The calls that are running.
-    pub fn at_work(&self) -> Vec<String> {
+    /// Waits until no call is running or `deadline` has passed; returns the
+    /// calls still running.
+    pub fn at_work(&self, deadline: Instant) -> Vec<String> {
+        loop {
+            let all = self.busy();
+            if all.is_empty() || deadline <= Instant::now() {
+                return all;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn busy(&self) -> Vec<String> {
         let held = self.held();
         let all = held.by_number.values();
         let busy = all.filter(|run| !run.is_silent_for(SILENCE_AT_STOP));

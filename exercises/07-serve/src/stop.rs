@@ -28,23 +28,10 @@ pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
 /// Finishes the running calls, and accepts no new ones.
 ///
 /// If a call is cut off, Docker repeats it, but without its body.
-pub fn finish(listeners: &[&Listener], advertised: Advertised) -> Result<()> {
+pub fn finish(listener: &Listener, advertised: Advertised) -> Result<()> {
     // TODO(7.4): remove the files by which Docker finds us, and finish the
-    // running calls. Then close the listeners, and finish the calls that were
+    // running calls. Then close the listener, and finish the calls that were
     // received meanwhile. Calls that still run after PATIENCE are cut off:
     // return an error that names them.
     todo!("7.4")
-}
-
-/// Waits until no call is running or `deadline` has passed; returns the calls
-/// still running.
-fn at_work(listeners: &[&Listener], deadline: Instant) -> Vec<String> {
-    loop {
-        let all = listeners.iter().flat_map(|it| it.slots.at_work());
-        let all: Vec<_> = all.collect();
-        if all.is_empty() || deadline <= Instant::now() {
-            return all;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
 }

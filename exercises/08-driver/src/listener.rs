@@ -1,12 +1,9 @@
-//! TCP listeners and the spec file, and workarounds for tiny_http 0.12. You do
-//! not need to read this file.
+//! The socket as the place where Docker finds the plugin, and workarounds for
+//! tiny_http 0.12. You do not need to read this file.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::net::{
-    Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs,
-};
+use std::io::{self, Write};
+use std::mem;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,52 +12,38 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
-use std::{mem, process};
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Error, Result, ensure};
 use log::{info, warn};
-use serde_json::json;
 use tiny_http::{HTTPVersion, Method, Request, Response, Server};
 
-use crate::arguments::Arguments;
 use crate::slots::{Slot, Slots};
 use crate::socket;
-use crate::store;
 use crate::text::excerpt;
 use crate::turn;
 
-/// The files by which Docker finds this plugin. Dropping this removes them,
-/// because Docker waits 15 seconds for each one whose plugin does not answer.
+/// The socket by which Docker finds this plugin. Dropping this removes the
+/// socket, because Docker waits 15 seconds for each one that no plugin answers.
 pub struct Advertised {
-    files: Vec<AdvertisedFile>,
-    /// Kept open, so that the files can be removed when no file can be opened.
-    spare: Vec<File>,
-}
-
-/// A file by which Docker finds this plugin.
-struct AdvertisedFile {
     path: PathBuf,
-    /// Device and inode. As long as this plugin listens, no other file has both
-    /// this identity and this text.
+    /// Device and inode. As long as this plugin listens, no other file has this
+    /// identity.
     is: (u64, u64),
-    says: Option<String>,
+    /// Kept open, so that the socket can be removed when no file can be opened.
+    spare: Option<File>,
 }
 
-impl AdvertisedFile {
-    fn of(path: &Path, says: Option<String>) -> io::Result<Self> {
-        let is = identity(path)?;
-        Ok(Self { path: path.to_owned(), is, says })
+impl Advertised {
+    fn of(path: &Path) -> Result<Self> {
+        let spare = Some(File::open(turn::folder(path))?);
+        Ok(Self { path: path.to_owned(), is: identity(path)?, spare })
     }
 
-    /// Removes the file, unless another plugin has replaced it.
+    /// Removes the socket, unless another plugin has replaced it.
     fn remove(&self) -> Result<()> {
-        let Self { path, is, says } = self;
+        let Self { path, is, .. } = self;
         let _turn = turn::take(path)?;
         ensure!(identity(path)? == *is, "another plugin has it now");
-        if let Some(says) = says {
-            let (now, _) = store::read(path)?;
-            ensure!(now == says.as_bytes(), "another plugin has it now");
-        }
         Ok(fs::remove_file(path)?)
     }
 }
@@ -72,150 +55,22 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 impl Drop for Advertised {
     fn drop(&mut self) {
-        self.spare.clear();
-        for file in &self.files {
-            if let Err(err) = file.remove() {
-                warn!("not removing {}: {err}", file.path.display());
-            }
+        self.spare = None;
+        if let Err(err) = self.remove() {
+            warn!("not removing {}: {err}", self.path.display());
         }
     }
 }
 
-/// Binds everything that the arguments ask for, or fails without leaving
-/// anything behind. A listener that fails later sends a message to `end`.
+/// Listens on `path`. A listener that fails later sends a message to `end`.
 pub fn bind(
-    arguments: &Arguments,
-    end: &Sender<Result<()>>,
-) -> Result<(Vec<&'static Listener>, Advertised)> {
-    // Bind --tcp before the socket: a refused start must leave no trace.
-    let tcp = arguments.tcp.as_deref();
-    let tcp = tcp.map(|at| bind_tcp(at, arguments.anyone)).transpose()?;
-
-    let path = arguments.socket.clone();
-    let server = socket::bind(&path)?;
+    path: &Path,
+    end: Sender<Result<()>>,
+) -> Result<(&'static Listener, Advertised)> {
+    let server = socket::bind(path)?;
     info!("listening on {}", path.display());
-    let spare = || File::open(turn::folder(&path));
-    let mut advertised = Advertised {
-        files: vec![AdvertisedFile::of(&path, None)?],
-        spare: vec![spare()?, spare()?],
-    };
-    let knock = move || drop(UnixStream::connect(&path));
-    let mut all = vec![Listener::new(server, end.clone(), knock)];
-
-    if let Some(tcp) = tcp {
-        let address = tcp.local_addr()?;
-        info!("listening on {address}");
-        let address = reachable_address(address);
-        if let Some(path) = &arguments.spec {
-            let text = publish(path, address)
-                .with_context(|| format!("--spec {}", path.display()))?;
-            advertised.files.push(AdvertisedFile::of(path, Some(text))?);
-        }
-        let server = Server::from_listener(tcp, None)
-            .map_err(anyhow::Error::from_boxed)?;
-        let server = Box::leak(Box::new(server));
-        let knock = move || drop(TcpStream::connect(address));
-        all.push(Listener::new(server, end.clone(), knock));
-    }
-    Ok((all, advertised))
-}
-
-fn bind_tcp(at: &str, anyone: bool) -> Result<TcpListener> {
-    let addresses = at
-        .to_socket_addrs()
-        .with_context(|| format!("--tcp {at}: is it HOST:PORT?"))?;
-    let addresses: Vec<_> = addresses.collect();
-    if !addresses.iter().all(|address| address.ip().is_loopback()) {
-        ensure!(
-            anyone,
-            "--tcp {at}: other machines reach it, and there is no password; \
-             take 127.0.0.1, or add --anyone if that is what you want"
-        );
-        warn!(
-            "--anyone: anyone who reaches {at} can remove all volumes and see \
-             where their files are. There is no password and no encryption: \
-             a proxy with TLS in front of 127.0.0.1 adds both."
-        );
-    }
-    TcpListener::bind(&addresses[..])
-        .with_context(|| format!("--tcp {at}: binding"))
-}
-
-/// The address under which this machine reaches the plugin.
-fn reachable_address(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
-/// Writes the file that tells Docker the address, and returns its text.
-fn publish(path: &Path, address: SocketAddr) -> Result<String> {
-    let text = match path.extension().and_then(OsStr::to_str) {
-        Some("spec") => format!("tcp://{address}\n"),
-        Some("json") => {
-            json!({ "Addr": format!("http://{address}") }).to_string()
-        }
-        _ => bail!("Docker reads only files that end in .spec or .json"),
-    };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let _turn = turn::take(path)?;
-    match store::read(path)
-        .map(|(had, _)| String::from_utf8_lossy(&had).into_owned())
-    {
-        Err(err) if err.kind() == ErrorKind::NotFound => {}
-        Ok(had) if had == text || is_stale(&had) => {
-            info!("replacing {}, which a killed plugin left", path.display());
-        }
-        Ok(had) => {
-            bail!("it stays, because it is not ours: {}", excerpt(had.trim()))
-        }
-        Err(err) => bail!("it stays, because it is not ours: {err}"),
-    }
-    // Docker may read the file at any moment, and must find the whole text or
-    // no file.
-    let (mut file, aside) = create_beside(path)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&aside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    written?;
-    Ok(text)
-}
-
-/// Creates a file beside `path` whose name begins with the name of `path`.
-fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
-    let mut number = process::id();
-    loop {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(format!(".{number}"));
-        match File::create_new(&aside) {
-            Err(err) if err.kind() == ErrorKind::AlreadyExists => number += 1,
-            made => return Ok((made?, aside.into())),
-        }
-    }
-}
-
-/// Whether `publish` may have written this text for a plugin that no longer
-/// runs.
-fn is_stale(text: &str) -> bool {
-    let spec =
-        text.strip_prefix("tcp://").and_then(|spec| spec.strip_suffix('\n'));
-    let json = text.strip_prefix("{\"Addr\":\"http://");
-    let json = json.and_then(|json| json.strip_suffix("\"}"));
-    let address =
-        spec.or(json).and_then(|text| text.parse::<SocketAddr>().ok());
-    address.is_some_and(|address| {
-        address.ip().is_loopback() && TcpStream::connect(address).is_err()
-    })
+    let advertised = Advertised::of(path)?;
+    Ok((Listener::new(server, path.to_owned(), end), advertised))
 }
 
 /// In bytes. A request that announces a longer body is refused before the body
@@ -228,13 +83,12 @@ const FEW: usize = 4;
 /// work, more threads than processors would only interrupt each other.
 const STUCK: Duration = Duration::from_millis(5);
 
-/// One socket or TCP port that receives requests.
+/// The socket that receives requests.
 pub struct Listener {
     pub slots: Slots,
     server: &'static Server,
+    path: PathBuf,
     end: Sender<Result<()>>,
-    /// Opens and closes a dummy connection.
-    knock: Box<dyn Fn() + Send + Sync>,
     threads: Mutex<Threads>,
     /// The thread in `await_need`.
     watcher: OnceLock<Thread>,
@@ -253,14 +107,14 @@ impl Listener {
     /// The listener lives as long as the process.
     fn new(
         server: &'static Server,
+        path: PathBuf,
         end: Sender<Result<()>>,
-        knock: impl Fn() + Send + Sync + 'static,
     ) -> &'static Self {
         Box::leak(Box::new(Self {
             slots: Slots::default(),
             server,
+            path,
             end,
-            knock: Box::new(knock),
             threads: Mutex::new(Threads {
                 count: 0,
                 last_taken: Instant::now(),
@@ -319,7 +173,7 @@ impl Listener {
         let open = open_sockets();
         let more = open.is_some_and(|open| open > served);
         if more || open.is_none() {
-            (self.knock)();
+            drop(UnixStream::connect(&self.path));
         }
         let served = if more { served + 1 } else { open.unwrap_or(served) };
         self.served.store(served, Ordering::Relaxed);
@@ -411,21 +265,17 @@ impl Reply {
     /// Sends the answer.
     pub fn send(mut self, status: u16, text: String) -> io::Result<()> {
         let reply = Response::from_string(text).with_status_code(status);
-        // tiny_http writes a long reply in two parts without TCP_NODELAY, and
-        // over TCP the second part waits 40 ms until the client's kernel
-        // acknowledges the first. So this writes the reply in one part.
-        let mut whole = Vec::new();
-        reply.raw_print(&mut whole, self.version, &[], self.is_head, None)?;
-        self.writer.write_all(&whole)?;
-        self.writer.flush()
+        let Self { writer, version, is_head } = &mut self;
+        reply.raw_print(&mut *writer, version.clone(), &[], *is_head, None)?;
+        writer.flush()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::env;
     use std::io::Read;
     use std::sync::mpsc;
+    use std::{env, process};
 
     use super::*;
 
@@ -437,7 +287,7 @@ mod tests {
         let server = socket::bind(&path).unwrap();
         let client = UnixStream::connect(&path).unwrap();
         fs::remove_dir_all(folder).unwrap();
-        (Listener::new(server, mpsc::channel().0, || ()), client)
+        (Listener::new(server, path, mpsc::channel().0), client)
     }
 
     #[test]
@@ -451,7 +301,7 @@ mod tests {
         let mut status = [0; 12];
         client.read_exact(&mut status).unwrap();
         assert_eq!(&status, b"HTTP/1.1 413");
-        assert_eq!(listener.slots.at_work(), ["POST /"]);
+        assert_eq!(listener.slots.at_work(Instant::now()), ["POST /"]);
         assert_eq!(listener.free_threads(), 0);
     }
 
@@ -480,6 +330,6 @@ mod tests {
         write!(client, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n").unwrap();
         listener.await_need().unwrap();
         assert!(listener.recv().is_none());
-        assert!(listener.slots.at_work().is_empty());
+        assert!(listener.slots.at_work(Instant::now()).is_empty());
     }
 }

@@ -69,12 +69,11 @@ fn main() -> Result<()> {
         }));
 
     stop::at_signal(end.clone())?;
-    let (listeners, advertised) = listener::bind(&arguments, &end)?;
-    for listener in &listeners {
-        server::start(listener, answer, end.clone())?;
-    }
+    let (listener, advertised) =
+        listener::bind(&arguments.socket, end.clone())?;
+    server::start(listener, answer, end)?;
     ended.recv()??;
-    stop::finish(&listeners, advertised)
+    stop::finish(listener, advertised)
 }
 
 /// The answer to one call: a status and a text.

@@ -3,7 +3,6 @@
 //! Several threads answer requests, and each name has at most one call at a
 //! time. Start reading at `serve` in `server.rs`.
 
-mod arguments;
 mod clock;
 mod listener;
 mod names;
@@ -21,16 +20,29 @@ mod turn;
 mod volumes;
 
 use std::env;
+use std::path::Path;
 use std::sync::mpsc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use env_logger::Env;
 
-use arguments::{Arguments, USAGE};
 use names::Names;
 use protocol::{Call, Failure, Reply, Scope};
 use server::Answer;
 use volumes::Volumes;
+
+/// The path at which dockerd looks for the plugin of `-d workshop`.
+const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
+
+/// The folder of all volumes.
+const DEFAULT_ROOT: &str =
+    concat!("/var/lib/workshop/", env!("CARGO_PKG_NAME"));
+
+const USAGE: &str = "usage: PROGRAM [SOCKET] [ROOT]
+
+A Docker plugin on a Unix socket, by default where Docker looks for a plugin
+named workshop, with a folder for each volume in ROOT. RUST_LOG=debug logs
+what Docker sends, too.";
 
 /// The data that all calls share.
 struct Plugin {
@@ -43,12 +55,14 @@ fn main() -> Result<()> {
     // Whatever ends the plugin sends a message here.
     let (end, ended) = mpsc::channel();
     server::watch_panics(end.clone());
-    if env::args_os().any(|word| word == "--help") {
+    let socket = env::args_os().nth(1).unwrap_or_else(|| DEFAULT_SOCKET.into());
+    if socket.as_encoded_bytes().starts_with(b"-") {
+        ensure!(socket == "--help", "bad option {}\n{USAGE}", socket.display());
         println!("{USAGE}");
         return Ok(());
     }
-    let arguments = Arguments::read(env::args_os().skip(1))?;
-    let volumes = Volumes::new(&arguments.root)?;
+    let root = env::args_os().nth(2).unwrap_or_else(|| DEFAULT_ROOT.into());
+    let volumes = Volumes::new(Path::new(&root))?;
     let plugin = Plugin { volumes, names: Names::default() };
     let answer: &Answer =
         Box::leak(Box::new(move |path: &str, body: &[u8]| {
@@ -56,12 +70,11 @@ fn main() -> Result<()> {
         }));
 
     stop::at_signal(end.clone())?;
-    let (listeners, advertised) = listener::bind(&arguments, &end)?;
-    for listener in &listeners {
-        server::start(listener, answer, end.clone())?;
-    }
+    let (listener, advertised) =
+        listener::bind(Path::new(&socket), end.clone())?;
+    server::start(listener, answer, end)?;
     ended.recv()??;
-    stop::finish(&listeners, advertised)
+    stop::finish(listener, advertised)
 }
 
 /// The answer to one call: a status and a text.

@@ -38,28 +38,15 @@ pub fn at_signal(end: Sender<Result<()>>) -> Result<()> {
 /// Finishes the running calls, and accepts no new ones.
 ///
 /// If a call is cut off, Docker repeats it, but without its body.
-pub fn finish(listeners: &[&Listener], advertised: Advertised) -> Result<()> {
+pub fn finish(listener: &Listener, advertised: Advertised) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     // New clients can no longer find us. Connected ones are served until no
     // call is running; after that, no request is accepted.
     drop(advertised);
-    at_work(listeners, deadline - PATIENCE / 2);
-    listeners.iter().for_each(|listener| listener.close());
-    let cut_off = at_work(listeners, deadline);
+    listener.slots.at_work(deadline - PATIENCE / 2);
+    listener.close();
+    let cut_off = listener.slots.at_work(deadline);
     ensure!(cut_off.is_empty(), "cut off {}", cut_off.join(", "));
     info!("stopped");
     Ok(())
-}
-
-/// Waits until no call is running or `deadline` has passed; returns the calls
-/// still running.
-fn at_work(listeners: &[&Listener], deadline: Instant) -> Vec<String> {
-    loop {
-        let all = listeners.iter().flat_map(|it| it.slots.at_work());
-        let all: Vec<_> = all.collect();
-        if all.is_empty() || deadline <= Instant::now() {
-            return all;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -13,6 +13,7 @@ mod step_05;
 mod step_06;
 mod step_07;
 mod step_08;
+mod step_09;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
@@ -51,6 +52,7 @@ pub fn scenes(step: u32) -> &'static [Scene] {
         6 => step_06::SCENES,
         7 => step_07::SCENES,
         8 => step_08::SCENES,
+        9 => step_09::SCENES,
         _ => &[],
     }
 }

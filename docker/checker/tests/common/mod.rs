@@ -286,7 +286,7 @@ fn without_owners(line: &str) -> String {
 /// any order, so the lines of the log are sorted.
 fn in_one_order<'a>(name: &str, report: &'a str) -> Vec<&'a str> {
     let mut lines: Vec<_> = report.lines().collect();
-    // `7.spec.txt`, `starter-07.txt`
+    // `7.order.txt`, `starter-07.txt`
     let mut numbers = name.split(|c: char| !c.is_ascii_digit());
     let step = numbers.find_map(|digits| digits.parse().ok());
     if step.is_none_or(|step: u32| step < 7) {

@@ -1,18 +1,16 @@
-//! Step 7: many calls at once, TCP, and a clean stop.
+//! Step 7: many calls at once, and a clean stop.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::iter;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Check;
 use super::step_01::flood;
@@ -56,8 +54,8 @@ pub const CHECKS: &[Check] = &[
         id: "7.one-name",
         step: 7,
         name: "calls on one name run one after another",
-        why: "dockerd locks a name only for itself: over TCP, two daemons may \
-              use one plugin",
+        why: "dockerd locks a name only for itself: a second dockerd, or \
+              Podman, may use the same socket",
         file: "src/names.rs",
         place: "TODO 7.2",
         source: "plugin-slow 8; our rule",
@@ -122,50 +120,6 @@ pub const CHECKS: &[Check] = &[
         run: stranded,
     },
     Check {
-        id: "7.long-replies",
-        step: 7,
-        name: "500 long replies over TCP take less than 10 seconds",
-        why: "if a reply goes out in two writes, the second one waits 40 ms \
-              for the client's kernel, in every reply",
-        file: "src/listener.rs",
-        place: "`send`",
-        source: "tcp(7), TCP_NODELAY; tiny_http 0.12 sets none",
-        run: long_replies,
-    },
-    Check {
-        id: "7.loopback",
-        step: 7,
-        name: "--tcp refuses an address that other machines can reach, unless \
-               --anyone is given",
-        why: "the port has no password: any client that reaches it can remove \
-              all volumes",
-        file: "src/listener.rs",
-        place: "`bind_tcp`",
-        source: "our rule",
-        run: loopback,
-    },
-    Check {
-        id: "7.spec",
-        step: 7,
-        name: "--spec writes a file that tells Docker where the plugin listens",
-        why: "without a scheme, or with another key, Docker does not find the \
-              plugin, and reports that after 15 s",
-        file: "src/listener.rs",
-        place: "`publish`",
-        source: "discovery 3-6; raw wtcp, whttp, wjson",
-        run: spec,
-    },
-    Check {
-        id: "7.spec-gone",
-        step: 7,
-        name: "the plugin removes the file of --spec when it ends",
-        why: "Docker waits 15 s for each file that leads to no plugin",
-        file: "src/listener.rs",
-        place: "`drop`",
-        source: "plugin-missing 7, 8",
-        run: spec_gone,
-    },
-    Check {
         id: "7.newer-socket",
         step: 7,
         name: "a plugin that stops does not remove a newer plugin's socket",
@@ -176,33 +130,11 @@ pub const CHECKS: &[Check] = &[
         source: "our rule: a plugin removes only the socket that it has bound",
         run: newer_socket,
     },
-    Check {
-        id: "7.folder-beside-spec",
-        step: 7,
-        name: "files and folders beside the file of --spec stay unchanged",
-        why: "a folder with the name of a temporary file may be somebody's \
-              work",
-        file: "src/listener.rs",
-        place: "`publish`",
-        source: "our rule: a plugin removes only what it has created",
-        run: folder_beside_spec,
-    },
-    Check {
-        id: "7.foreign-spec",
-        step: 7,
-        name: "--spec does not replace a file that names another plugin",
-        why: "the path may be a typing error, and Docker would take this \
-              plugin for the other one",
-        file: "src/listener.rs",
-        place: "`publish`",
-        source: "our rule",
-        run: foreign_spec,
-    },
 ];
 
 /// The longest time that a check of many calls, or of a stop, may take. No
 /// check measures how much of it was needed.
-const LONG: Duration = Duration::from_secs(10);
+pub(super) const LONG: Duration = Duration::from_secs(10);
 
 fn slow_body(harness: &mut Harness) -> Outcome {
     const HELD: usize = 4;
@@ -241,7 +173,9 @@ fn slow_body(harness: &mut Harness) -> Outcome {
     outcome
 }
 
-fn with_volume(harness: &mut Harness) -> Result<(Session, String), Fault> {
+pub(super) fn with_volume(
+    harness: &mut Harness,
+) -> Result<(Session, String), Fault> {
     let mut session = activated(harness)?;
     let name = harness.name();
     create(&mut session, &name)?;
@@ -430,7 +364,11 @@ fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
 
 /// After a signal, the plugin must end with status 0, and the files in `traces`
 /// must be gone.
-fn ends_cleanly(session: &Session, sent: &str, traces: &[&Path]) -> Outcome {
+pub(super) fn ends_cleanly(
+    session: &Session,
+    sent: &str,
+    traces: &[&Path],
+) -> Outcome {
     let expected = "the plugin ends with status 0, and leaves no socket or \
                     file that leads to it";
     let got = match session.ends_within(LONG) {
@@ -504,7 +442,7 @@ fn order(harness: &mut Harness) -> Outcome {
 fn no_trace(harness: &mut Harness) -> Outcome {
     // With each of these limits, the plugin runs out of files in a different
     // place.
-    for files in 24..28 {
+    for files in 24..32 {
         let (session, has_ended) = flood(harness, files)?;
         if has_ended && session.socket().symlink_metadata().is_ok() {
             // How the plugin ends depends on the number of its files.
@@ -550,172 +488,6 @@ fn stranded(harness: &mut Harness) -> Outcome {
     Ok(())
 }
 
-/// A plugin that also listens on TCP, and the text that it wrote to `file`.
-struct Tcp {
-    session: Session,
-    file: PathBuf,
-    sent: String,
-    text: String,
-}
-
-impl Tcp {
-    fn start(harness: &mut Harness, file: &str) -> Result<Self, Fault> {
-        let place = Place::new()?;
-        // The folder of the file does not exist yet.
-        let file = place.folder().join("plugins").join(file);
-        let mut session = spawn_tcp(harness, place, &file)?;
-        let sent = tcp_words(&file);
-        session.await_listening(&sent)?;
-        // The plugin may listen on its socket before it writes the file.
-        let text = wait_until(PATIENCE, || {
-            fs::read_to_string(&file).ok().filter(|text| !text.is_empty())
-        });
-        match text {
-            Some(text) => Ok(Self { session, file, sent, text }),
-            None => {
-                Err(wrong(sent, "the plugin writes FILE", "there is no FILE"))
-            }
-        }
-    }
-
-    /// The address that Docker reads from the file, as `HOST:PORT`.
-    fn address(&self) -> Option<String> {
-        let url = match self.file.extension().and_then(OsStr::to_str) {
-            Some("json") => {
-                let json: Value = serde_json::from_str(&self.text).ok()?;
-                field(&json, "Addr")?.as_str()?.to_owned()
-            }
-            _ => self.text.trim().to_owned(),
-        };
-        let (scheme, rest) = url.split_once("://")?;
-        let address = rest.split('/').next()?.to_owned();
-        ["tcp", "http"].contains(&scheme).then_some(address)
-    }
-
-    /// A connection to the port that the file names, in whatever format.
-    fn port_client(&self) -> Result<TcpStream, Fault> {
-        let port = self.text.rsplit(':').next().and_then(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_digit());
-            rest[..end.unwrap_or(rest.len())].parse::<u16>().ok()
-        });
-        match port.map(|port| TcpStream::connect(("127.0.0.1", port))) {
-            Some(Ok(client)) => Ok(client),
-            _ => self.client(),
-        }
-    }
-
-    /// A connection to the address that Docker reads from the file.
-    fn client(&self) -> Result<TcpStream, Fault> {
-        let address = self.address();
-        let stream = address.and_then(|at| TcpStream::connect(at).ok());
-        stream.ok_or_else(|| {
-            wrong(
-                &self.sent,
-                "FILE holds the address: tcp://HOST:PORT in NAME.spec, \
-                 {\"Addr\":\"http://HOST:PORT\"} in NAME.json",
-                format!("FILE holds {}", self.text.trim()),
-            )
-        })
-    }
-}
-
-fn tcp_words(file: &Path) -> String {
-    let file = file.file_name().unwrap_or_default().display();
-    format!("PROGRAM SOCKET ROOT --tcp 127.0.0.1:0 --spec FILE ({file})")
-}
-
-fn spawn_tcp(
-    harness: &mut Harness,
-    place: Place,
-    file: &Path,
-) -> Result<Session, Fault> {
-    let options = ["--tcp", "127.0.0.1:0", "--spec"].map(OsStr::new);
-    let options = options.into_iter().chain(iter::once(file.as_os_str()));
-    harness.spawn(&harness.program().with_options(options), place)
-}
-
-fn long_replies(harness: &mut Harness) -> Outcome {
-    const VOLUMES: usize = 40;
-    const REPLIES: usize = 500;
-    let mut tcp = Tcp::start(harness, "tcp.spec")?;
-    for _ in 0..VOLUMES {
-        // The names have 40 bytes, and the list has at least twice as many per
-        // volume.
-        let name = format!("{}-{:030}", harness.name(), 0);
-        create(&mut tcp.session, &name)?;
-    }
-    let mut client = tcp.port_client()?;
-    let call = Call::list();
-    let sent = format!("{call}, {REPLIES} times on one TCP connection");
-    let deadline = Instant::now() + LONG;
-    for _ in 0..REPLIES {
-        client.write_all(&call.request(harness.dialect))?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let reply = read_reply(&mut client, left);
-        if matches!(reply, Err(NoReply::Silent(_))) {
-            let got = format!("fewer answers in {} s", LONG.as_secs());
-            return Err(wrong(sent, format!("{REPLIES} answers"), got));
-        }
-        tcp.session.exchange(sent.clone(), reply).success("a list")?;
-    }
-    Ok(())
-}
-
-fn loopback(harness: &mut Harness) -> Outcome {
-    let sent = "PROGRAM SOCKET ROOT --tcp 0.0.0.0:0";
-    let expected =
-        "the plugin ends with an error that names --tcp, and never listens";
-    let program = harness.program().with_options(["--tcp", "0.0.0.0:0"]);
-    let session = harness.spawn(&program, Place::new()?)?;
-    let mut listened = false;
-    let ended = wait_until(PATIENCE, || {
-        listened |= UnixStream::connect(session.socket()).is_ok();
-        session.ended().or_else(|| listened.then(Default::default))
-    });
-    let got = match ended {
-        _ if listened => "the plugin listens".to_owned(),
-        Some(status) if status.success() => {
-            format!("the plugin ended ({status})")
-        }
-        Some(_) => {
-            let names_it = || {
-                let log = harness.log().last_lines(50);
-                log.iter().any(|line| line.contains("--tcp")).then_some(())
-            };
-            match wait_until(PATIENCE / 5, names_it) {
-                Some(()) => return Ok(()),
-                None => "an error that does not name --tcp".to_owned(),
-            }
-        }
-        None => "the plugin keeps running".to_owned(),
-    };
-    harness.forget_log();
-    Err(wrong(sent, expected, got))
-}
-
-fn spec(harness: &mut Harness) -> Outcome {
-    for file in ["tcp.spec", "tcp.json"] {
-        let tcp = Tcp::start(harness, file)?;
-        let mut client = tcp.client()?;
-        let call = Call::bare("Plugin.Activate");
-        client.write_all(&call.request(harness.dialect))?;
-        let reply = read_reply(&mut client, PATIENCE);
-        let sent = format!("{}; there, {call}", tcp.sent);
-        tcp.session.exchange(sent, reply).success("the answer of step 1")?;
-    }
-    Ok(())
-}
-
-fn spec_gone(harness: &mut Harness) -> Outcome {
-    for file in ["tcp.spec", "tcp.json"] {
-        let Tcp { session, file, sent, .. } = Tcp::start(harness, file)?;
-        session.signal(Signal::TERM);
-        let sent = format!("{sent}, then SIGTERM");
-        ends_cleanly(&session, &sent, &[&file, &session.socket()])?;
-    }
-    Ok(())
-}
-
 fn newer_socket(harness: &mut Harness) -> Outcome {
     let first = activated(harness)?;
     // An administrator may do this who believes that the first plugin has
@@ -739,60 +511,4 @@ fn newer_socket(harness: &mut Harness) -> Outcome {
         ));
     }
     first.still_answers(sent)
-}
-
-fn folder_beside_spec(harness: &mut Harness) -> Outcome {
-    let place = Place::new()?;
-    let file = place.folder().join("tcp.spec");
-    let names = ["tcp.new", "tcp.tmp", "tcp.spec.new", "tcp.spec.tmp", "tcp"];
-    let files = names.map(|name| place.folder().join(name).join("file"));
-    for file in &files {
-        fs::create_dir(file.parent().expect("a file is in a folder"))?;
-        fs::write(file, "")?;
-    }
-    let mut session = spawn_tcp(harness, place, &file)?;
-    let sent = format!("{}, with folders beside FILE", tcp_words(&file));
-    let listens = session.await_listening(&sent);
-    session.signal(Signal::TERM);
-    session.ends_within(LONG);
-    let expected = "the plugin writes FILE, and changes no folder beside FILE";
-    match files.iter().find(|file| !file.exists()) {
-        None => listens,
-        Some(file) => {
-            let name = file.parent().and_then(Path::file_name);
-            let name = name.unwrap_or_default().display();
-            Err(wrong(sent, expected, format!("the file in {name} is gone")))
-        }
-    }
-}
-
-fn foreign_spec(harness: &mut Harness) -> Outcome {
-    let somebody = TcpListener::bind("127.0.0.1:0")?;
-    let text = format!("tcp://{}\n", somebody.local_addr()?);
-    let place = Place::new()?;
-    let file = place.folder().join("tcp.spec");
-    fs::write(&file, &text)?;
-    let session = spawn_tcp(harness, place, &file)?;
-    let is_unchanged =
-        || fs::read_to_string(&file).is_ok_and(|now| now == text).then_some(());
-    // A plugin that leaves the file unchanged may keep running without an
-    // error.
-    let decided = || {
-        (is_unchanged().is_none() || session.ended().is_some()).then_some(())
-    };
-    wait_until(PATIENCE, decided);
-    session.signal(Signal::TERM);
-    let ended = session.ends_within(LONG).is_some();
-    let sent = format!("{}, where FILE names another plugin", tcp_words(&file));
-    match is_unchanged() {
-        Some(()) if ended => Ok(()),
-        Some(()) => Err(wrong(
-            sent,
-            "the plugin ends",
-            "the plugin still runs after SIGTERM",
-        )),
-        None => {
-            Err(wrong(sent, "FILE is unchanged", "FILE has other contents"))
-        }
-    }
 }

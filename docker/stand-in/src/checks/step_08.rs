@@ -1059,9 +1059,9 @@ fn hung(harness: &mut Harness) -> Outcome {
     let program = harness
         .program()
         .after(&format!("export PATH='{}':\"$PATH\"", bin.display()))
-        .with_options(["--patience", "1"]);
+        .with_options(["--patience", "2"]);
     let mut session = harness.spawn(&program, place)?;
-    session.await_listening("PROGRAM SOCKET ROOT --patience 1")?;
+    session.await_listening("PROGRAM SOCKET ROOT --patience 2")?;
     let (slow, other) = (harness.name(), format!("{}-2", harness.name()));
     for name in [&slow, &other] {
         let exchange = create_with(&mut session, name, small());

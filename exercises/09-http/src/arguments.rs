@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -13,14 +14,22 @@ const DEFAULT_SOCKET: &str = "/run/docker/plugins/workshop.sock";
 const DEFAULT_ROOT: &str =
     concat!("/var/lib/workshop/", env!("CARGO_PKG_NAME"));
 
+/// How long a call waits for another one by default. Docker gives up on most
+/// calls after 60 seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What `--help` prints.
 pub const USAGE: &str = "\
-usage: PROGRAM [SOCKET] [ROOT] [--tcp HOST:PORT] [--spec FILE] [--anyone]
+usage: PROGRAM [SOCKET] [ROOT] [--patience SECONDS]
+               [--tcp HOST:PORT] [--spec FILE] [--anyone]
 
 A Docker plugin on a Unix socket, by default where Docker looks for a plugin
 named workshop, with a folder for each volume in ROOT. RUST_LOG=debug logs
 what Docker sends, too.
 
+--patience SECONDS
+                 how long a call waits for another one on the same volume,
+                 30 unless given; a program such as mount has twice as long
 --tcp HOST:PORT  listen there too; port 0 means any that is free
 --spec FILE      write that address to FILE for as long as the plugin runs:
                  NAME.spec or NAME.json in /etc/docker/plugins makes it the
@@ -33,6 +42,8 @@ pub struct Arguments {
     pub socket: PathBuf,
     /// The folder of all volumes.
     pub root: PathBuf,
+    /// How long a call waits for another one on the same volume.
+    pub patience: Duration,
     /// A second address to listen on, as `HOST:PORT`.
     pub tcp: Option<String>,
     /// The file that tells Docker the address in `tcp`.
@@ -45,6 +56,7 @@ impl Arguments {
     /// Reads the words after the program's name.
     pub fn read(mut words: impl Iterator<Item = OsString>) -> Result<Self> {
         let (mut tcp, mut spec, mut anyone) = (None, None, false);
+        let mut patience = PATIENCE;
         let mut places = Vec::new();
         while let Some(word) = words.next() {
             let option = word.to_string_lossy();
@@ -55,6 +67,18 @@ impl Arguments {
                     .with_context(|| format!("{option} needs a value\n{USAGE}"))
             };
             match &*option {
+                "--patience" => {
+                    let seconds = value()?;
+                    let seconds = seconds.to_string_lossy();
+                    patience = seconds
+                        .parse()
+                        .ok()
+                        .filter(|seconds| (1..=600).contains(seconds))
+                        .map(Duration::from_secs)
+                        .with_context(|| {
+                            format!("--patience {seconds}: write 1 to 600")
+                        })?;
+                }
                 "--tcp" => tcp = Some(value()?.to_string_lossy().into_owned()),
                 "--spec" => spec = Some(PathBuf::from(value()?)),
                 "--anyone" => anyone = true,
@@ -77,6 +101,7 @@ impl Arguments {
         Ok(Self {
             socket: places.next().unwrap_or_else(|| DEFAULT_SOCKET.into()),
             root: places.next().unwrap_or_else(|| DEFAULT_ROOT.into()),
+            patience,
             tcp,
             spec,
             anyone,
@@ -94,13 +119,15 @@ mod tests {
 
     #[test]
     fn places_and_options_come_in_any_order() {
-        let words = "--tcp [::1]:0 a.sock --spec b.spec root --anyone";
+        let words =
+            "--tcp [::1]:0 a.sock --spec b.spec root --anyone --patience 5";
         let read = read(words).unwrap();
         assert_eq!(read.socket, PathBuf::from("a.sock"));
         assert_eq!(read.root, PathBuf::from("root"));
         assert_eq!(read.tcp.as_deref(), Some("[::1]:0"));
         assert_eq!(read.spec, Some(PathBuf::from("b.spec")));
         assert!(read.anyone);
+        assert_eq!(read.patience, Duration::from_secs(5));
     }
 
     #[test]
