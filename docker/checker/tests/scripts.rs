@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use stand_in::cleanup::Folder;
+use stand_in::steps;
 
 use common::root;
 
@@ -62,12 +63,15 @@ fn a_cdpath_leads_no_script_into_another_checkout() {
 
 #[test]
 fn make_knows_a_step_as_people_write_it_or_asks_for_it() {
-    let none = "there are 1 2 3 4 5 6 7 8";
+    let steps = steps::all(&root()).unwrap();
+    let steps: Vec<_> =
+        steps.iter().map(|step| step.number.to_string()).collect();
+    let none = &*format!("there are {}", steps.join(" "));
     for (target, status, words) in [
         ("hint-1", Some(0), "run.sh hint 1\n"),
         ("hint-01", Some(0), "run.sh hint 1\n"),
         ("check-solution-008", Some(0), "run.sh check solution 8\n"),
-        ("check-exercise-9", Some(2), none),
+        ("check-exercise-99", Some(2), none),
         ("check-exercise-0", Some(2), none),
         ("check-exercise-1x", Some(2), none),
         ("check-exercise-", Some(2), ""),
