@@ -9,6 +9,7 @@
 //! happened to others before. btrfs keeps the synced file alone, so a missing fsync
 //! may lose something there that ext4 keeps.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,15 +64,21 @@ pub(super) const PROOFS: &[Proof] = &[
 
 /// A filesystem for ROOT.
 struct Filesystem {
-    mkfs: &'static str,
+    /// The program that makes it, with its options.
+    mkfs: &'static [&'static str],
     /// The size of the disk, in bytes.
     size: u64,
 }
 
-const EXT4: Filesystem = Filesystem { mkfs: "mkfs.ext4", size: 64 << 20 };
+const EXT4: Filesystem =
+    Filesystem { mkfs: &["mkfs.ext4", "-q"], size: 64 << 20 };
 
-/// A btrfs needs at least 109 MiB.
-const BTRFS: Filesystem = Filesystem { mkfs: "mkfs.btrfs", size: 256 << 20 };
+/// A btrfs needs at least 109 MiB. Small nodes, each of them once, write less, so
+/// that the copies have room.
+const BTRFS: Filesystem = Filesystem {
+    mkfs: &["mkfs.btrfs", "-q", "--nodesize", "4096", "--metadata", "single"],
+    size: 256 << 20,
+};
 
 /// A copy of the disk.
 struct Copy {
@@ -124,7 +131,10 @@ fn disk(place: &Place, filesystem: &Filesystem) -> Result<PathBuf> {
 
     let disk = xfs.join("disk");
     File::create(&disk)?.set_len(filesystem.size)?;
-    tool(&[&filesystem.mkfs, &"-q", &disk])?;
+    let mut mkfs: Vec<&dyn AsRef<OsStr>> = Vec::new();
+    mkfs.extend(filesystem.mkfs.iter().map(|word| word as &dyn AsRef<OsStr>));
+    mkfs.push(&disk);
+    tool(&mkfs)?;
     let device =
         tool(&[&"losetup", &"--find", &"--show", &"--direct-io=on", &disk])?;
     fs::create_dir(place.volumes())?;
