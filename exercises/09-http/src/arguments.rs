@@ -29,7 +29,8 @@ what Docker sends, too.
 
 --patience SECONDS
                  how long a call waits for another one on the same volume,
-                 30 unless given; a program such as mount has twice as long
+                 and a client may take for a request or for an answer; 30
+                 unless given; a program such as mount has twice as long
 --tcp HOST:PORT  listen there too; port 0 means any that is free
 --spec FILE      write that address to FILE for as long as the plugin runs:
                  NAME.spec or NAME.json in /etc/docker/plugins makes it the
@@ -42,7 +43,8 @@ pub struct Arguments {
     pub socket: PathBuf,
     /// The folder of all volumes.
     pub root: PathBuf,
-    /// How long a call waits for another one on the same volume.
+    /// How long a call waits for another one on the same volume, and a client
+    /// may take for a request or for an answer.
     pub patience: Duration,
     /// A second address to listen on, as `HOST:PORT`.
     pub tcp: Option<String>,

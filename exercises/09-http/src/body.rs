@@ -1,5 +1,5 @@
-//! Reads the body of a request (RFC 9112, 6 and 7). You do not need to read this
-//! file.
+//! Reads the body of a request (RFC 9112, 6 and 7). You do not need to read
+//! this file.
 
 use httparse::{EMPTY_HEADER, Status};
 use log::debug;
@@ -63,8 +63,8 @@ fn read_chunks(client: &mut Client) -> Result<Vec<u8>, Trouble> {
     Ok(body)
 }
 
-/// Whether a line ends without `\\r`. Some readers take that for the end of a line,
-/// others do not.
+/// Whether a line ends without `\\r`. Some readers take that for the end of a
+/// line, others do not.
 fn has_lone_lf(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| *byte == b'\n');
     // After the last line there is nothing.
@@ -72,8 +72,8 @@ fn has_lone_lf(bytes: &[u8]) -> bool {
     lines.any(|line| !line.ends_with(b"\r"))
 }
 
-/// Uses up what `parse` finds in at most `most` bytes: the position of its end, and
-/// a number.
+/// Uses up what `parse` finds in at most `most` bytes: the position of its end,
+/// and a number.
 fn parse(
     client: &mut Client,
     most: usize,

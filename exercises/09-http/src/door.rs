@@ -1,5 +1,5 @@
-//! The doors through which clients come: a Unix socket, and a TCP port. You do not
-//! need to read this file.
+//! The doors through which clients come: a Unix socket, and a TCP port. You do
+//! not need to read this file.
 
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};

@@ -53,8 +53,8 @@ impl Head {
 }
 
 impl Framing {
-    /// Refuses a request whose end is in doubt: what one reader takes for its body,
-    /// another one takes for the next request.
+    /// Refuses a request whose end is in doubt: what one reader takes for its
+    /// body, another one takes for the next request.
     fn of(request: &Request, is_new: bool) -> Result<Self, Trouble> {
         // TODO(9.2): a body ends after Content-Length, or after the last of its
         // chunks. Refuse a head that says both, says one of them twice, or says

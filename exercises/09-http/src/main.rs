@@ -1,7 +1,7 @@
 //! Step 9: the server under your feet, and the other door.
 //!
-//! Each client has a thread, which reads requests from a Unix socket or from a TCP
-//! port. Start reading at `converse` in `server.rs`.
+//! Each client has a thread, which reads requests from a Unix socket or from a
+//! TCP port. Start reading at `converse` in `server.rs`.
 
 #![expect(
     unused_imports,
@@ -13,9 +13,9 @@ mod arguments;
 mod body;
 mod client;
 mod clock;
+mod connections;
 mod door;
 mod filesystem;
-mod guests;
 mod headers;
 mod http;
 mod mounts;
@@ -76,9 +76,10 @@ fn main() -> Result<()> {
     stop::at_signal(end)?;
     let (doors, advertised) = door::bind(&arguments)?;
     let open = |door| server::open(door, patience, &answer);
-    let guests = doors.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+    let connections =
+        doors.into_iter().map(open).collect::<Result<Vec<_>>>()?;
     ended.recv()?;
-    stop::finish(&guests, advertised)
+    stop::finish(&connections, advertised)
 }
 
 /// The answer to one call: a status and a text.

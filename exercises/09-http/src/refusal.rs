@@ -10,7 +10,8 @@ pub const LONGEST_BODY: usize = 1 << 20;
 pub enum Trouble {
     /// The connection is gone.
     Gone(io::Error),
-    /// The status and the text of an answer, after which the connection is closed.
+    /// The status and the text of an answer, after which the connection is
+    /// closed.
     Refused(u16, String),
 }
 

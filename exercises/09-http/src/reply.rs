@@ -22,8 +22,8 @@ pub fn is_awaited(request: &Request, is_new: bool) -> Result<bool, Trouble> {
     }
 }
 
-/// An answer in one piece, because a second piece could wait until the client has
-/// acknowledged the first. An answer to HEAD has no body.
+/// An answer in one piece, because a second piece could wait until the client
+/// has acknowledged the first. An answer to HEAD has no body.
 pub fn new(
     status: u16,
     text: &str,

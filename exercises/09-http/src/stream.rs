@@ -14,8 +14,8 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The address to which a client has connected over TCP; `None` for a client
-    /// of the Unix socket.
+    /// The address to which a client has connected over TCP; `None` for a
+    /// client of the Unix socket.
     pub fn address(&self) -> io::Result<Option<SocketAddr>> {
         let Self::Tcp(stream) = self else { return Ok(None) };
         let mut address = stream.local_addr()?;
@@ -77,8 +77,8 @@ impl Stream {
 
     /// Closes a connection on which the client may still be sending.
     ///
-    /// If bytes were left unread, the client's kernel could throw away the answer
-    /// when it hears of the end.
+    /// If bytes were left unread, the client's kernel could throw away the
+    /// answer when it hears of the end.
     pub fn close(&self) {
         const LONGEST: Duration = Duration::from_secs(1);
         const MOST: usize = 64 << 20;

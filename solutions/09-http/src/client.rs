@@ -18,8 +18,8 @@ pub struct Client<'a> {
     buffer: Vec<u8>,
     /// The number of bytes in `buffer` that are used already.
     used: usize,
-    /// The time by which the current request must have arrived; `None` until its
-    /// first byte has.
+    /// The time by which the current request must have arrived; `None` until
+    /// its first byte has.
     deadline: Option<Instant>,
 }
 
@@ -36,8 +36,8 @@ impl<'a> Client<'a> {
         self.stream.send(bytes, self.patience)
     }
 
-    /// Reads the head of the next request; `None` if the client has hung up after
-    /// the last one.
+    /// Reads the head of the next request; `None` if the client has hung up
+    /// after the last one.
     pub fn read_head(&mut self) -> Result<Option<Head>, Trouble> {
         loop {
             if let Some(head) = self.parse_head()? {
@@ -95,10 +95,11 @@ impl<'a> Client<'a> {
         Ok(taken)
     }
 
-    /// Waits for more bytes, until there are at most `most` unused ones. Returns
-    /// the number of new bytes; 0 if the client sends no more.
+    /// Waits for more bytes, until there are at most `most` unused ones.
+    /// Returns the number of new bytes; 0 if the client sends no more.
     pub fn fill(&mut self, most: usize) -> Result<usize, Trouble> {
-        /// In bytes. The buffer grows as bytes arrive, not as they are announced.
+        /// In bytes. The buffer grows as bytes arrive, not as they are
+        /// announced.
         const STEP: usize = 8 << 10;
         self.buffer.drain(..self.used);
         self.used = 0;
@@ -113,8 +114,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Bounds the next read by the time that is left for this request. Between two
-    /// requests, the client may be silent for as long as it likes.
+    /// Bounds the next read by the time that is left for this request. Between
+    /// two requests, the client may be silent for as long as it likes.
     fn bound_read(&mut self) -> Result<(), Trouble> {
         if self.buffer.is_empty() && self.deadline.is_none() {
             return Ok(());
@@ -140,8 +141,8 @@ mod tests {
 
     use super::*;
 
-    /// Sends `bytes`, hangs up, and returns the bodies that the server's side reads,
-    /// and the status of its refusal.
+    /// Sends `bytes`, hangs up, and returns the bodies that the server's side
+    /// reads, and the status of its refusal.
     fn bodies(pieces: &[&[u8]]) -> (Vec<String>, Option<u16>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let stream = Stream::Unix(ours);

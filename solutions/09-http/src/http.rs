@@ -53,8 +53,8 @@ impl Head {
 }
 
 impl Framing {
-    /// Refuses a request whose end is in doubt: what one reader takes for its body,
-    /// another one takes for the next request.
+    /// Refuses a request whose end is in doubt: what one reader takes for its
+    /// body, another one takes for the next request.
     fn of(request: &Request, is_new: bool) -> Result<Self, Trouble> {
         let lengths = values(request, "Content-Length");
         let codings = values(request, "Transfer-Encoding");

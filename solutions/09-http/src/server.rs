@@ -11,8 +11,8 @@ use log::{error, info, warn};
 
 use crate::body;
 use crate::client::Client;
+use crate::connections::{Connections, Place};
 use crate::door::Door;
-use crate::guests::{Guests, Place};
 use crate::refusal::Trouble;
 use crate::reply;
 use crate::text::excerpt;
@@ -26,9 +26,9 @@ pub fn open(
     door: Door,
     patience: Duration,
     answer: &Arc<Answer>,
-) -> Result<Arc<Guests>> {
-    let guests = Arc::new(Guests::default());
-    let (answer, list) = (Arc::clone(answer), Arc::clone(&guests));
+) -> Result<Arc<Connections>> {
+    let connections = Arc::new(Connections::default());
+    let (answer, list) = (Arc::clone(answer), Arc::clone(&connections));
     let serve = move || {
         let mut is_in_trouble = false;
         loop {
@@ -42,13 +42,13 @@ pub fn open(
                 warn!("letting a client in: {err}");
             }
             is_in_trouble = welcomed.is_err();
-            if is_in_trouble && !list.send_one_away() {
+            if is_in_trouble && !list.close_idlest() {
                 thread::sleep(Duration::from_millis(10));
             }
         }
     };
     thread::Builder::new().name("door".to_owned()).spawn(serve)?;
-    Ok(guests)
+    Ok(connections)
 }
 
 fn welcome(
@@ -62,7 +62,7 @@ fn welcome(
             warn!("a client is gone: {err}");
         }
     };
-    thread::Builder::new().name("guest".to_owned()).spawn(serve)?;
+    thread::Builder::new().name("client".to_owned()).spawn(serve)?;
     Ok(())
 }
 
@@ -73,7 +73,7 @@ fn converse(
     patience: Duration,
     answer: &Answer,
 ) -> io::Result<()> {
-    let mut client = Client::new(&place.guest.stream, patience)?;
+    let mut client = Client::new(&place.connection.stream, patience)?;
     loop {
         match exchange(place, &mut client, answer) {
             Ok(true) => {}
@@ -86,7 +86,7 @@ fn converse(
             }
         }
     }
-    place.guest.stream.close();
+    place.connection.stream.close();
     Ok(())
 }
 

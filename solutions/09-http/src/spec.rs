@@ -1,4 +1,5 @@
-//! The files that lead Docker to this plugin. You do not need to read this file.
+//! The files that lead Docker to this plugin. You do not need to read this
+//! file.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -22,8 +23,8 @@ use crate::turn;
 pub struct Advertised(Vec<AdvertisedFile>);
 
 impl Advertised {
-    /// Remembers a file that this process has made, and its text if Docker reads
-    /// the file.
+    /// Remembers a file that this process has made, and its text if Docker
+    /// reads the file.
     pub fn add(&mut self, path: &Path, says: Option<String>) -> Result<()> {
         self.0.push(AdvertisedFile::of(path, says)?);
         Ok(())

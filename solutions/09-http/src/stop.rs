@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
-use crate::guests::Guests;
+use crate::connections::Connections;
 use crate::spec::Advertised;
 
 /// Docker kills a container 10 seconds after it asked the container to stop.
@@ -40,17 +40,23 @@ pub fn at_signal(end: Sender<()>) -> Result<()> {
 /// Finishes the running calls, and accepts no new ones.
 ///
 /// If a call is cut off, Docker repeats it, but without its body.
-pub fn finish(guests: &[Arc<Guests>], advertised: Advertised) -> Result<()> {
+pub fn finish(
+    connections: &[Arc<Connections>],
+    advertised: Advertised,
+) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     // New clients can no longer find us. Connected ones are served until no
     // call is running; after that, no call begins.
     drop(advertised);
     let at_work = |until| -> Vec<_> {
-        guests.iter().flat_map(|guests| guests.at_work(until)).collect()
+        connections
+            .iter()
+            .flat_map(|connections| connections.at_work(until))
+            .collect()
     };
     at_work(deadline - PATIENCE / 2);
-    for guests in guests {
-        guests.close();
+    for connections in connections {
+        connections.close();
     }
     let cut_off = at_work(deadline);
     ensure!(cut_off.is_empty(), "cut off {}", cut_off.join(", "));

@@ -119,7 +119,7 @@ pub const CHECKS: &[Check] = &[
         name: "of 1,000 silent clients, most are sent away",
         why: "each connection costs a thread and a file, so there must be a \
               bound on them",
-        file: "src/guests.rs",
+        file: "src/connections.rs",
         place: "`admit`",
         source: "our rule",
         run: crowd,
@@ -129,7 +129,7 @@ pub const CHECKS: &[Check] = &[
         step: 9,
         name: "a client that takes no answer does not hold up a stop",
         why: "Docker kills a plugin that does not end in 10 seconds",
-        file: "src/guests.rs",
+        file: "src/connections.rs",
         place: "`at_work`",
         source: "managed-volume 14; our rule",
         run: no_reader,
@@ -321,8 +321,8 @@ fn two_ends(harness: &mut Harness) -> Outcome {
     session.still_answers("heads that say twice where the body ends")
 }
 
-/// The plugin must close this connection, because the start of the next request is
-/// not known.
+/// The plugin must close this connection, because the start of the next request
+/// is not known.
 fn is_closed(session: &Session, client: UnixStream, sent: &str) -> Outcome {
     let mut client = client;
     client.set_read_timeout(Some(PATIENCE))?;
@@ -766,8 +766,8 @@ fn over_tcp(
 }
 
 fn pages(harness: &mut Harness) -> Outcome {
-    // What Chromium, Firefox and Safari send with a POST of a page: at least one
-    // of these headers.
+    // What Chromium, Firefox and Safari send with a POST of a page: at least
+    // one of these headers.
     const PAGES: [&[&str]; 4] = [
         &["Content-Type: text/plain", "Origin: null"],
         &["Content-Type: text/plain", "origin: http://page.example"],

@@ -19,7 +19,7 @@ const SILENCE_AT_STOP: Duration = Duration::from_secs(1);
 
 /// The clients of one door.
 #[derive(Default)]
-pub struct Guests {
+pub struct Connections {
     list: Mutex<List>,
     is_closed: AtomicBool,
 }
@@ -27,11 +27,11 @@ pub struct Guests {
 #[derive(Default)]
 struct List {
     last: u64,
-    by_number: BTreeMap<u64, Arc<Guest>>,
+    by_number: BTreeMap<u64, Arc<Connection>>,
 }
 
 /// A connected client.
-pub struct Guest {
+pub struct Connection {
     /// The connection.
     pub stream: Stream,
     doing: Mutex<Doing>,
@@ -57,20 +57,20 @@ enum What {
 
 /// A place in the list, which is free again when this is dropped.
 pub struct Place {
-    guests: Arc<Guests>,
+    connections: Arc<Connections>,
     number: u64,
     /// The client that has the place.
-    pub guest: Arc<Guest>,
+    pub connection: Arc<Connection>,
 }
 
-impl Guests {
+impl Connections {
     /// Waits for a free place and gives it to a client.
     ///
-    /// If there is no free place, the client for which the plugin has waited the
-    /// longest loses its connection. If the plugin works for all clients, this waits
-    /// until it has answered one of them.
+    /// If there is no free place, the client for which the plugin has waited
+    /// the longest loses its connection. If the plugin works for all clients,
+    /// this waits until it has answered one of them.
     pub fn admit(self: &Arc<Self>, stream: Stream) -> Place {
-        while self.list().by_number.len() >= MOST && !self.send_one_away() {
+        while self.list().by_number.len() >= MOST && !self.close_idlest() {
             thread::sleep(Duration::from_millis(10));
         }
         let doing = Doing {
@@ -78,29 +78,31 @@ impl Guests {
             since: Instant::now(),
             call: String::new(),
         };
-        let guest = Arc::new(Guest { stream, doing: Mutex::new(doing) });
+        let connection =
+            Arc::new(Connection { stream, doing: Mutex::new(doing) });
         let mut list = self.list();
         list.last += 1;
         let number = list.last;
-        list.by_number.insert(number, Arc::clone(&guest));
+        list.by_number.insert(number, Arc::clone(&connection));
         drop(list);
-        Place { guests: Arc::clone(self), number, guest }
+        Place { connections: Arc::clone(self), number, connection }
     }
 
-    /// Disconnects the client for which the plugin has waited the longest. Returns
-    /// false if the plugin has waited long for none.
-    pub fn send_one_away(&self) -> bool {
+    /// Disconnects the client for which the plugin has waited the longest.
+    /// Returns false if the plugin has waited long for none.
+    pub fn close_idlest(&self) -> bool {
         let mut list = self.list();
-        let silent = list.by_number.iter().filter_map(|(number, guest)| {
-            let doing = guest.doing();
-            let is_long = doing.since.elapsed() > SILENCE_AT_LEAST;
-            let is_silent = doing.what != What::Working && is_long;
-            is_silent.then_some((doing.since, *number))
-        });
+        let silent =
+            list.by_number.iter().filter_map(|(number, connection)| {
+                let doing = connection.doing();
+                let is_long = doing.since.elapsed() > SILENCE_AT_LEAST;
+                let is_silent = doing.what != What::Working && is_long;
+                is_silent.then_some((doing.since, *number))
+            });
         let Some((_, number)) = silent.min() else { return false };
-        if let Some(guest) = list.by_number.remove(&number) {
+        if let Some(connection) = list.by_number.remove(&number) {
             // Its thread sees the end of the connection, and ends.
-            let _ = guest.stream.shutdown(Shutdown::Both);
+            let _ = connection.stream.shutdown(Shutdown::Both);
         }
         true
     }
@@ -115,8 +117,8 @@ impl Guests {
     pub fn at_work(&self, deadline: Instant) -> Vec<String> {
         loop {
             let list = self.list();
-            let busy = list.by_number.values().filter_map(|guest| {
-                let doing = guest.doing();
+            let busy = list.by_number.values().filter_map(|connection| {
+                let doing = connection.doing();
                 let waits = match doing.what {
                     What::Idle => false,
                     What::Talking => doing.since.elapsed() < SILENCE_AT_STOP,
@@ -141,17 +143,17 @@ impl Guests {
 impl Place {
     /// The head of a call has been read.
     pub fn receives(&self, call: &str) {
-        self.guest.begin(What::Talking);
-        call.clone_into(&mut self.guest.doing().call);
+        self.connection.begin(What::Talking);
+        call.clone_into(&mut self.connection.doing().call);
     }
 
-    /// The whole call has been read: from now on, the plugin works. Returns false
-    /// if the plugin stops, so that the call must not begin.
+    /// The whole call has been read: from now on, the plugin works. Returns
+    /// false if the plugin stops, so that the call must not begin.
     pub fn works(&self) -> bool {
-        self.guest.begin(What::Working);
-        // After `close` comes `at_work`: either it sees the call, or this sees that
-        // the door is closed.
-        let is_closed = self.guests.is_closed.load(Ordering::SeqCst);
+        self.connection.begin(What::Working);
+        // After `close` comes `at_work`: either it sees the call, or this sees
+        // that the door is closed.
+        let is_closed = self.connections.is_closed.load(Ordering::SeqCst);
         if is_closed {
             self.rests();
         }
@@ -160,16 +162,16 @@ impl Place {
 
     /// The answer is ready: from now on, the plugin waits for the client.
     pub fn answers(&self) {
-        self.guest.begin(What::Talking);
+        self.connection.begin(What::Talking);
     }
 
     /// The answer has been sent.
     pub fn rests(&self) {
-        self.guest.begin(What::Idle);
+        self.connection.begin(What::Idle);
     }
 }
 
-impl Guest {
+impl Connection {
     fn begin(&self, what: What) {
         let mut doing = self.doing();
         doing.what = what;
@@ -183,6 +185,6 @@ impl Guest {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.guests.list().by_number.remove(&self.number);
+        self.connections.list().by_number.remove(&self.number);
     }
 }
