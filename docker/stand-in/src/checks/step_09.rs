@@ -7,6 +7,7 @@ use std::iter;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -452,6 +453,10 @@ fn slow_client(harness: &mut Harness) -> Outcome {
     session.exchange(sent, reply).success("the answer of step 1").map(drop)
 }
 
+/// Checks with many clients take turns, because all their ends are files of this
+/// process, which may have few.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Connects `count` clients that send nothing.
 fn silent_clients(session: &Session, count: usize) -> Vec<UnixStream> {
     let connect = || UnixStream::connect(session.socket()).ok();
@@ -460,6 +465,7 @@ fn silent_clients(session: &Session, count: usize) -> Vec<UnixStream> {
 
 fn few_files(harness: &mut Harness) -> Outcome {
     const CLIENTS: usize = 200;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let program = harness.program().limited_to(64);
     let mut session = harness.spawn(&program, Place::new()?)?;
     let sent = format!("{CLIENTS} silent clients, under `ulimit -n 64`");
@@ -477,6 +483,7 @@ fn few_files(harness: &mut Harness) -> Outcome {
 fn crowd(harness: &mut Harness) -> Outcome {
     const CLIENTS: usize = 600;
     const MOST: usize = 500;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let session = activated(harness)?;
     let Some(before) = session.open_files() else {
         let why = "only Linux tells how many files a process has open";
