@@ -409,4 +409,5 @@ fn replies_are_read_as_hyper_reads_them() {
          by the stand-in alone, {theirs_alone} by hyper alone",
         tries()
     );
+    assert!(both > 1000 && neither > 1000, "{both} {neither}");
 }

@@ -63,7 +63,7 @@ fn read_chunks(client: &mut Client) -> Result<Vec<u8>, Trouble> {
     Ok(body)
 }
 
-/// Whether a line ends without `\\r`. Some readers take that for the end of a
+/// Whether a line ends without `\r`. Some readers take that for the end of a
 /// line, others do not.
 fn has_lone_lf(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| *byte == b'\n');

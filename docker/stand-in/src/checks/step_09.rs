@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::iter;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -18,7 +18,7 @@ use super::Check;
 use super::step_02::activated;
 use super::step_03::{create, found};
 use super::step_07::{LONG, ends_cleanly, with_volume};
-use crate::daemon::{Call, NoReply, field, read_reply, request};
+use crate::daemon::{Call, NoReply, field, is_timeout, read_reply, request};
 use crate::finding::{Fault, Outcome, wrong};
 use crate::harness::{Exchange, Harness, Session};
 use crate::plugin::Place;
@@ -263,10 +263,6 @@ fn endless_head(harness: &mut Harness) -> Outcome {
         ));
     }
     session.still_answers(sent)
-}
-
-fn is_timeout(err: &io::Error) -> bool {
-    matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn chunked(harness: &mut Harness) -> Outcome {
