@@ -30,6 +30,15 @@ done < <(dpkg-query --listfiles "${packages[@]}" |
 # Links that no package lists.
 ln -sf "$(command -v cc)" "$(command -v sh)" "$folder/bin/"
 
+# All files and processes of the user. An earlier run that was killed may have left
+# some.
+of_user() {
+    find /tmp /var/tmp /var/lib /dev/shm /run -xdev -user "$user" \
+        -not -path "$folder/*" 2>/dev/null || true
+    find /proc -maxdepth 1 -user "$user" -name '[0-9]*' 2>/dev/null || true
+}
+before=$(of_user)
+
 cargo fetch --locked --quiet
 cp -r "${CARGO_HOME:-$HOME/.cargo}/registry" "$folder/cargo/"
 tar -c --exclude=./target --exclude=node_modules --exclude=./.git . |
@@ -56,22 +65,21 @@ done
 install -d -o "$user" "/tmp/a folder"
 umask 027
 cd "$folder/checkout"
+status=0
 time setpriv --reuid "$user" --regid "$user" --clear-groups \
     env -i PATH="$PATH" HOME="$folder/home" CARGO_HOME="$folder/cargo" \
     CARGO_NET_OFFLINE=true TMPDIR="/tmp/a folder" LANG=tr_TR.UTF-8 \
     CLICOLOR_FORCE=1 COLUMNS=33 \
-    "$@" </dev/null 7</dev/null 8>/dev/null 9</dev/null
-rmdir "/tmp/a folder"
+    "$@" </dev/null 7</dev/null 8>/dev/null 9</dev/null || status=$?
+# If the folder has files, it stays, and is listed below.
+rmdir "/tmp/a folder" || true
+exit "$status"
 INSIDE
 
-# No other program runs as this user, so all files of the user are from this run.
-left() {
+left=$(
     find "$folder/home" "$folder/tmp" -mindepth 1
-    find /tmp /var/tmp /var/lib /dev/shm /run -xdev -user "$user" \
-        -not -path "$folder/*" 2>/dev/null || true
-    find /proc -maxdepth 1 -user "$user" -name '[0-9]*' 2>/dev/null || true
-}
-left=$(left)
+    comm -13 <(sort <<<"$before") <(of_user | sort)
+)
 if [ -n "$left" ]; then
     echo "FAIL: these files and processes of the user are left:"
     echo "$left"
