@@ -201,6 +201,8 @@ impl Volumes {
         if settings.keep {
             let kept = self.root.join(KEPT).join(name);
             rename(&folder, &kept)?;
+            // The new name first: a crash in between loses neither.
+            sync(&self.root.join(KEPT))?;
             sync(&self.root)?;
             info!("{name} is gone, its files stay in {}", kept.display());
             return Ok(());

@@ -182,6 +182,8 @@ impl Volumes {
         if metadata.settings.keep {
             let kept = self.root.join(KEPT).join(name);
             rename(&folder, &kept)?;
+            // The new name first: a crash in between loses neither.
+            sync(&self.root.join(KEPT))?;
             sync(&self.root)?;
             let files = kept.join(FILES);
             info!("{name} is gone, its files stay in {}", files.display());
