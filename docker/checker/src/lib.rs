@@ -3,7 +3,8 @@
 //!
 //! A tour, in reading order:
 //! - [`cargo`] and [`run`]: build plugins, and run one in the foreground.
-//! - [`starters`]: makes a starter from its solution and a patch, and back.
+//! - [`starters`], of the stand-in daemon's crate: makes a starter from its solution
+//!   and a patch, and back.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
 //! - [`stories`] and [`dockerd`]: play the steps through a real dockerd;
 //!   [`podman`] plays two of them through a real Podman.
@@ -18,7 +19,6 @@ pub mod places;
 pub mod podman;
 pub mod rescue;
 pub mod run;
-pub mod starters;
 pub mod stories;
 pub mod watch;
 
@@ -28,6 +28,7 @@ use std::{env, panic};
 use anyhow::{Context, Result, bail};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
+pub use stand_in::starters;
 use stand_in::supervisor;
 
 /// The `main` of `checker` and `prover`. With `supervised`, plugins run below a
@@ -56,14 +57,15 @@ pub fn run_program(
         }
         usual(panic);
     }));
-    match program() {
+    let code = match program() {
         Ok(code) => code,
         Err(err) => {
             anstream::eprintln!("{name}: {err:#}");
             let theirs = err.is::<cargo::DoesNotBuild>();
             ExitCode::from(if theirs { 1 } else { 2 })
         }
-    }
+    };
+    code
 }
 
 /// The words of the command line of the program `name`. `--help` prints `help`, and

@@ -2,7 +2,8 @@
 //! the program on the other side.
 //!
 //! A tour, in reading order:
-//! - [`steps`]: the steps of the workshop, found in the folders.
+//! - [`steps`]: the steps of the workshop, found in the folders; [`starters`]:
+//!   their starters, and the holes in them.
 //! - [`checks`]: the table of all checks, and each check as a function;
 //!   [`check`]: the description of one check; [`finding`]: the ways in which a
 //!   check ends.
@@ -12,7 +13,8 @@
 //!   replies.
 //! - [`plugin`]: starts, awaits and kills the program under test, and keeps its
 //!   log.
-//! - [`report`]: all output about checks; no other module formats it.
+//! - [`report`]: all output about checks; no other module formats it. [`fix`]:
+//!   the place that a report names.
 //! - [`root`] and [`directory`]: ROOT, and the paths that a plugin returns,
 //!   none of which is trusted.
 //! - [`mounts`]: the mount table, and the mounts and loop devices of plugins.
@@ -30,6 +32,7 @@ pub mod cleanup;
 pub mod daemon;
 pub mod directory;
 pub mod finding;
+pub mod fix;
 pub mod harness;
 pub mod mounts;
 pub mod plugin;
@@ -37,6 +40,7 @@ pub mod processes;
 pub mod report;
 pub mod root;
 pub mod search_path;
+pub mod starters;
 pub mod steps;
 pub mod supervisor;
 pub mod wait;

@@ -1,15 +1,15 @@
 //! The text of reports. No other module formats it.
 
 use std::fmt::{self, Display};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
 use crate::check::Check;
 use crate::daemon::{clip, one_line};
 use crate::finding::{Fault, Finding, Outcome};
+use crate::fix::{self, Fix, Origin};
 use crate::plugin::Log;
-use crate::steps;
 
 /// The style of good news.
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -77,6 +77,14 @@ pub struct About {
     pub(crate) place: &'static str,
 }
 
+impl About {
+    /// The words of a check.
+    pub(crate) fn of<On>(check: &Check<On>) -> Self {
+        let Check { id, step, name, why, file, place, .. } = *check;
+        Self { id, step, name, why, file, place }
+    }
+}
+
 /// A check that was run.
 #[derive(Debug)]
 pub struct Ran {
@@ -84,6 +92,8 @@ pub struct Ran {
     pub check: About,
     /// Its result.
     pub(crate) verdict: Verdict,
+    /// Where to mend the mistake, if it failed.
+    pub fix: Option<Fix>,
 }
 
 /// A run of the checks of steps 1 to N.
@@ -93,23 +103,34 @@ pub struct Report {
     pub ran: Vec<Ran>,
     /// The seed: `SEED=` with this number replays the same names.
     pub seed: u64,
-    crate_folder: Option<PathBuf>,
+    origin: Option<Origin>,
 }
 
 impl Report {
     /// An empty report about `program`.
     pub fn new(program: &Path, seed: u64) -> Self {
-        let root = steps::root().ok();
-        let crate_folder =
-            root.and_then(|root| steps::crate_of(&root, program));
-        Self { ran: Vec::new(), seed, crate_folder }
+        Self { ran: Vec::new(), seed, origin: Origin::of(program) }
     }
 
     /// Appends the result of a check.
     pub fn add<On>(&mut self, check: &Check<On>, verdict: Verdict) {
-        let Check { id, step, name, why, file, place, .. } = *check;
-        let check = About { id, step, name, why, file, place };
-        self.ran.push(Ran { check, verdict });
+        let check = About::of(check);
+        let fix = match &verdict {
+            Verdict::Failed { finding, log } => {
+                Some(self.fix(check, finding, log))
+            }
+            Verdict::Passed | Verdict::NotTried(_) => None,
+        };
+        self.ran.push(Ran { check, verdict, fix });
+    }
+
+    fn fix(&self, check: About, finding: &Finding, log: &[String]) -> Fix {
+        let log = log.iter().map(String::as_str);
+        let said: Vec<_> = log.chain([finding.got.as_str()]).collect();
+        let origin = self.origin.as_ref();
+        // A learner may have removed a file that a fix would name.
+        let found = origin.and_then(|origin| origin.fix(check, &said).ok());
+        found.unwrap_or_else(|| fix::elsewhere(&[], check, &said))
     }
 
     /// Whether no check has failed so far.
@@ -133,12 +154,14 @@ impl Report {
 
     /// The lines about the check that ran last.
     pub fn last(&self) -> Option<impl Display> {
-        Some(Lines { report: self, ran: self.ran.last()? })
+        self.ran.last()
     }
+}
 
-    fn write_one(&self, f: &mut fmt::Formatter, ran: &Ran) -> fmt::Result {
-        let About { step, name, why, .. } = ran.check;
-        let (finding, log) = match &ran.verdict {
+impl Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let About { step, name, why, .. } = self.check;
+        let (finding, log) = match &self.verdict {
             Verdict::Passed => {
                 return writeln!(f, "{GOOD}ok{GOOD:#}    step {step}: {name}");
             }
@@ -153,31 +176,13 @@ impl Report {
         line(f, "expected", &finding.expected)?;
         line(f, "got", &finding.got)?;
         line(f, "why", why)?;
-        line(f, "fix", &self.fix(ran.check))?;
+        if let Some(fix) = &self.fix {
+            line(f, "fix", &fix.text)?;
+        }
         for text in log {
             line(f, "log", &format!("| {}", clip(text)))?;
         }
         Ok(())
-    }
-
-    fn fix(&self, check: About) -> String {
-        let About { file, place, .. } = check;
-        match &self.crate_folder {
-            Some(folder) => format!("{}/{file}, {place}", folder.display()),
-            None => format!("in the workshop: {file}, {place}"),
-        }
-    }
-}
-
-/// The lines about one check.
-struct Lines<'a> {
-    report: &'a Report,
-    ran: &'a Ran,
-}
-
-impl Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.report.write_one(f, self.ran)
     }
 }
 
@@ -194,7 +199,7 @@ fn line(f: &mut fmt::Formatter, label: &str, text: &str) -> fmt::Result {
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.ran.iter().try_for_each(|ran| self.write_one(f, ran))
+        self.ran.iter().try_for_each(|ran| ran.fmt(f))
     }
 }
 

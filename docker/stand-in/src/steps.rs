@@ -69,6 +69,30 @@ impl Step {
         .join(&self.name)
     }
 
+    /// The path of the folder.
+    ///
+    /// # Errors
+    /// When it does not exist. The error says how to get it back.
+    pub fn found_folder(&self, root: &Path, kind: Kind) -> Result<PathBuf> {
+        let folder = self.folder(kind);
+        let path = root.join(&folder);
+        if path.is_dir() {
+            return Ok(path);
+        }
+        let folder = folder.display();
+        let number = self.number;
+        match kind {
+            Kind::Exercise => bail!(
+                "{folder} is missing: make reset-exercise-{number} makes it again"
+            ),
+            Kind::Solution => {
+                bail!(
+                    "{folder} is missing: git restore {folder} makes it again"
+                )
+            }
+        }
+    }
+
     /// The cargo package, which is also the program: `exercise-01`.
     pub fn package(&self, kind: Kind) -> String {
         format!("{kind}-{:02}", self.number)
@@ -121,9 +145,7 @@ pub fn find(root: &Path, word: &str) -> Result<Step> {
 
 /// The crate that `program` was built from, if its file name has the form
 /// `exercise-01` or `solution-01`.
-///
-/// Returns the folder of the crate, relative to the project.
-pub(crate) fn crate_of(root: &Path, program: &Path) -> Option<PathBuf> {
+pub(crate) fn crate_of(root: &Path, program: &Path) -> Option<(Step, Kind)> {
     let name = program.file_name()?.to_str()?;
     let (kind, number) = name.split_once('-')?;
     let kind = match kind {
@@ -131,5 +153,5 @@ pub(crate) fn crate_of(root: &Path, program: &Path) -> Option<PathBuf> {
         "solution" => Kind::Solution,
         _ => return None,
     };
-    find(root, number).ok().map(|step| step.folder(kind))
+    Some((find(root, number).ok()?, kind))
 }

@@ -7,10 +7,10 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::steps::{self, Kind, Step};
 use anyhow::{Context, Result, bail};
 use diffy::DiffOptions;
 use diffy::patch_set::{FileOperation, ParseOptions, PatchSet};
-use stand_in::steps::{Kind, Step};
 
 /// A crate's files by their path in it: `Cargo.toml` and all of `src/`.
 pub type Sources = BTreeMap<PathBuf, String>;
@@ -20,7 +20,7 @@ pub type Sources = BTreeMap<PathBuf, String>;
 /// # Errors
 /// When a file cannot be read: the error names it.
 pub fn read(root: &Path, step: &Step, kind: Kind) -> Result<Sources> {
-    let folder = root.join(step.folder(kind));
+    let folder = step.found_folder(root, kind)?;
     let mut sources = Sources::new();
     let mut open = vec![folder.join("src"), folder.join("Cargo.toml")];
     while let Some(path) = open.pop() {
@@ -159,20 +159,144 @@ pub struct Hole {
     pub id: String,
     /// The hole's file, relative to the crate.
     pub file: PathBuf,
+    /// The name of the function around the hole; `None` outside of functions.
+    pub function: Option<String>,
+    /// The code that stands below the comment, without indents: `todo!("1.2")`, or
+    /// the old behaviour.
+    code: Vec<String>,
 }
 
-/// Finds the open holes by their `TODO(N.M)` comments, sorted by id.
+/// How far a learner has come with a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The code is that of the starter.
+    Open,
+    /// The code has changed, and the comment is still there.
+    Commented,
+    /// The comment is gone.
+    Filled,
+}
+
+impl Hole {
+    /// The number of the hole's step.
+    pub fn step(&self) -> Option<u32> {
+        self.id.split('.').next()?.parse().ok()
+    }
+
+    /// Whether the starter has no other code in this place than `todo!`.
+    fn is_bare(&self) -> bool {
+        self.code.len() == 1 && self.code[0].contains(&self.todo())
+    }
+
+    fn todo(&self) -> String {
+        format!("todo!(\"{}\")", self.id)
+    }
+
+    /// How far a learner has come with this hole of the starter; `mine` are the
+    /// learner's sources.
+    pub fn progress(&self, mine: &Sources) -> Progress {
+        let todo = self.todo();
+        if self.is_bare() && mine.values().any(|text| text.contains(&todo)) {
+            return Progress::Open;
+        }
+        match holes(mine).into_iter().find(|hole| hole.id == self.id) {
+            Some(hole) if hole.code == self.code => Progress::Open,
+            Some(_) => Progress::Commented,
+            None => Progress::Filled,
+        }
+    }
+}
+
+/// Finds the holes by their `TODO(N.M)` comments, sorted by id.
 pub fn holes(sources: &Sources) -> Vec<Hole> {
     let mut holes: Vec<Hole> = Vec::new();
     for (file, text) in sources {
-        for line in text.lines() {
-            if let Some(id) = hole_in(line) {
-                holes.push(Hole { id: id.to_owned(), file: file.clone() });
-            }
+        let lines: Vec<_> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let Some(id) = hole_in(line) else { continue };
+            holes.push(Hole {
+                id: id.to_owned(),
+                file: file.clone(),
+                function: function_around(&lines, number),
+                code: code_below(&lines, number),
+            });
         }
     }
     holes.sort_by(|a, b| a.id.cmp(&b.id));
     holes
+}
+
+/// The holes of the starters of steps 1 to `step`, as learners first get them.
+///
+/// # Errors
+/// When a patch does not fit its solution.
+pub fn holes_up_to(root: &Path, step: u32) -> Result<Vec<Hole>> {
+    let steps = steps::all(root)?.into_iter();
+    let starters = steps
+        .filter(|other| other.number <= step)
+        .map(|other| Ok(holes(&pristine(root, &other)?)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(starters.into_iter().flatten().collect())
+}
+
+/// The code of the hole whose comment begins on line `number`: up to a blank line
+/// or the end of the block, or only the line of its `todo!`.
+fn code_below(lines: &[&str], number: usize) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let hole = lines[number];
+    let todo = hole_in(hole).map(|id| format!("todo!(\"{id}\")"));
+    let is_comment = |line: &&&str| line.trim_start().starts_with("//");
+    let mut rest = lines[number..].iter().skip_while(is_comment).peekable();
+    if let Some(line) = rest.peek()
+        && todo.is_some_and(|todo| line.contains(&todo))
+    {
+        return vec![line.trim().to_owned()];
+    }
+    rest.take_while(|line| {
+        !line.trim().is_empty() && indent(line) >= indent(hole)
+    })
+    .map(|line| line.trim().to_owned())
+    .collect()
+}
+
+/// The name of the function that contains line `number`.
+fn function_around(lines: &[&str], number: usize) -> Option<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let depth = indent(lines[number]);
+    let above = lines[..number].iter().rev();
+    above
+        .filter(|line| indent(line) < depth)
+        .find_map(|line| function_in(line))
+        .map(str::to_owned)
+}
+
+/// The name of the function that a line begins.
+fn function_in(line: &str) -> Option<&str> {
+    let mut rest = line.trim_start();
+    let words = ["pub ", "pub(crate) ", "pub(super) ", "const ", "async "];
+    for word in words {
+        rest = rest.strip_prefix(word).unwrap_or(rest);
+    }
+    let name = rest.strip_prefix("fn ")?;
+    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+    Some(&name[..end])
+}
+
+/// Whether a source has a function with this name.
+pub fn has_function(text: &str, name: &str) -> bool {
+    text.lines().any(|line| function_in(line) == Some(name))
+}
+
+/// The name of the function that contains the first line with `mark`, and the file.
+pub fn function_with(
+    sources: &Sources,
+    mark: &str,
+) -> Option<(PathBuf, Option<String>)> {
+    sources.iter().find_map(|(file, text)| {
+        let lines: Vec<_> = text.lines().collect();
+        let number = lines.iter().position(|line| line.contains(mark))?;
+        Some((file.clone(), function_around(&lines, number)))
+    })
 }
 
 /// The id of the hole that begins on a line.
