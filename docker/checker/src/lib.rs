@@ -29,7 +29,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 pub use stand_in::starters;
-use stand_in::supervisor;
+use stand_in::{cleanup, supervisor};
 
 /// The `main` of `checker` and `prover`. With `supervised`, plugins run below a
 /// supervisor. An error is printed as one line, and a closed pipe ends the program
@@ -65,6 +65,9 @@ pub fn run_program(
             ExitCode::from(if theirs { 1 } else { 2 })
         }
     };
+    // After a failed check, the checks that ran beside it may still have plugins
+    // and folders.
+    cleanup::remove_all();
     code
 }
 

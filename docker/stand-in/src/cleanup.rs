@@ -229,16 +229,23 @@ pub fn on_signals() -> Result<()> {
         .context("installing signal handlers")?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Hold the lock until exit: no new child can start, and other
-            // threads that see a child die wait at its guard, so they report
-            // nothing.
-            let kept = kept();
-            // The youngest first: processes before the folders that they use.
-            kept.iter().rev().for_each(Kept::undo);
+            remove_all();
             process::exit(128 + signal);
         }
     })?;
     Ok(())
+}
+
+/// Removes everything at the end of the program.
+///
+/// From then on, no child can start, and other threads that see a child die wait at
+/// its guard, so they report nothing.
+pub fn remove_all() {
+    let kept = kept();
+    // The youngest first: processes before the folders that they use.
+    kept.iter().rev().for_each(Kept::undo);
+    // The lock is held until exit.
+    std::mem::forget(kept);
 }
 
 /// A private folder with a short path, which is removed on drop.

@@ -43,6 +43,14 @@ impl Harness {
         Self { program, dialect, seed, random, log: Log::default() }
     }
 
+    /// A harness for the same program, with the same seed and dialect and a log of
+    /// its own.
+    pub(crate) fn another(&self) -> Self {
+        let (program, random) = (self.program.clone(), self.random.clone());
+        let (dialect, seed) = (self.dialect, self.seed);
+        Self { program, dialect, seed, random, log: Log::default() }
+    }
+
     /// The program under test.
     pub(crate) fn program(&self) -> &Program {
         &self.program

@@ -164,7 +164,8 @@ pub fn outcome(program: &Path, plan: Plan) -> Outcome {
     // here prevents it.
     static SIGNALS: Once = Once::new();
     SIGNALS.call_once(|| cleanup::on_signals().unwrap());
-    let plan = Plan { seed: Some(SEED), ..plan };
+    // Several runs take place side by side: see `side_by_side`.
+    let plan = Plan { seed: Some(SEED), at_a_time: 1, ..plan };
     let harness = Harness::new(Program::new(program).unwrap());
     let mut failed = Vec::new();
     let report = checks::run(harness, plan, |report| {

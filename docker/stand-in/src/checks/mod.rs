@@ -15,7 +15,14 @@ mod step_08;
 mod step_09;
 mod strace;
 
-use anyhow::Context;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
 
 use crate::check;
 use crate::daemon::Dialect;
@@ -68,7 +75,14 @@ pub struct Plan {
     pub stop: Stop,
     /// The ids of checks that do not run.
     pub leave_out: &'static [&'static str],
+    /// How many checks run at the same time.
+    pub at_a_time: usize,
+    /// When the run ends, even if there are more checks.
+    pub deadline: Option<Instant>,
 }
+
+/// How many checks run at the same time. Most of their time, checks and plugins wait.
+const AT_A_TIME: usize = 4;
 
 impl Plan {
     /// The default plan: all checks of steps 1 to `step`, as the newest
@@ -81,6 +95,8 @@ impl Plan {
             seed: None,
             stop: Stop::AtFirst,
             leave_out: &[],
+            at_a_time: AT_A_TIME,
+            deadline: None,
         }
     }
 }
@@ -112,8 +128,11 @@ fn not_played(check: &Check, dialect: Dialect) -> Option<String> {
     .map(|(_, why)| (*why).to_owned())
 }
 
-/// Runs the checks of a plan; `seen` is called with the report after each
-/// check.
+/// Runs the checks of a plan, several at a time; `seen` is called with the report
+/// after each check, in the order of the table.
+///
+/// If the run ends early, checks that have begun may still run when this returns:
+/// nobody waits for their results.
 ///
 /// # Errors
 /// When the checker itself cannot work.
@@ -129,19 +148,117 @@ pub fn run(
     let runs = |check: &&Check| {
         steps.contains(&check.step) && !plan.leave_out.contains(&check.id)
     };
-    for check in all().filter(runs) {
-        harness.prepare_for(check.id);
-        let outcome = match not_played(check, plan.dialect) {
-            Some(why) => Err(Fault::NotTried(why)),
-            None => (check.run)(&mut harness),
+    let checks: Vec<_> = all().filter(runs).collect();
+    let mut results = Results::of(&harness, plan, &checks)?;
+    for (number, check) in checks.iter().enumerate() {
+        let Some(verdict) = results.await_one(number, plan.deadline) else {
+            break;
         };
-        let verdict = Verdict::of(outcome, harness.log())
-            .with_context(|| format!("checking {}", check.id))?;
+        let verdict =
+            verdict.with_context(|| format!("checking {}", check.id))?;
         report.add(check, verdict);
         seen(&report);
         if plan.stop == Stop::AtFirst && !report.passed() {
             break;
         }
     }
+    results.finish(checks.len() == report.ran.len());
     Ok(report)
+}
+
+/// Runs one check.
+fn verdict(
+    harness: &mut Harness,
+    check: &Check,
+    dialect: Dialect,
+) -> anyhow::Result<Verdict> {
+    harness.prepare_for(check.id);
+    let outcome = match not_played(check, dialect) {
+        Some(why) => Err(Fault::NotTried(why)),
+        None => (check.run)(harness),
+    };
+    Verdict::of(outcome, harness.log())
+}
+
+/// The results of checks that run in threads.
+struct Results {
+    arrive: Receiver<(usize, anyhow::Result<Verdict>)>,
+    /// Results that have arrived before their turn.
+    early: BTreeMap<usize, anyhow::Result<Verdict>>,
+    /// Whether no thread may begin another check.
+    ended: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Results {
+    /// Starts the threads.
+    fn of(
+        harness: &Harness,
+        plan: Plan,
+        checks: &[&'static Check],
+    ) -> anyhow::Result<Self> {
+        let (send, arrive) = mpsc::channel();
+        let ended = Arc::new(AtomicBool::new(false));
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut threads = Vec::new();
+        for _ in 0..plan.at_a_time.clamp(1, checks.len().max(1)) {
+            let (send, next) = (send.clone(), Arc::clone(&next));
+            let (ended, checks) = (Arc::clone(&ended), checks.to_owned());
+            let mut harness = harness.another();
+            let work = move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(check) = checks.get(number) else { break };
+                    let result = verdict(&mut harness, check, plan.dialect);
+                    if send.send((number, result)).is_err() {
+                        break;
+                    }
+                }
+            };
+            let thread = thread::Builder::new().name("check".to_owned());
+            threads.push(thread.spawn(work)?);
+        }
+        Ok(Self { arrive, early: BTreeMap::new(), ended, threads })
+    }
+
+    /// The result of one check; `None` after the deadline.
+    fn await_one(
+        &mut self,
+        number: usize,
+        deadline: Option<Instant>,
+    ) -> Option<anyhow::Result<Verdict>> {
+        loop {
+            if let Some(result) = self.early.remove(&number) {
+                return Some(result);
+            }
+            let arrived = match deadline {
+                None => self.arrive.recv().ok(),
+                Some(deadline) => {
+                    let left =
+                        deadline.saturating_duration_since(Instant::now());
+                    match self.arrive.recv_timeout(left) {
+                        Err(RecvTimeoutError::Timeout) => return None,
+                        arrived => arrived.ok(),
+                    }
+                }
+            };
+            match arrived {
+                Some((number, result)) => {
+                    self.early.insert(number, result);
+                }
+                // A thread has panicked, and its message is on the terminal.
+                None => return Some(Err(anyhow!("a check panicked"))),
+            }
+        }
+    }
+
+    /// Lets no check begin any more. If all have run, awaits the threads.
+    fn finish(self, all_ran: bool) {
+        self.ended.store(true, Ordering::Relaxed);
+        if all_ran {
+            for thread in self.threads {
+                let _ = thread.join();
+            }
+        }
+    }
 }
