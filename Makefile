@@ -19,7 +19,7 @@ HINTS := $(NUMBERS:%=hint-%)
 DIFFS := $(NUMBERS:%=diff-exercise-%)
 RESETS := $(NUMBERS:%=reset-exercise-%)
 
-.PHONY: help doctor sandbox sandbox-restart sandbox-rm rescue slides slides-pdf test lint bench \
+.PHONY: help doctor status sandbox sandbox-restart sandbox-rm rescue slides slides-pdf test lint bench \
 	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
 	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS) \
 	run-exercise run-solution check-exercise check-solution watch-exercise hint \
@@ -34,6 +34,10 @@ help:
 ## doctor: say what this machine has, and what you can do with that
 doctor:
 	$(CHECKER) doctor
+
+## status: show how far you are in each step
+status:
+	$(CHECKER) status
 
 ## run-exercise-N: run your plugin (in the sandbox, Docker finds it)
 $(RUN_EXERCISES): run-exercise-%:
@@ -55,7 +59,7 @@ $(CHECK_SOLUTIONS): check-solution-%:
 $(WATCHES): watch-exercise-%:
 	$(CHECKER) watch $*
 
-## hint-N: give the next hint for the first open hole
+## hint-N: give the next hint for the hole that is next (HOLE=N.M: for another)
 $(HINTS): hint-%:
 	$(CHECKER) hint $*
 

@@ -104,7 +104,7 @@ sandbox: you can work without it: make check-exercise-1 uses the stand-in daemon
 # the trap, a plugin would keep running after its window was closed.
 enter() {
     set -- --env SANDBOX_CALL=$$ "$name" toolbox-init "$@"
-    for variable in NO_COLOR RUST_LOG NAME SEED PROOFS AGAINST DOCKERD ENGINE RECORD \
+    for variable in NO_COLOR RUST_LOG NAME HOLE SEED PROOFS AGAINST DOCKERD ENGINE RECORD \
         REQUIRE ONLY STEP AGAINST_STEP; do
         set -- --env $variable "$@"
     done

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use checker::podman::Podman;
+use checker::progress::{Holes, Last, listed};
 use checker::starters::{self, Differences};
 use checker::{
     cargo, dockerd, doctor, exit_like, hints, places, podman, rescue, run,
-    seed, setting, stories,
+    seed, setting, status, stories,
 };
 use stand_in::checks::{self, Plan};
 use stand_in::cleanup;
@@ -26,7 +27,8 @@ checker: plays Docker's half of the plugin protocol and grades the plugin
                                       as PROGRAM SOCKET ROOT
   checker run exercise|solution N     run a plugin in the foreground
   checker watch N                     check exercise N after every save
-  checker hint N                      print the next hint for the first open hole
+  checker hint N                      print the next hint for the hole that is next
+  checker status                      show how far each exercise is
   checker rescue                      remove the leftovers of killed plugins
   checker diff N                      compare exercise N with its solution
   checker reset N                     restore starter N, keep your version
@@ -47,6 +49,7 @@ Variables, in the environment or after make (make check-exercise-1 SEED=7):
   DOCKERD=host    run: listen where this machine's dockerd looks (as root on
                   Linux)
   NAME=OTHER      Docker's name for the plugin, instead of workshop
+  HOLE=N.M        hint: print a hint for this hole
 ";
 
 /// Docker's name for the plugin.
@@ -67,7 +70,14 @@ pub fn main() -> Result<ExitCode> {
         ["watch", step] => watch(&root, step),
         ["hint", step] => {
             let step = steps::find(&root, step)?;
-            println!("{}", hints::next(&root, &step)?);
+            let hole = setting("HOLE");
+            println!("{}", hints::next(&root, &step, hole.as_deref())?);
+            Ok(ExitCode::SUCCESS)
+        }
+        ["status"] => {
+            cleanup::on_signals()?;
+            cleanup::sweep();
+            anstream::print!("{}", status::of(&root)?);
             Ok(ExitCode::SUCCESS)
         }
         ["rescue"] => {
@@ -119,6 +129,11 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     }
     cleanup::on_signals()?;
     cleanup::sweep();
+    let is_exercise = kind == Some(Kind::Exercise);
+    // Read before the build: what is saved later is not what is checked. The build
+    // says why an exercise cannot be read.
+    let mine = starters::read(root, &step, Kind::Exercise);
+    let mine = mine.ok().filter(|_| is_exercise);
     let harness = Harness::new(program(root, what, &step)?);
     let report = checks::run(harness, plan, |report| {
         if let Some(lines) = report.last() {
@@ -132,9 +147,18 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
         0 => String::new(),
         _ => format!(", {untried} not tried"),
     };
+    let last = Last::of(&report);
+    if let Some(mine) = &mine
+        && let Err(err) = last.write(&step, mine)
+    {
+        anstream::eprintln!(
+            "checker: hints will not follow this check: {err:#}"
+        );
+    }
     if report.passed() {
         println!("\nAll {count} checks passed{more} (SEED={seed}).");
-        if kind == Some(Kind::Exercise) {
+        if let Some(mine) = &mine {
+            say_commented(&Holes::of(root, &step, mine)?);
             say_next(root, &step);
         }
         return Ok(ExitCode::SUCCESS);
@@ -143,8 +167,12 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
         "\n{} passed{more}, then this one failed (SEED={seed}).",
         count - 1
     );
-    if kind == Some(Kind::Exercise) {
-        say_holes(root, &step)?;
+    if let Some(mine) = &mine {
+        let mut holes = Holes::of(root, &step, mine)?;
+        if let Last::Failed { holes: suspects, .. } = &last {
+            holes = holes.suspecting(suspects);
+        }
+        say_holes(&step, &holes);
     }
     Ok(ExitCode::from(1))
 }
@@ -261,31 +289,57 @@ fn podmans_story(root: &Path, what: &str, step: &Step) -> Result<ExitCode> {
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// What is worth doing after a step.
 fn say_next(root: &Path, step: &Step) {
+    /// The steps whose work a proof can try, and the proof.
+    const PROOFS: [(u32, &str); 3] =
+        [(6, "power"), (7, "kill"), (8, "syscalls")];
     let number = step.number;
+    println!(
+        "Compare: make diff-exercise-{number} shows your code beside the \
+         solution."
+    );
+    println!(
+        "A real Docker: make check-exercise-{number} AGAINST=docker plays the \
+         story of this step."
+    );
+    if let Some((_, proof)) = PROOFS.iter().find(|(step, _)| *step == number) {
+        println!(
+            "Break your own: sh docker/prover/run.sh prove {proof} exercise \
+             {number}"
+        );
+    }
     match steps::find(root, &(number + 1).to_string()) {
         Ok(next) => println!(
             "Next: exercises/{}/README.md, and make run-exercise-{}",
             next.name, next.number
         ),
-        Err(_) => println!("That was the last step."),
+        Err(_) => println!(
+            "That was the last step. You have written a volume driver that \
+             Docker and Podman can use: well done!"
+        ),
     }
 }
 
-/// Prints which holes are left and which commands help.
-fn say_holes(root: &Path, step: &Step) -> Result<()> {
+/// Prints which holes are filled, which one is next, and which commands help.
+fn say_holes(step: &Step, holes: &Holes) {
     let number = step.number;
-    let sources = starters::read(root, step, Kind::Exercise)?;
-    let holes = starters::holes(&sources);
-    let ids: Vec<_> = holes.iter().map(|hole| hole.id.as_str()).collect();
-    if !ids.is_empty() {
-        println!("Holes that still say TODO: {}.", ids.join(", "));
-    }
+    println!("Holes of step {number}: {holes}.");
+    say_commented(holes);
     println!(
         "Stuck? make hint-{number} gives a hint; make diff-exercise-{number} \
          shows the solution."
     );
-    Ok(())
+}
+
+/// Prints which comments of filled holes are left.
+fn say_commented(holes: &Holes) {
+    let of = listed(&holes.commented);
+    match holes.commented.len() {
+        0 => {}
+        1 => println!("{of} is filled: you may delete its TODO comment."),
+        _ => println!("{of} are filled: you may delete their TODO comments."),
+    }
 }
 
 fn run(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
@@ -300,6 +354,7 @@ fn run(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
 
 fn watch(root: &Path, step: &str) -> Result<ExitCode> {
     let step_found = steps::find(root, step)?;
+    step_found.found_folder(root, Kind::Exercise)?;
     cleanup::on_signals()?;
     checker::watch::run(root, &step_found, || {
         if let Err(err) = check(root, Kind::Exercise.word(), step) {

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use stand_in::starters::Sources;
 use stand_in::steps::{Kind, Step};
 
-use crate::{cargo, starters};
+use crate::cargo;
+use crate::progress::{self, Holes, Last, listed};
 
 /// One folded hint.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,36 +39,41 @@ pub fn read(readme: &str) -> Vec<Hint> {
         .collect()
 }
 
-/// The next hint for the first hole that is still open. A file in cargo's target
-/// folder counts the hints given, so a clean checkout starts again.
+/// The next hint for one hole: for `wanted`, or for the hole of the last failed
+/// check, or else for the first one that is open. A file in cargo's target folder
+/// counts the hints given, so a clean checkout starts again. If nothing is left to
+/// do, the text says so.
 ///
 /// # Errors
-/// When no hole is open, or the README has no hint for the hole.
-pub fn next(root: &Path, step: &Step) -> Result<String> {
+/// When the step has no such hole, or the README is missing or has no hint for the
+/// hole.
+pub fn next(root: &Path, step: &Step, wanted: Option<&str>) -> Result<String> {
     let number = step.number;
-    let folder = root.join(step.folder(Kind::Exercise));
-    let readme = folder.join("README.md");
-    let text = fs::read_to_string(&readme)
-        .with_context(|| format!("reading {}", readme.display()))?;
-    let sources = starters::read(root, step, Kind::Exercise)?;
-    let holes = starters::holes(&sources);
-    let Some(hole) = holes.first() else {
-        bail!(
-            "no TODO({number}.…) is left in {}; run make \
-             check-exercise-{number} to see what is missing",
-            step.folder(Kind::Exercise).display()
-        );
+    let (mine, holes) = progress::of(root, step)?;
+    let hole = match wanted {
+        Some(wanted) => named(step, &holes, wanted)?,
+        None => match choose(step, &mine, &holes) {
+            Ok(hole) => hole,
+            Err(nothing) => return Ok(nothing),
+        },
     };
+    let readme = step.folder(Kind::Exercise).join("README.md");
+    let text = fs::read_to_string(root.join(&readme)).with_context(|| {
+        let readme = readme.display();
+        format!(
+            "the hints are in {readme}, which cannot be read (git restore \
+             {readme} brings it back)"
+        )
+    })?;
     let hints: Vec<_> =
-        read(&text).into_iter().filter(|hint| hint.hole == hole.id).collect();
-    let given = Given::of(&hole.id)?;
+        read(&text).into_iter().filter(|hint| hint.hole == hole).collect();
+    let given = Given::of(&hole)?;
     let count = given.count().min(hints.len().saturating_sub(1));
     let hint = hints.get(count).with_context(|| {
         format!(
-            "{} has no hint for {}; make diff-exercise-{number} shows the \
+            "{} has no hint for {hole}; make diff-exercise-{number} shows the \
              solution",
             readme.display(),
-            hole.id
         )
     })?;
     given.set(count + 1)?;
@@ -77,7 +84,62 @@ pub fn next(root: &Path, step: &Step) -> Result<String> {
             format!("make hint-{number} has {more} more hints for this hole.")
         }
     };
-    Ok(format!("Hole {}, {}:\n\n{}\n\n{more}", hole.id, hint.kind, hint.text))
+    Ok(format!("Hole {hole}, {}:\n\n{}\n\n{more}", hint.kind, hint.text))
+}
+
+/// The hole of the step that `HOLE=` names.
+fn named(step: &Step, holes: &Holes, wanted: &str) -> Result<String> {
+    let mut ids: Vec<_> = holes.done.iter().chain(&holes.open).collect();
+    ids.sort();
+    match ids.iter().find(|id| **id == wanted.trim()) {
+        Some(id) => Ok((*id).clone()),
+        None => {
+            let ids: Vec<_> = ids.into_iter().cloned().collect();
+            let (number, ids) = (step.number, listed(&ids));
+            bail!("step {number} has no hole {wanted}: its holes are {ids}")
+        }
+    }
+}
+
+/// The hole that a hint helps with most, or a text about why there is none.
+fn choose(
+    step: &Step,
+    mine: &Sources,
+    holes: &Holes,
+) -> Result<String, String> {
+    let number = step.number;
+    let last = Last::read(step, mine);
+    match &last {
+        Some(Last::Passed) => {
+            return Err(format!(
+                "Nothing is left to do in step {number}: its last check passed."
+            ));
+        }
+        Some(Last::Failed { holes: suspects, .. }) => {
+            let is_open = |id: &&String| holes.open.contains(id);
+            let open = suspects.iter().find(is_open);
+            if let Some(hole) = open.or(suspects.first()) {
+                return Ok(hole.clone());
+            }
+        }
+        None => {}
+    }
+    if let Some(hole) = holes.open.first() {
+        return Ok(hole.clone());
+    }
+    let ids = listed(&holes.done);
+    Err(match last {
+        Some(Last::Failed { fix, .. }) => format!(
+            "The last check failed because of given code: {fix}. No hint is \
+             about that; make diff-exercise-{number} shows what differs from \
+             the solution. HOLE= names the hole for a hint: {ids}."
+        ),
+        _ => format!(
+            "All holes of step {number} are filled: make \
+             check-exercise-{number} says what is missing. HOLE= names the hole \
+             for a hint: {ids}."
+        ),
+    })
 }
 
 /// The file that counts the hints given for one hole.

@@ -5,6 +5,7 @@
 //! - [`cargo`] and [`run`]: build plugins, and run one in the foreground.
 //! - [`starters`], of the stand-in daemon's crate: makes a starter from its solution
 //!   and a patch, and back.
+//! - [`progress`]: how far a learner is in a step; [`status`]: the same for all steps.
 //! - [`watch`], [`hints`] and [`rescue`]: smaller commands.
 //! - [`stories`] and [`dockerd`]: play the steps through a real dockerd;
 //!   [`podman`] plays two of them through a real Podman.
@@ -17,8 +18,10 @@ pub mod doctor;
 pub mod hints;
 pub mod places;
 pub mod podman;
+pub mod progress;
 pub mod rescue;
 pub mod run;
+pub mod status;
 pub mod stories;
 pub mod watch;
 
