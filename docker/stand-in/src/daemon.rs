@@ -339,6 +339,58 @@ impl Reply {
     }
 }
 
+/// The keys of all replies that Docker reads, besides `Err`.
+const KEYS: [&str; 5] =
+    ["Implements", "Capabilities", "Volume", "Volumes", "Mountpoint"];
+
+impl Reply {
+    /// Why Docker cannot take the reply for a success, whatever its text says;
+    /// `None` if it can, or if the plugin has sent an error on purpose.
+    pub(crate) fn misshapen(&self) -> Option<String> {
+        match self.status {
+            200 => match self.judge() {
+                Err(why) if self.err().is_none() => Some(why),
+                _ => None,
+            },
+            201..=299 => {
+                Some("every status but 200 means a failure".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Why there is no `Err` in the reply; `None` if there is one, or if the reply
+    /// is a success on purpose.
+    pub(crate) fn without_err(&self) -> Option<String> {
+        let value = match serde_json::from_slice::<Value>(&self.body) {
+            Ok(value) => value,
+            Err(_) if self.body.is_empty() => {
+                return Some("the body is empty".to_owned());
+            }
+            Err(err) => return Some(format!("not JSON: {err}")),
+        };
+        let Some(object) = value.as_object() else {
+            return Some("not a JSON object".to_owned());
+        };
+        let is_known = |key: &String| {
+            let is = |known: &str| known.eq_ignore_ascii_case(key);
+            is("Err") || KEYS.into_iter().any(is)
+        };
+        if object.is_empty() || object.keys().any(is_known) {
+            return None;
+        }
+        let keys: Vec<_> =
+            object.keys().map(|key| format!("\"{key}\"")).collect();
+        Some(format!("no \"Err\", but {}", keys.join(", ")))
+    }
+
+    /// The text of `Err`.
+    fn err(&self) -> Option<String> {
+        let value = serde_json::from_slice::<Value>(&self.body).ok()?;
+        Some(field(&value, "Err")?.as_str()?.to_owned())
+    }
+}
+
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let body = String::from_utf8_lossy(&self.body);
@@ -842,6 +894,36 @@ pub(crate) fn is_timeout(err: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_says_what_is_wrong_with_the_form_of_a_reply() {
+        let reply = |status, body: &str| Reply {
+            status,
+            body: body.as_bytes().to_vec(),
+            keeps: false,
+            to_podman: None,
+        };
+        const NO_JSON: &str = "not JSON: expected value at line 1 column 1";
+        const EMPTY: &str = "EOF (the body is empty)";
+        const SHAPE: &str = "not JSON of the shape that Docker reads";
+        const STATUS: &str = "every status but 200 means a failure";
+        for (status, body, success, failure) in [
+            (200, "{}", None, None),
+            (200, r#"{"Volume":{}}"#, None, None),
+            (200, r#"{"Err":"no"}"#, None, None),
+            (200, "hello", Some(NO_JSON), Some(NO_JSON)),
+            (200, "", Some(EMPTY), Some("the body is empty")),
+            (200, "[]", Some(SHAPE), Some("not a JSON object")),
+            (201, r#"{"Implements":[]}"#, Some(STATUS), None),
+            (500, r#"{"Err":"no"}"#, None, None),
+            (500, "hello", None, Some(NO_JSON)),
+            (500, r#"{"Error":"no"}"#, None, Some(r#"no "Err", but "Error""#)),
+        ] {
+            let reply = reply(status, body);
+            assert_eq!(reply.misshapen().as_deref(), success, "{reply}");
+            assert_eq!(reply.without_err().as_deref(), failure, "{reply}");
+        }
+    }
 
     #[test]
     fn a_request_over_tcp_is_that_of_dockerd() {

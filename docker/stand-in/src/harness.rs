@@ -13,7 +13,9 @@ use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::daemon::{Call, Daemon, Dialect, NoReply, Reply, field, read_reply};
+use crate::daemon::{
+    Call, Daemon, Dialect, NoReply, Reply, clip, field, read_reply,
+};
 use crate::finding::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program};
 use crate::root::{Mountpoint, Root};
@@ -370,10 +372,29 @@ pub struct Exchange {
 impl Exchange {
     /// A finding with this reply and another expectation.
     pub(crate) fn wrong(&self, expected: impl Display) -> Fault {
-        match &self.reply {
-            Ok(reply) => wrong(&self.sent, expected, reply),
-            Err(got) => wrong(&self.sent, expected, got),
-        }
+        let note = self.reply.as_ref().ok().and_then(Reply::misshapen);
+        self.wrong_because(expected, note)
+    }
+
+    /// The same for a reply that must be JSON with an `Err`, whatever its status.
+    pub(crate) fn wrong_failure(&self, expected: impl Display) -> Fault {
+        let note = self.reply.as_ref().ok().and_then(Reply::without_err);
+        self.wrong_because(expected, note)
+    }
+
+    fn wrong_because(
+        &self,
+        expected: impl Display,
+        note: Option<String>,
+    ) -> Fault {
+        let got = match (&self.reply, note) {
+            (Ok(reply), Some(note)) => {
+                format!("{} ({note})", clip(&reply.to_string()))
+            }
+            (Ok(reply), None) => reply.to_string(),
+            (Err(got), _) => got.clone(),
+        };
+        wrong(&self.sent, expected, got)
     }
 
     /// The value of the reply, if Docker would take it for a success.
@@ -396,7 +417,7 @@ impl Exchange {
         match &self.reply {
             Ok(reply) => match reply.judge() {
                 Err(text) if !text.trim().is_empty() => Ok(text),
-                _ => Err(self.wrong(expected)),
+                _ => Err(self.wrong_failure(expected)),
             },
             Err(_) => Err(self.wrong(expected)),
         }

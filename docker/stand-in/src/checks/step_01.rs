@@ -20,8 +20,8 @@ pub const CHECKS: &[Check] = &[
         id: "1.activate",
         step: 1,
         name: "the handshake says that this is a volume driver",
-        why: "Docker asks this first; a wrong list is remembered until dockerd \
-              restarts",
+        why: "Docker asks this first, and remembers a wrong list with status \
+              200 until it restarts",
         file: "src/main.rs",
         place: "TODO 1.1",
         source: "activate-errors 1-16",
@@ -330,7 +330,12 @@ fn not_a_socket(harness: &mut Harness) -> Outcome {
                     unchanged";
     let ended = session.ends();
     if fs::read_to_string(&socket).ok().as_ref() != Some(&contents) {
-        return Err(wrong(sent, expected, "the file is gone or changed"));
+        let got = match fs::symlink_metadata(&socket) {
+            Err(_) => "the file is gone",
+            Ok(found) if found.is_file() => "the file has other contents",
+            Ok(_) => "the file is gone, and something else is in its place",
+        };
+        return Err(wrong(sent, expected, got));
     }
     match ended {
         Some(status) if !status.success() => Ok(()),
@@ -393,11 +398,13 @@ pub(super) fn is_tame(text: &str) -> bool {
 
 /// The last lines of the log must have that form as well.
 pub(super) fn log_is_tame(harness: &mut Harness, sent: &str) -> Outcome {
-    if harness.log().last_lines(20).iter().all(|line| is_tame(line)) {
+    let lines = harness.log().last_lines(20);
+    let Some(wild) = lines.iter().find(|line| !is_tame(line)) else {
         return Ok(());
-    }
+    };
     harness.forget_log();
-    Err(wrong(sent, format!("in the log, {TAME}"), "a line of another form"))
+    let expected = format!("in the log, {TAME}");
+    Err(wrong(sent, expected, format!("a line of the log: {wild}")))
 }
 
 fn short_text(harness: &mut Harness) -> Outcome {

@@ -259,7 +259,7 @@ fn error_text(harness: &mut Harness) -> Outcome {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = field(&body, "Err").and_then(Value::as_str);
         if !text.is_some_and(|text| text.contains(&name)) {
-            return Err(exchange.wrong(expected));
+            return Err(exchange.wrong_failure(expected));
         }
     }
     Ok(())

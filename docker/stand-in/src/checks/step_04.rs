@@ -158,6 +158,9 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
+/// The state after an administrator's `rm -rf`, or after an interrupted Remove.
+const REMOVED: &str = "after this check has removed the volume's directory";
+
 const DIRECTORY: &str = "an absolute \"Mountpoint\" that is a directory";
 
 /// Docker's Mount or Unmount, with the ID of one use of the volume.
@@ -217,9 +220,9 @@ fn mountpoint(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
     let directory = mount(&mut session, &name, "93de")?;
     unmount(&mut session, &name, "93de")?;
-    // The state after an administrator's `rm -rf`: the plugin may create the
-    // directory again.
+    // The plugin may create the directory again.
     directory.remove()?;
+    session.say_before(REMOVED);
     let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
     let expected = "a \"Mountpoint\" that exists, or an \"Err\"";
     let answer = exchange.answer(expected)?.judge();
@@ -364,9 +367,8 @@ fn removed_already(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
     let directory = mount(&mut session, &name, "93de")?;
     unmount(&mut session, &name, "93de")?;
-    // The state after an administrator's `rm -rf`, or after an interrupted
-    // Remove.
     directory.remove()?;
+    session.say_before(REMOVED);
     session
         .call(&Call::remove(&name))
         .success("200 and {}: the directory is already gone")

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Check;
 use super::step_01::flood;
@@ -316,7 +316,7 @@ fn one_name(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     for _ in 0..ROUNDS {
         let outcome = one_round(&mut session, harness);
-        if let Err(Fault::Wrong(_)) = outcome {
+        if let Err(Fault::Wrong(collision)) = outcome {
             // Which call is lost when calls collide depends on timing.
             harness.forget_log();
             return Err(wrong(
@@ -328,7 +328,7 @@ fn one_name(harness: &mut Harness) -> Outcome {
                 "one Create makes the volume, those with the same mode \
                  succeed, and the others fail; then exactly one Remove \
                  succeeds",
-                "another result: calls ran at the same time",
+                format!("calls ran at the same time: {}", collision.got),
             ));
         }
         outcome?;
@@ -341,7 +341,7 @@ fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
     let is_done = |reply: &Result<Reply, NoReply>| {
         reply.as_ref().is_ok_and(|reply| reply.judge().is_ok())
     };
-    let collided = || Err(wrong("", "", ""));
+    let collided = |got: String| Err(wrong("", "", got));
     let name = harness.name();
     let replies = at_once(session, harness, |number| {
         Call::create(&name, json!({ "mode": mode(number) }))
@@ -352,12 +352,23 @@ fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
     let actual = status.and_then(|status| field(status, "mode"));
     let has_mode_of = |number| actual == Some(&json!(mode(number)));
     if (0..CLIENTS).any(|number| done[number] != has_mode_of(number)) {
-        return collided();
+        let count = |wanted: usize| {
+            let of_mode = (0..CLIENTS).filter(|number| number % 2 == wanted);
+            of_mode.filter(|number| done[*number]).count()
+        };
+        return collided(format!(
+            "{} Creates with mode=0700 and {} with mode=0755 succeeded, and the \
+             volume has mode {}",
+            count(0),
+            count(1),
+            actual.unwrap_or(&Value::Null),
+        ));
     }
 
     let replies = at_once(session, harness, |_| Call::remove(&name));
-    if replies.iter().filter(|reply| is_done(reply)).count() != 1 {
-        return collided();
+    let removals = replies.iter().filter(|reply| is_done(reply)).count();
+    if removals != 1 {
+        return collided(format!("{removals} Removes succeeded"));
     }
     not_found(session, &name)
 }
