@@ -205,11 +205,11 @@ mod tests {
         assert_eq!(edited(&[]), "4.1 next; left: ");
         let gone: Edit = ("// TODO(4.1)", "// Mine");
         assert_eq!(edited(&[gone]), "4.1 done, 4.2 next; left: ");
-        let filled: Edit = ("todo!(\"4.2\")", "Ok(PathBuf::new())");
+        let filled: Edit = ("todo!(\"4.3\")", "Ok(PathBuf::new())");
         let both = edited(&[gone, filled]);
-        assert_eq!(both, "4.1 and 4.2 done, 4.3 next; left: 4.2");
+        assert_eq!(both, "4.1 and 4.3 done, 4.2 next; left: 4.3");
         // A hole without its comment is open as long as it panics.
-        let gone: Edit = ("// TODO(4.2)", "// Mine");
+        let gone: Edit = ("// TODO(4.3)", "// Mine");
         assert_eq!(edited(&[gone]), "4.1 next; left: ");
     }
 

@@ -172,6 +172,86 @@ pub static WRONG: &[Wrong] = &[
         wrong: "if thread::current().name() == Some(\"accept\") {",
         more: &[],
     },
+    Wrong {
+        check: "1.activate",
+        what: "the value is a string, not a list",
+        step: 1,
+        file: "src/main.rs",
+        right: r#"{"Implements":["VolumeDriver"]}"#,
+        wrong: r#"{"Implements":"VolumeDriver"}"#,
+        more: &[],
+    },
+    Wrong {
+        check: "1.activate",
+        what: "the plugin answers the handshake with 201",
+        step: 1,
+        file: "src/main.rs",
+        right: r##"(200, r#"{"Implements""##,
+        wrong: r##"(201, r#"{"Implements""##,
+        more: &[],
+    },
+    Wrong {
+        check: "1.link",
+        what: "the plugin follows a link to find out what it would remove",
+        step: 1,
+        file: "src/socket.rs",
+        right: "fs::symlink_metadata(socket)?",
+        wrong: "fs::metadata(socket)?",
+        more: &[],
+    },
+    Wrong {
+        check: "1.other-socket",
+        what: "the plugin removes the socket after any error of connect",
+        step: 1,
+        file: "src/socket.rs",
+        right: "Err(err) if err.kind() == ErrorKind::ConnectionRefused =>",
+        wrong: "Err(_) =>",
+        more: &[(
+            "src/socket.rs",
+            "        Err(err) => Err(err).with_context(|| format!(\"connecting to {path}\")),\n",
+            "",
+        )],
+    },
+    Wrong {
+        check: "1.stale-socket",
+        what: "the plugin refuses to start if the connection is refused",
+        step: 1,
+        file: "src/socket.rs",
+        right: "Err(err) if err.kind() == ErrorKind::ConnectionRefused =>",
+        wrong: "Err(err) if err.kind() == ErrorKind::NotFound =>",
+        more: &[],
+    },
 ];
 
-pub static FINE: &[Fine] = &[];
+pub static FINE: &[Fine] = &[
+    Fine {
+        what: "the key of the handshake is in lower case",
+        why: "Docker and Podman read keys in any case: only the value must be \
+              exact",
+        step: 1,
+        edits: &[("src/main.rs", r#"{"Implements""#, r#"{"implements""#)],
+    },
+    Fine {
+        what: "the plugin connects before it looks what the file is",
+        why: "nothing is removed before both are known",
+        step: 1,
+        edits: &[
+            (
+                "src/socket.rs",
+                "    if !fs::symlink_metadata(socket)?.file_type().is_socket() {
+        bail!(\"{path} is not a socket, so it stays: move it away\");
+    }
+",
+                "",
+            ),
+            (
+                "src/socket.rs",
+                "            info!(\"removing",
+                "            if !fs::symlink_metadata(socket)?.file_type().is_socket() {
+                bail!(\"{path} is not a socket, so it stays\");
+            }
+            info!(\"removing",
+            ),
+        ],
+    },
+];

@@ -139,6 +139,158 @@ pub struct Named {
         wrong: r#"Ok(Reply::Volumes { volumes: vec!["demo".to_owned()] })"#,
         more: &[],
     },
+    Wrong {
+        check: "2.create",
+        what: "the plugin answers Create with 201",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"return (200, text.expect("keys are strings, so JSON can hold it"));"#,
+        wrong: r#"let status = if path.ends_with("Create") { 201 } else { 200 };
+            return (status, text.expect("keys are strings, so JSON can hold it"));"#,
+        more: &[],
+    },
+    Wrong {
+        check: "2.paths",
+        what: "the plugin has no arm for Unmount",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "            \"/VolumeDriver.Unmount\" => arguments(body).map(Self::Unmount),\n",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "2.paths",
+        what: "the plugin has no arm for Path",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "            \"/VolumeDriver.Path\" => arguments(body).map(Self::Path),\n",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "2.paths",
+        what: "the path of Capabilities is misspelt",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "\"/VolumeDriver.Capabilities\" =>",
+        wrong: "\"/VolumeDriver.Capabilites\" =>",
+        more: &[],
+    },
+    Wrong {
+        check: "2.paths",
+        what: "a Get is decoded as a Create",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#""/VolumeDriver.Get" => arguments(body).map(Self::Get),"#,
+        wrong: r#""/VolumeDriver.Get" => arguments(body).map(Self::Create),"#,
+        more: &[],
+    },
+    Wrong {
+        check: "2.failures",
+        what: "the plugin unwraps the result of serde",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "    serde_json::from_slice(body)
+        .map_err(|err| Failure::BadBody(err.to_string()))
+",
+        wrong: "    Ok(serde_json::from_slice(body).unwrap())\n",
+        more: &[(
+            "src/protocol.rs",
+            "    if body.is_empty() {
+        return Err(Failure::BadBody(\"it is empty\".to_owned()));
+    }
+",
+            "",
+        )],
+    },
+    Wrong {
+        check: "2.failures",
+        what: "the plugin writes the text of a failure as it is",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"json!({ "Err": format!("workshop: {failure}") }).to_string()"#,
+        wrong: r#"format!("workshop: {failure}")"#,
+        more: &[],
+    },
+    Wrong {
+        check: "2.failures",
+        what: "the plugin writes the text of a failure under another key",
+        step: 2,
+        file: "src/protocol.rs",
+        right: r#"json!({ "Err":"#,
+        wrong: r#"json!({ "Error":"#,
+        more: &[],
+    },
+    Wrong {
+        check: "2.get-status",
+        what: "every failure has status 500",
+        step: 2,
+        file: "src/protocol.rs",
+        right: "    let status = match failure {
+        Failure::UnknownCall(_) => 404,
+        Failure::BadBody(_) => 400,
+        _ if path == \"/VolumeDriver.Get\" => 200,
+        _ => 500,
+    };
+",
+        wrong: "    let status = 500;\n",
+        more: &[],
+    },
 ];
 
-pub static FINE: &[Fine] = &[];
+pub static FINE: &[Fine] = &[
+    Fine {
+        what: "the plugin does not look whether a body is empty",
+        why: "an empty body is no JSON, so serde refuses it as well: only the \
+              words are less clear",
+        step: 2,
+        edits: &[(
+            "src/protocol.rs",
+            "    if body.is_empty() {
+        return Err(Failure::BadBody(\"it is empty\".to_owned()));
+    }
+",
+            "",
+        )],
+    },
+    Fine {
+        what: "every failure has status 500, but that of a Get 200",
+        why: "Docker and Podman do not tell 404, 400 and 500 apart: these \
+              numbers help people who read the log",
+        step: 2,
+        edits: &[(
+            "src/protocol.rs",
+            "        Failure::UnknownCall(_) => 404,
+        Failure::BadBody(_) => 400,
+",
+            "",
+        )],
+    },
+    Fine {
+        what: "the texts do not begin with the plugin's name",
+        why: "Docker's error names the call, so the name is style",
+        step: 2,
+        edits: &[(
+            "src/protocol.rs",
+            "\"workshop: {failure}\"",
+            "\"{failure}\"",
+        )],
+    },
+    Fine {
+        what: "the key of a failure is in lower case",
+        why: "Docker and Podman read keys in any case",
+        step: 2,
+        edits: &[("src/protocol.rs", r#"json!({ "Err":"#, r#"json!({ "err":"#)],
+    },
+    Fine {
+        what: "a Path is decoded as a Get",
+        why: "without a volume, both have the same answer; in step 3, the \
+              answers differ, and a check finds it",
+        step: 2,
+        edits: &[(
+            "src/protocol.rs",
+            "arguments(body).map(Self::Path)",
+            "arguments(body).map(Self::Get)",
+        )],
+    },
+];

@@ -83,6 +83,92 @@ pub static WRONG: &[Wrong] = &[
         wrong: "drop(mountpoint);\n            Ok(Reply::Done {})",
         more: &[],
     },
+    Wrong {
+        check: "3.get",
+        what: "the answer to Get has no name",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "Some((name, _)) => Ok(volume(name)),",
+        wrong: "Some(_) => Ok(volume(\"\")),",
+        more: &[],
+    },
+    Wrong {
+        check: "3.again",
+        what: "the plugin does not store the options",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "self.by_name.insert(name, options);",
+        wrong: "self.by_name.insert(name, Options::new());",
+        more: &[],
+    },
+    Wrong {
+        check: "3.other-options",
+        what: "the plugin compares only the names of the options",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "had.get(*key) != wanted.get(*key)",
+        wrong: "had.contains_key(*key) != wanted.contains_key(*key)",
+        more: &[],
+    },
+    Wrong {
+        check: "3.refused",
+        what: "the plugin stores the options before it compares them",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "        match self.by_name.get(&name).map(|had| difference(had, &options)) {\n",
+        wrong: "        let had = self.by_name.insert(name.clone(), options.clone());
+        match had.map(|had| difference(&had, &options)) {\n",
+        more: &[],
+    },
+    Wrong {
+        check: "3.remove",
+        what: "the plugin acknowledges a Remove, and forgets nothing",
+        step: 3,
+        file: "src/volumes.rs",
+        right: "match self.by_name.remove(name) {",
+        wrong: "match self.by_name.get(name) {",
+        more: &[],
+    },
 ];
 
-pub static FINE: &[Fine] = &[];
+pub static FINE: &[Fine] = &[
+    Fine {
+        what: "a Remove of an unknown volume succeeds",
+        why: "Docker sends Remove only after a Get that has found the volume",
+        step: 3,
+        edits: &[(
+            "src/volumes.rs",
+            "            Some(_) => Ok(()),
+            None => Err(Failure::NoSuchVolume(name.to_owned())),
+",
+            "            Some(_) | None => Ok(()),\n",
+        )],
+    },
+    Fine {
+        what: "Get takes the name from the request, not from the map",
+        why: "a volume is found only by its own name, so both are the same",
+        step: 3,
+        edits: &[(
+            "src/volumes.rs",
+            "Some((name, _)) => Ok(volume(name)),",
+            "Some(_) => Ok(volume(name)),",
+        )],
+    },
+    Fine {
+        what: "List has no order",
+        why: "Docker sorts the volumes itself",
+        step: 3,
+        edits: &[
+            (
+                "src/volumes.rs",
+                "use std::collections::BTreeMap;",
+                "use std::collections::HashMap as Volatile;",
+            ),
+            (
+                "src/volumes.rs",
+                "by_name: BTreeMap<String, Options>",
+                "by_name: Volatile<String, Options>",
+            ),
+        ],
+    },
+];

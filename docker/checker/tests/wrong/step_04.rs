@@ -2,6 +2,21 @@
 
 use super::{Fine, Wrong};
 
+/// The rule of `directory`.
+const PLAIN: &str = "        let mut parts = Path::new(name).components();
+        let one = matches!(parts.next(), Some(path::Component::Normal(_)));
+        let plain = one
+            && parts.next().is_none()
+            && !name.contains(['/', '\\0'])
+            && name.len() <= LONGEST_NAME;
+";
+
+/// The last lines of `create`.
+const CREATE: &str = "                fs::create_dir_all(&directory)
+                    .map_err(Failure::system(\"making\", &directory))?;
+                self.by_name.insert(name, options);
+";
+
 pub static WRONG: &[Wrong] = &[
     Wrong {
         check: "4.created",
@@ -187,6 +202,177 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         wrong: "        is_ours(root)? || true,\n",
         more: &[],
     },
+    Wrong {
+        check: "4.names",
+        what: "the plugin refuses only names with a slash",
+        step: 4,
+        file: "src/volumes.rs",
+        right: PLAIN,
+        wrong: "        let plain = !name.contains('/');\n",
+        more: &[],
+    },
+    Wrong {
+        check: "4.names",
+        what: "the plugin refuses only names with two dots or a first slash",
+        step: 4,
+        file: "src/volumes.rs",
+        right: PLAIN,
+        wrong: "        let plain = !name.contains(\"..\") && !name.starts_with('/');\n",
+        more: &[],
+    },
+    Wrong {
+        check: "4.names",
+        what: "the plugin compares a path that may still have two dots with ROOT",
+        step: 4,
+        file: "src/volumes.rs",
+        right: PLAIN,
+        wrong: "        let plain = self.root.join(name).starts_with(&self.root);\n",
+        more: &[],
+    },
+    Wrong {
+        check: "4.names",
+        what: "a and a/ are two volumes with one directory",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "            && !name.contains(['/', '\\0'])\n",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "4.create-fails",
+        what: "the plugin stores the volume before it makes the directory",
+        step: 4,
+        file: "src/volumes.rs",
+        right: CREATE,
+        wrong: "                self.by_name.insert(name, options);
+                fs::create_dir_all(&directory)
+                    .map_err(Failure::system(\"making\", &directory))?;
+",
+        more: &[],
+    },
+    Wrong {
+        check: "4.create-fails",
+        what: "the plugin ignores that the directory cannot be made",
+        step: 4,
+        file: "src/volumes.rs",
+        right: CREATE,
+        wrong: "                let _ = fs::create_dir_all(&directory);
+                self.by_name.insert(name, options);
+",
+        more: &[],
+    },
+    Wrong {
+        check: "4.create-fails",
+        what: "the plugin makes no directory if anything exists there",
+        step: 4,
+        file: "src/volumes.rs",
+        right: CREATE,
+        wrong: "                if !directory.exists() {
+                    fs::create_dir(&directory)
+                        .map_err(Failure::system(\"making\", &directory))?;
+                }
+                self.by_name.insert(name, options);
+",
+        more: &[],
+    },
+    Wrong {
+        check: "4.restart",
+        what: "the plugin uses create_dir, which fails if the directory exists",
+        step: 4,
+        file: "src/volumes.rs",
+        right: CREATE,
+        wrong: "                fs::create_dir(&directory)
+                    .map_err(Failure::system(\"making\", &directory))?;
+                self.by_name.insert(name, options);
+",
+        more: &[],
+    },
+    Wrong {
+        check: "4.restart",
+        what: "the plugin removes an existing directory, and makes a new one",
+        step: 4,
+        file: "src/volumes.rs",
+        right: CREATE,
+        wrong: "                let _ = fs::remove_dir_all(&directory);
+                fs::create_dir(&directory)
+                    .map_err(Failure::system(\"making\", &directory))?;
+                self.by_name.insert(name, options);
+",
+        more: &[],
+    },
+    Wrong {
+        check: "4.remove-fails",
+        what: "the plugin ignores that the files cannot be removed",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "match fs::remove_dir_all(&directory) {
+            Err(err) if err.kind() != ErrorKind::NotFound => {
+                return Err(Failure::system(\"removing\", &directory)(err));
+            }
+            _ => {}
+        }
+",
+        wrong: "let _ = fs::remove_dir_all(&directory);\n",
+        more: &[],
+    },
+    Wrong {
+        check: "4.remove-fails",
+        what: "the plugin forgets the volume before it removes the files",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "        match fs::remove_dir_all(&directory) {\n",
+        wrong: "        self.by_name.remove(name);
+        match fs::remove_dir_all(&directory) {\n",
+        more: &[],
+    },
 ];
 
-pub static FINE: &[Fine] = &[];
+pub static FINE: &[Fine] = &[
+    Fine {
+        what: "the plugin looks neither for a zero byte nor at a name's length",
+        why: "the system refuses to make such a directory, so Create fails",
+        step: 4,
+        edits: &[
+            (
+                "src/volumes.rs",
+                "!name.contains(['/', '\\0'])",
+                "!name.contains('/')",
+            ),
+            (
+                "src/volumes.rs",
+                "\n            && name.len() <= LONGEST_NAME",
+                "",
+            ),
+        ],
+    },
+    Fine {
+        what: "Mount makes a missing directory again",
+        why: "the container gets a directory, although its files are lost",
+        step: 4,
+        edits: &[(
+            "src/volumes.rs",
+            "fs::metadata(&directory)\n",
+            "fs::create_dir_all(&directory)\n",
+        )],
+    },
+    Fine {
+        what: "Remove looks whether the directory exists",
+        why: "Docker sends one call at a time for each volume",
+        step: 4,
+        edits: &[(
+            "src/volumes.rs",
+            "match fs::remove_dir_all(&directory) {
+            Err(err) if err.kind() != ErrorKind::NotFound => {
+                return Err(Failure::system(\"removing\", &directory)(err));
+            }
+            _ => {}
+        }
+",
+            "if directory.exists() {
+            fs::remove_dir_all(&directory)
+                .map_err(Failure::system(\"removing\", &directory))?;
+        }
+",
+        )],
+    },
+];

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::iter;
 use std::net::Shutdown;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Command;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::{Command, ExitStatus};
 
 use super::Check;
 use crate::daemon::{Call, Daemon, read_head, read_reply, request};
@@ -59,6 +59,29 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 1.2",
         source: "unix(7)",
         run: not_a_socket,
+    },
+    Check {
+        id: "1.link",
+        step: 1,
+        name: "a link in the socket's place is left alone",
+        why: "somebody has made the link, and without it Docker does not find \
+              the socket to which it leads",
+        file: "src/socket.rs",
+        place: "TODO 1.2",
+        source: "unix(7); symlink(7)",
+        run: link,
+    },
+    Check {
+        id: "1.other-socket",
+        step: 1,
+        name: "a socket is removed only if it refuses the connection",
+        why: "after any other error, a program may still use the socket: the \
+              permission may be missing, or the socket takes datagrams, as \
+              /dev/log does",
+        file: "src/socket.rs",
+        place: "TODO 1.2",
+        source: "connect(2); unix(7)",
+        run: other_socket,
     },
     Check {
         id: "1.private-socket",
@@ -337,16 +360,74 @@ fn not_a_socket(harness: &mut Harness) -> Outcome {
         };
         return Err(wrong(sent, expected, got));
     }
-    match ended {
-        Some(status) if !status.success() => Ok(()),
-        Some(status) => {
-            Err(wrong(sent, expected, format!("the plugin ended ({status})")))
-        }
-        None => Err(wrong(
-            sent,
-            expected,
-            "the plugin keeps running without a socket",
-        )),
+    refuses_to_start(ended, sent, expected)
+}
+
+/// A plugin without a socket must end with an error.
+fn refuses_to_start(
+    ended: Option<ExitStatus>,
+    sent: &str,
+    expected: &str,
+) -> Outcome {
+    let got = match ended {
+        Some(status) if !status.success() => return Ok(()),
+        Some(status) => format!("the plugin ended ({status})"),
+        None => "the plugin keeps running without a socket".to_owned(),
+    };
+    Err(wrong(sent, expected, got))
+}
+
+/// Whether the plugin listens. If it does, its start is complete.
+fn is_up(session: &mut Session, sent: &str) -> bool {
+    let listens = session.await_listening(sent).is_ok();
+    if listens {
+        session.call(&handshake());
+    }
+    listens
+}
+
+fn link(harness: &mut Harness) -> Outcome {
+    let place = Place::new()?;
+    let socket = place.socket();
+    let target = place.folder().join("stale.sock");
+    fs::create_dir(socket.parent().expect("a file is in a folder"))?;
+    drop(UnixListener::bind(&target)?);
+    symlink(&target, &socket)?;
+    let program = harness.program().clone();
+    let mut session = harness.spawn(&program, place)?;
+    let sent = "PROGRAM SOCKET, where SOCKET is a link to a stale socket";
+    let expected = "the plugin ends with an error and leaves the link \
+                    unchanged";
+    // A plugin may also replace the socket to which the link leads.
+    let listens = is_up(&mut session, sent);
+    if fs::read_link(&socket).ok() != Some(target) {
+        return Err(wrong(sent, expected, "the link is gone"));
+    }
+    match listens {
+        true => Ok(()),
+        false => refuses_to_start(session.ends(), sent, expected),
+    }
+}
+
+fn other_socket(harness: &mut Harness) -> Outcome {
+    let place = Place::new()?;
+    let socket = place.socket();
+    fs::create_dir(socket.parent().expect("a file is in a folder"))?;
+    let _owner = UnixDatagram::bind(&socket)?;
+    let program = harness.program().clone();
+    let mut session = harness.spawn(&program, place)?;
+    let sent = "PROGRAM SOCKET, where another program receives datagrams on \
+                SOCKET";
+    let expected = "the plugin ends with an error and leaves the socket \
+                    unchanged";
+    let listens = is_up(&mut session, sent);
+    let client = UnixDatagram::unbound()?;
+    if client.send_to(b"one", &socket).is_err() {
+        return Err(wrong(sent, expected, "no datagram arrives any more"));
+    }
+    match listens {
+        true => Ok(()),
+        false => refuses_to_start(session.ends(), sent, expected),
     }
 }
 

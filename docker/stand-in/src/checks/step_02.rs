@@ -6,7 +6,7 @@ use super::Check;
 use super::step_01::{TAME, is_tame, log_is_tame};
 use crate::daemon::{Call, Dialect, field};
 use crate::finding::{Fault, Outcome};
-use crate::harness::{Harness, Session};
+use crate::harness::{Exchange, Harness, Session};
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -75,6 +75,32 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 2.3",
         source: "vol-errors-get 2-11, 24; vol-errors-mount 4",
         run: no_such_volume,
+    },
+    Check {
+        id: "2.failures",
+        step: 2,
+        name: "every failure is JSON with a text in \"Err\"",
+        why: "the user needs a text that says what is wrong: Docker shows any \
+              other body as it is, the words of a panic for example, and \
+              Podman shows an error of its JSON reader instead",
+        file: "src/protocol.rs",
+        place: "TODO 2.2, TODO 2.3",
+        source: "our rule; podman 4.3.1, 5.4.2, 5.8.6: \
+                 libpod/plugin/volume_api.go, handleErrorResponse",
+        run: failures,
+    },
+    Check {
+        id: "2.paths",
+        step: 2,
+        name: "every call of a volume driver gets an answer of its own",
+        why: "a call that the plugin does not know fails: without Mount, no \
+              container starts; without Capabilities, Docker asks again before \
+              each Create and Get",
+        file: "src/protocol.rs",
+        place: "TODO 2.1",
+        source: "vol-create-inspect-ls-rm 1-11; vol-run-named 1-3; \
+                 activate-errors 18, 23-24",
+        run: paths,
     },
     Check {
         id: "2.error-text",
@@ -248,6 +274,103 @@ fn no_such_volume(harness: &mut Harness) -> Outcome {
     Ok(())
 }
 
+/// A volume driver's calls about the volume `name`. dockerd never sends Path, and
+/// Podman never sends Capabilities.
+fn all_calls(dialect: Dialect, name: &str) -> Vec<Call> {
+    let mut calls = vec![
+        Call::get(name),
+        Call::create(name, Value::Null),
+        Call::list(),
+        Call::path(name),
+        about("VolumeDriver.Mount", name),
+        about("VolumeDriver.Unmount", name),
+        Call::remove(name),
+    ];
+    if dialect != Dialect::Podman {
+        calls.push(Call::new("VolumeDriver.Capabilities", &[]));
+    }
+    calls
+}
+
+/// A call that no plugin knows.
+fn unknown_call(name: &str) -> Call {
+    Call::new("VolumeDriver.NoSuchCall", &[("Name", json!(name))])
+}
+
+/// The text of a failure, if the body is JSON with a text in `Err`.
+fn words(exchange: &Exchange) -> Result<Option<String>, Fault> {
+    let body = &exchange.answer("an answer")?.body;
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = field(&body, "Err").and_then(Value::as_str);
+    Ok(text.filter(|text| !text.trim().is_empty()).map(str::to_owned))
+}
+
+fn failures(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    let create = |body: &str| Call {
+        method: "VolumeDriver.Create",
+        body: body.to_owned(),
+    };
+    let calls = [
+        create(""),
+        create("hello"),
+        create("{}"),
+        Call::create(&format!("{name}/{name}"), Value::Null),
+        Call::get(&name),
+        Call::path(&name),
+        about("VolumeDriver.Mount", &name),
+        about("VolumeDriver.Unmount", &name),
+        Call::remove(&name),
+        unknown_call(&name),
+    ];
+    for call in calls {
+        let exchange = session.call(&call);
+        let expected = "JSON with a text in \"Err\"";
+        // Whether such a call may succeed is the subject of other checks.
+        let is_failure = exchange.answer(expected)?.judge().is_err();
+        if is_failure && words(&exchange)?.is_none() {
+            return Err(exchange.wrong_failure(expected));
+        }
+    }
+    Ok(())
+}
+
+/// A call is unknown if it gets the answer of a call that does not exist.
+fn paths(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    let expected = "another answer than that to a call that does not exist";
+    // The answer without the name of the call, which it may repeat.
+    let answer = |session: &mut Session, call: &Call| {
+        let exchange = session.call(call);
+        let reply = exchange.answer(expected)?;
+        let (status, failed) = (reply.status, reply.judge().is_err());
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        let short = call.method.replace("VolumeDriver.", "");
+        Ok::<_, Fault>((exchange, failed, (status, text.replace(&short, ""))))
+    };
+    let (_, _, unknown) = answer(&mut session, &unknown_call(&name))?;
+    for call in all_calls(harness.dialect, &name) {
+        let (exchange, failed, known) = answer(&mut session, &call)?;
+        if failed && known == unknown {
+            return Err(exchange.wrong(expected));
+        }
+        // The answer of a Create has no other field, `{}` for example.
+        if call.method == "VolumeDriver.Get" && !failed {
+            let expected = "the answer of a Get: a \"Volume\", or an \"Err\"";
+            let value = exchange.success(expected)?;
+            let has_more = value.as_object().is_some_and(|fields| {
+                fields.keys().any(|key| !key.eq_ignore_ascii_case("Err"))
+            });
+            if !has_more {
+                return Err(exchange.wrong(expected));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn error_text(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     for name in [harness.name(), format!("{}\"<ü>\\", harness.name())] {
@@ -255,10 +378,7 @@ fn error_text(harness: &mut Harness) -> Outcome {
         let expected = "JSON whose \"Err\" names the volume";
         exchange.failure(expected)?;
         // Docker shows a body that is not JSON unchanged. Podman does not.
-        let body = &exchange.answer(expected)?.body;
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = field(&body, "Err").and_then(Value::as_str);
-        if !text.is_some_and(|text| text.contains(&name)) {
+        if !words(&exchange)?.is_some_and(|text| text.contains(&name)) {
             return Err(exchange.wrong_failure(expected));
         }
     }

@@ -43,6 +43,17 @@ pub const CHECKS: &[Check] = &[
         run: other_options,
     },
     Check {
+        id: "3.refused",
+        step: 3,
+        name: "a refused Create changes nothing",
+        why: "the user has read that the Create failed: if it has changed the \
+              volume's options all the same, they are not those of its files",
+        file: "src/volumes.rs",
+        place: "TODO 3.1",
+        source: "our rule: dockerd asks Get, and never creates twice",
+        run: refused,
+    },
+    Check {
         id: "3.list",
         step: 3,
         name: "List names every volume once",
@@ -168,20 +179,42 @@ fn again(harness: &mut Harness) -> Outcome {
             .call(&Call::create(&name, options))
             .success("200 and {}: null and {} both mean no options")?;
     }
+    let name = format!("{name}-two");
+    for expected in ["200 and {}", "200 and {}: these are its options"] {
+        let call = Call::create(&name, json!({ "mode": "0700" }));
+        session.call(&call).success(expected)?;
+    }
     Ok(())
 }
 
 fn other_options(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
+    // First the option is new, then it has another value.
+    let name = harness.name();
+    let two = format!("{name}-two");
+    for (name, had) in [(name, Value::Null), (two, json!({ "mode": "0755" }))] {
+        session.call(&Call::create(&name, had)).success("200 and {}")?;
+        let call = Call::create(&name, json!({ "mode": "0700" }));
+        let exchange = session.call(&call);
+        let expected = "an \"Err\" that names the option mode";
+        if !exchange.failure(expected)?.contains("mode") {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
+fn refused(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
     let name = harness.name();
     create(&mut session, &name)?;
     let call = Call::create(&name, json!({ "mode": "0700" }));
-    let exchange = session.call(&call);
-    let expected = "an \"Err\" that names the option mode";
-    match exchange.failure(expected)?.contains("mode") {
-        true => Ok(()),
-        false => Err(exchange.wrong(expected)),
+    // Whether the plugin refuses these options is the subject of another check.
+    if session.call(&call).failure("an \"Err\"").is_err() {
+        return Ok(());
     }
+    session.say_before("a Create that was refused");
+    session.call(&call).failure("an \"Err\", as before").map(|_| ())
 }
 
 fn list(harness: &mut Harness) -> Outcome {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::step_02::{about, activated};
+use super::step_02::{about, activated, not_found};
 use super::step_03::{create, found};
 use crate::daemon::Call;
 use crate::finding::{Fault, Outcome, wrong};
@@ -24,9 +24,22 @@ pub const CHECKS: &[Check] = &[
         why: "containers write into the path that Mount returns, and Remove \
               deletes it: outside ROOT it could be anybody's folder",
         file: "src/volumes.rs",
-        place: "`directory`",
+        place: "TODO 4.1",
         source: "our rule: ROOT is the plugin's second argument",
         run: in_root,
+    },
+    // A learner is told of this check before those that ask for a Remove that
+    // deletes files.
+    Check {
+        id: "4.names",
+        step: 4,
+        name: "no name leads out of ROOT, or to another volume's directory",
+        why: "Docker does not check these names: with them, any user who may \
+              create volumes could read and remove every file of this host",
+        file: "src/volumes.rs",
+        place: "TODO 4.1",
+        source: "vol-errors-names 1-7; 28.5/vol-errors-names 15",
+        run: names,
     },
     Check {
         id: "4.created",
@@ -35,9 +48,33 @@ pub const CHECKS: &[Check] = &[
         why: "the user must see a full disk or a missing permission when a \
               volume is created, not when a container starts",
         file: "src/volumes.rs",
-        place: "TODO 4.1",
+        place: "TODO 4.2",
         source: "our rule; Docker shows the Err of a Create",
         run: created,
+    },
+    Check {
+        id: "4.create-fails",
+        step: 4,
+        name: "if the directory cannot be made, Create fails and there is no \
+               volume",
+        why: "Docker believes that the Create has succeeded, or finds the \
+              volume with its next Get: then no container with it can start",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "vol-errors-create 1; vol-errors-mount 5",
+        run: create_fails,
+    },
+    Check {
+        id: "4.restart",
+        step: 4,
+        name: "after a restart, Create finds the directory and its files again",
+        why: "a restarted plugin has lost its list of volumes, and its user \
+              wants the files back",
+        file: "src/volumes.rs",
+        place: "TODO 4.2",
+        source: "our rule; plugin-dies 5, vol-errors-get 24: Docker's next \
+                 Get fails, and Create follows",
+        run: restart,
     },
     Check {
         id: "4.mountpoint",
@@ -47,7 +84,7 @@ pub const CHECKS: &[Check] = &[
               see a folder of the container runtime, or fail with that \
               runtime's error",
         file: "src/volumes.rs",
-        place: "TODO 4.2",
+        place: "TODO 4.3",
         source: "vol-errors-mount 4-7",
         run: mountpoint,
     },
@@ -67,7 +104,7 @@ pub const CHECKS: &[Check] = &[
         name: "two containers share one volume's files",
         why: "each container has its own ID, and both use the same volume",
         file: "src/volumes.rs",
-        place: "TODO 4.2",
+        place: "TODO 4.3",
         source: "vol-two-containers; vol-mount-flag 3",
         run: shared,
     },
@@ -77,7 +114,7 @@ pub const CHECKS: &[Check] = &[
         name: "two volumes have two directories",
         why: "one container would overwrite the files of another",
         file: "src/volumes.rs",
-        place: "`directory`",
+        place: "TODO 4.1",
         source: "vol-run-named",
         run: apart,
     },
@@ -109,7 +146,7 @@ pub const CHECKS: &[Check] = &[
         why: "otherwise the next volume of this name would start with the old \
               files",
         file: "src/volumes.rs",
-        place: "TODO 4.3",
+        place: "TODO 4.4",
         source: "vol-create-inspect-ls-rm 10",
         run: remove,
     },
@@ -119,20 +156,22 @@ pub const CHECKS: &[Check] = &[
         name: "Remove succeeds if the directory is already gone",
         why: "otherwise Docker keeps a volume that can never be removed",
         file: "src/volumes.rs",
-        place: "TODO 4.3",
+        place: "TODO 4.4",
         source: "vol-errors-remove-list",
         run: removed_already,
     },
     Check {
-        id: "4.names",
+        id: "4.remove-fails",
         step: 4,
-        name: "no name leads out of ROOT",
-        why: "Docker does not check these names: with them, any user who may \
-              create volumes could read and remove every file of this host",
+        name: "if the files cannot be removed, Remove fails and the volume \
+               stays",
+        why: "after a success, Docker forgets the volume: nobody could remove \
+              its files any more, and the next volume of this name would have \
+              them",
         file: "src/volumes.rs",
-        place: "`directory`",
-        source: "vol-errors-names 1-7; 28.5/vol-errors-names 15",
-        run: names,
+        place: "TODO 4.4",
+        source: "vol-errors-remove-list",
+        run: remove_fails,
     },
     Check {
         id: "4.private-root",
@@ -375,6 +414,92 @@ fn removed_already(harness: &mut Harness) -> Outcome {
         .map(|_| ())
 }
 
+/// The state after a disk error, as far as a check can cause one: a file is
+/// where the volume's directory was.
+fn remove_fails(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = path_of(&mut session, &name)?;
+    // Other checks cover a plugin without this directory.
+    let Ok(within) = directory.within() else { return Ok(()) };
+    directory.remove()?;
+    let root = session.root().open()?;
+    root.write(&within, &name)?;
+    session.say_before("a file in the place of the directory");
+    let exchange = session.call(&Call::remove(&name));
+    let answer = exchange.answer("an \"Err\", or a success")?.judge();
+    match answer {
+        Ok(_) if root.has(&within) => {
+            Err(exchange.wrong("an \"Err\", because the file is still there"))
+        }
+        Ok(_) => Ok(()),
+        Err(_) => {
+            session.say_before("a Remove that failed");
+            found(&mut session, &name).map(|_| ())
+        }
+    }
+}
+
+/// The state after an error of the disk, as far as a check can cause one: a
+/// file is where the volume's directory must be made.
+fn create_fails(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = path_of(&mut session, &name)?;
+    // Other checks cover a plugin without this directory.
+    let Ok(within) = directory.within() else { return Ok(()) };
+    session.call(&Call::remove(&name));
+    directory.remove()?;
+    let root = session.root().open()?;
+    // The plugin may have removed more than the directory.
+    let is_free =
+        |path: &&Path| !path.as_os_str().is_empty() && !root.has(path);
+    let Some(place) = within.ancestors().filter(is_free).last() else {
+        return Ok(());
+    };
+    root.write(place, &name)?;
+    session.say_before("a file in the place of the directory");
+    let exchange = session.call(&Call::create(&name, Value::Null));
+    let expected = "an \"Err\", because there is no directory";
+    if exchange.answer(expected)?.judge().is_err() {
+        session.say_before("a Create that failed");
+        return not_found(&mut session, &name);
+    }
+    // The plugin may have found a place for the directory all the same.
+    match mount(&mut session, &name, "93de") {
+        Err(Fault::Wrong(_)) => Err(exchange.wrong(expected)),
+        mounted => mounted.map(|_| ()),
+    }
+}
+
+/// The directory that Get returns; it may not exist.
+fn path_of(session: &mut Session, name: &str) -> Result<Mountpoint, Fault> {
+    let (exchange, volume) = found(session, name)?;
+    path_in(&exchange, &volume)
+}
+
+fn restart(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = with_volume(harness)?;
+    let directory = path_of(&mut session, &name)?;
+    if !directory.is_there()? {
+        // Another check covers that.
+        return Ok(());
+    }
+    let text = harness.name();
+    directory.write("file", &text)?;
+    let mut session = harness.restart(session, "kill -9")?;
+    create(&mut session, &name)?;
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let answer = exchange.answer(DIRECTORY)?.judge();
+    let again = match answer {
+        Ok(value) => path_in(&exchange, &value)?,
+        // Another check covers a Mount that fails.
+        Err(_) => path_of(&mut session, &name)?,
+    };
+    match again.read("file")? == Some(text) {
+        true => Ok(()),
+        false => Err(exchange.wrong("the file of the time before the restart")),
+    }
+}
+
 fn names(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     let outside = session.volumes().parent().expect("it has one").to_owned();
@@ -385,9 +510,9 @@ fn names(harness: &mut Harness) -> Outcome {
     let absolute = outside.join("absolute").display().to_string();
     // Each of these names leads into the check's own folder at most: a plugin
     // that joins them to ROOT and runs as root must not harm the machine.
-    for name in
-        ["..", ".", "../up", "a/../../up", "a/b", "nul\0up", &absolute, &long]
-    {
+    const NAMES: [&str; 9] =
+        ["..", ".", "", "../up", "a/../../up", "a/b", "a/", "a/.", "nul\0up"];
+    for name in NAMES.into_iter().chain([&*absolute, &*long]) {
         let exchange = session.call(&Call::create(name, Value::Null));
         exchange.failure("an \"Err\": such a name is refused")?;
         for method in ["VolumeDriver.Mount", "VolumeDriver.Remove"] {
