@@ -15,10 +15,11 @@ mod step_08;
 mod step_09;
 mod strace;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::iter;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -58,6 +59,10 @@ pub enum Stop {
     /// After all checks, to see every failure.
     Never,
 }
+
+/// Checks that run while no other check of step 8 does, because they start processes
+/// with a copy of all mounts.
+const ALONE: &[&str] = &["8.extra-unmount", "8.once", "8.elsewhere"];
 
 /// The choices for a run, besides the plugin.
 #[derive(Clone, Copy, Debug)]
@@ -199,16 +204,29 @@ impl Results {
     ) -> anyhow::Result<Self> {
         let (send, arrive) = mpsc::channel();
         let ended = Arc::new(AtomicBool::new(false));
-        let next = Arc::new(AtomicUsize::new(0));
+        let all = checks.iter().copied().enumerate();
+        // If those of step 8 that run alone had to wait for their turn, nothing
+        // could run beside them. A thread of their own begins with them, beside the
+        // checks of earlier steps.
+        let is_alone = |(_, check): &(usize, &Check)| {
+            plan.at_a_time > 1 && ALONE.contains(&check.id)
+        };
+        let (alone, others): (VecDeque<_>, VecDeque<_>) =
+            all.partition(is_alone);
+        let mut queues = vec![Arc::new(Mutex::new(alone))];
+        let others = Arc::new(Mutex::new(others));
+        queues.extend(iter::repeat_n(others, plan.at_a_time.max(1)));
         let mut threads = Vec::new();
-        for _ in 0..plan.at_a_time.clamp(1, checks.len().max(1)) {
-            let (send, next) = (send.clone(), Arc::clone(&next));
-            let (ended, checks) = (Arc::clone(&ended), checks.to_owned());
+        for queue in queues {
+            let (send, ended) = (send.clone(), Arc::clone(&ended));
             let mut harness = harness.another();
             let work = move || {
                 while !ended.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(check) = checks.get(number) else { break };
+                    let next = queue
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .pop_front();
+                    let Some((number, check)) = next else { break };
                     let result = verdict(&mut harness, check, plan.dialect);
                     if send.send((number, result)).is_err() {
                         break;
