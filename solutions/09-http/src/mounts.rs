@@ -190,8 +190,9 @@ fn hidden(root: &Path) -> Option<String> {
     (is_apart || is_container && !is_beside_docker()).then(|| {
         format!(
             "what this plugin mounts stays in its own mount namespace, and \
-             Docker would not see it: share the mounts of {} with the host \
-             (docker run -v {0}:{0}:rshared, and there mount --make-shared)",
+             Docker would not see it: start the container with -v \
+             {}:{0}:rshared, and on the host, first mount --bind {0} {0} and \
+             mount --make-shared {0}",
             root.display()
         )
     })
