@@ -75,7 +75,8 @@ impl Stories {
         Some(format!("no test runs `{unknown}`"))
     }
 
-    fn unseen(&self, text: &str) -> Option<String> {
+    /// The first command in `text` whose output no test saw.
+    pub fn unseen(&self, text: &str) -> Option<String> {
         transcript(text).into_iter().find_map(|shown| {
             let Ran { command, printed } = shown;
             let chunks: Vec<_> = printed.split(|word| word == "...").collect();

@@ -45,6 +45,27 @@ fn a_command_that_no_test_runs_says_why() {
 }
 
 #[test]
+fn the_readme_has_the_minutes_of_the_chapters() {
+    let deck = Deck::read(root()).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for chapter in deck.chapters.iter().filter(|it| it.step > 0) {
+        let row = format!("| [{:02} ", chapter.step);
+        let row = readme.lines().find(|line| line.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("no row of {}", chapter.file));
+        let minutes = format!("| {} |", chapter.minutes);
+        assert!(row.ends_with(&minutes), "{row}\nwanted: {minutes}");
+    }
+    let words: Vec<_> = readme.split_whitespace().collect();
+    for last in [4, 6, 8] {
+        let chapters = deck.chapters.iter().filter(|it| it.step <= last);
+        let sum: f64 = chapters.map(|it| it.minutes).sum();
+        let sum = sum.to_string();
+        let said = words.iter().any(|word| word.trim_end_matches('.') == sum);
+        assert!(said, "README.md does not say that 0 to {last} take {sum}");
+    }
+}
+
+#[test]
 fn each_style_sheet_and_script_exists() {
     for file in site::LOOK {
         assert!(root().join(file).is_file(), "{file}");

@@ -8,6 +8,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -399,6 +400,33 @@ fn each_hole_is_in_its_readme() {
         }
     }
 }
+
+#[test]
+fn each_readme_asks_two_questions() {
+    for step in all_steps().iter().filter(|step| ASKED.contains(&step.number)) {
+        let readme = step.folder(Kind::Exercise).join("README.md");
+        let name = readme.display();
+        let Ok(text) = fs::read_to_string(root().join(&readme)) else {
+            assert!(!in_ci(), "{name} is missing");
+            println!("skipped: {name} is missing");
+            continue;
+        };
+        let section = text
+            .split("\n## ")
+            .find_map(|section| section.strip_prefix("Questions\n"));
+        let folded = section.unwrap_or_default().split("<details><summary>");
+        let questions: Vec<_> = folded
+            .skip(1)
+            .filter_map(|rest| rest.split_once("</summary>"))
+            .filter(|(question, _)| question.trim_end().ends_with('?'))
+            .filter(|(_, answer)| answer.contains("\n</details>"))
+            .collect();
+        assert_eq!(questions.len(), 2, "{name}: {questions:#?}");
+    }
+}
+
+/// The steps whose READMEs ask questions with folded answers.
+const ASKED: RangeInclusive<u32> = 1..=4;
 
 #[test]
 fn a_starter_is_cut_at_holes_and_expectations() {

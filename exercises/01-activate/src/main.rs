@@ -50,8 +50,8 @@ fn main() -> Result<()> {
 /// user sees.
 fn answer(path: &str, _body: &[u8]) -> (u16, String) {
     match path {
-        // TODO(1.1): tell Docker that this is a volume driver. It wants status
-        // 200 and a JSON object whose `Implements` lists "VolumeDriver".
+        // TODO(1.1): answer Docker's question what kind of plugin this is. The
+        // README shows how a plugin for networks answers it.
         "/Plugin.Activate" => todo!("1.1"),
         _ => {
             let path = text::excerpt(path);

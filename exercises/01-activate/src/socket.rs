@@ -46,8 +46,8 @@ const HINT: &str = " (run as root, or give another, shorter path)";
 /// A socket file outlives its process, and no process can bind to a path that
 /// exists.
 fn remove_stale_socket(socket: &Path) -> Result<()> {
-    // TODO(1.2): connect to find out whether a plugin still answers. Return an
-    // error if one does, or if the path is not a socket; remove the socket only
-    // if the connection is refused.
+    // TODO(1.2): find out what is at the path, and whether a plugin still
+    // answers there. Remove only what a killed plugin has left; return an error
+    // for anything else.
     todo!("1.2")
 }

@@ -47,8 +47,8 @@ impl Call {
     pub fn decode(path: &str, body: &[u8]) -> Result<Self, Failure> {
         match path {
             "/Plugin.Activate" => Ok(Self::Activate),
-            // TODO(2.1): write one line for each call of a volume driver, with
-            // the paths from the README, and a failure for every other path.
+            // TODO(2.1): turn the path of each call of a volume driver into a
+            // `Call`, and every other path into a failure.
             _ => todo!("2.1"),
         }
     }
