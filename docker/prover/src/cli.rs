@@ -62,6 +62,11 @@ pub fn main() -> Result<ExitCode> {
         [rust_tests::LANE] => {
             Ok(ExitCode::from(u8::from(!rust_tests::lane()?)))
         }
+        [test::BESIDE_OTHERS, file] => {
+            cleanup::on_signals()?;
+            test::run_beside_others(&root, Path::new(file))?;
+            Ok(ExitCode::SUCCESS)
+        }
         ["lint"] => {
             let clean = lint::run(&root)?;
             Ok(ExitCode::from(u8::from(!clean)))

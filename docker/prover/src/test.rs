@@ -2,16 +2,18 @@
 
 use std::env;
 use std::fmt::{self, Display};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use checker::stories::{self, Scene};
 use checker::{cargo, dockerd, places, podman};
-use stand_in::cleanup::Folder;
+use serde_json::{Value, json};
+use stand_in::cleanup::{Folder, Guard};
 use stand_in::search_path;
 use stand_in::steps::{self, Kind, Step};
 
@@ -22,10 +24,18 @@ use crate::{proofs, rust_tests, sandbox, slides};
 /// One part of `make test`: its headline, and the function that runs it.
 type Part = (&'static str, fn(&Path) -> Result<Counts>);
 
-const PARTS: [Part; 8] = [
-    ("Rust: cargo test", rust),
+/// The parts that use both processors.
+const FIRST: &[Part] = &[("Rust: cargo test", rust)];
+
+/// The parts that run after those, while [`BESIDE`] run.
+const THEN: &[Part] = &[
     ("Proofs: prover prove (PROOFS=short, or full)", prove),
     ("Browser: npm test in slides/", browser),
+];
+
+/// The parts with Docker and Podman, which wait for these most of their time. They
+/// run in a process of its own, whose output is printed at its end.
+const BESIDE: &[Part] = &[
     ("Docker: the story of each step, by a private dockerd", docker),
     ("Podman: the stories of steps 4 and 8, by a private Podman", podman),
     ("Docker: kills, and make rescue", rescue),
@@ -33,8 +43,26 @@ const PARTS: [Part; 8] = [
     ("Docker: the slides, without Rust and npm", slides::by_docker),
 ];
 
+/// The command that runs the parts beside others, and writes their results to a
+/// file.
+pub const BESIDE_OTHERS: &str = "test-beside";
+
 /// How many of the slowest tests are listed at the end.
 const SLOWEST: usize = 10;
+
+/// The results of several parts, and how long each of them took.
+#[derive(Default)]
+struct Results {
+    counts: Counts,
+    parts: Vec<(String, Duration)>,
+}
+
+impl Results {
+    fn add(&mut self, other: Self) {
+        self.counts.add(other.counts);
+        self.parts.extend(other.parts);
+    }
+}
 
 /// Runs all parts. Returns whether no test failed, and none was skipped that
 /// `REQUIRE` names.
@@ -42,26 +70,101 @@ const SLOWEST: usize = 10;
 /// # Errors
 /// When a part cannot be started.
 pub fn run(root: &Path) -> Result<bool> {
-    let mut counts = Counts::default();
-    let mut parts = Vec::new();
-    for (headline, part) in PARTS {
-        println!("\n== {headline}");
-        let start = Instant::now();
-        counts.add(part(root)?);
-        parts.push((headline, start.elapsed()));
-    }
-    let summary = Summary {
-        parts: &parts,
-        counts: &counts,
-        require: &env::var("REQUIRE").unwrap_or_default(),
-    };
+    let mut results = run_parts(root, FIRST)?;
+    let beside = Beside::start(root)?;
+    println!("\nThe parts with Docker begin; their output comes at their end.");
+    results.add(run_parts(root, THEN)?);
+    results.add(beside.finish()?);
+    let Results { counts, parts } = results;
+    let require = &env::var("REQUIRE").unwrap_or_default();
+    let summary = Summary { parts: &parts, counts: &counts, require };
     print!("{summary}");
     Ok(summary.failed() == 0)
 }
 
+/// Runs the parts that need Docker or Podman, and writes their results to `file`.
+///
+/// # Errors
+/// When a part cannot be started, or the file not be written.
+pub fn run_beside_others(root: &Path, file: &Path) -> Result<()> {
+    let Results { counts, parts } = run_parts(root, BESIDE)?;
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(headline, took)| json!([headline, took.as_secs_f64()]))
+        .collect();
+    let results = json!({ "counts": counts.to_json(), "parts": parts });
+    fs::write(file, results.to_string())
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+fn run_parts(root: &Path, parts: &[Part]) -> Result<Results> {
+    let mut results = Results::default();
+    for (headline, part) in parts {
+        println!("\n== {headline}");
+        let start = Instant::now();
+        results.counts.add(part(root)?);
+        results.parts.push(((*headline).to_owned(), start.elapsed()));
+    }
+    Ok(results)
+}
+
+/// The process that runs the parts with Docker and Podman.
+struct Beside {
+    child: Child,
+    folder: Folder,
+    /// Ends the process and its children.
+    _guard: Guard,
+}
+
+impl Beside {
+    fn start(root: &Path) -> Result<Self> {
+        let folder = Folder::new()?;
+        let log = File::create(folder.path().join("log"))?;
+        let mut prover = Command::new(cargo::program("prover")?);
+        prover
+            .current_dir(root)
+            .arg(BESIDE_OTHERS)
+            .arg(folder.path().join("results.json"))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let (child, guard) = Guard::polite_group(|| prover.spawn())
+            .context("running the parts with Docker")?;
+        Ok(Self { child, folder, _guard: guard })
+    }
+
+    /// Awaits the end of the process, and prints its output.
+    fn finish(mut self) -> Result<Results> {
+        let status = self.child.wait()?;
+        let file = |name: &str| fs::read(self.folder.path().join(name));
+        let log = file("log").unwrap_or_default();
+        print!("{}", String::from_utf8_lossy(&log));
+        let text = file("results.json").unwrap_or_default();
+        let results = read_results(&text).filter(|_| status.success());
+        Ok(results.unwrap_or_else(|| {
+            println!("the parts with Docker ended too early ({status})");
+            let counts = Counts { failed: 1, ..Counts::default() };
+            Results { counts, parts: Vec::new() }
+        }))
+    }
+}
+
+/// Reads what [`run_beside_others`] wrote; `None` for any other text.
+fn read_results(text: &[u8]) -> Option<Results> {
+    let value: Value = serde_json::from_slice(text).ok()?;
+    let counts = Counts::from_json(&value["counts"])?;
+    let part = |pair: &Value| {
+        let took = Duration::try_from_secs_f64(pair[1].as_f64()?).ok()?;
+        Some((pair[0].as_str()?.to_owned(), took))
+    };
+    let parts = value["parts"].as_array()?.iter().map(part);
+    Some(Results { counts, parts: parts.collect::<Option<_>>()? })
+}
+
 /// The end of the output.
 struct Summary<'a> {
-    parts: &'a [(&'static str, Duration)],
+    parts: &'a [(String, Duration)],
     counts: &'a Counts,
     require: &'a str,
 }
@@ -403,7 +506,8 @@ mod tests {
 
     #[test]
     fn the_summary_has_times_skips_and_counts() {
-        let part = ("Rust: cargo test", Duration::from_millis(95_040));
+        let took = Duration::from_millis(95_040);
+        let part = ("Rust: cargo test".to_owned(), took);
         let counts = Counts {
             passed: 12,
             failed: 1,
@@ -448,6 +552,20 @@ mod tests {
                       a\n\ntest result: FAILED. 1 passed; 1 failed";
         let apart = complaints_apart(lines(output));
         assert_eq!(apart, (lines(passed), lines(failed)));
+    }
+
+    #[test]
+    fn results_of_another_process_are_read() {
+        let text = r#"{"counts": {"passed": 2, "failed": 1, "skipped": ["a"],
+            "complaints": [], "times": [["a story", 1.5]]},
+            "parts": [["Docker", 2.5]]}"#;
+        let results = read_results(text.as_bytes()).unwrap();
+        assert_eq!((results.counts.passed, results.counts.failed), (2, 1));
+        let part = ("Docker".to_owned(), Duration::from_millis(2500));
+        assert_eq!(results.parts, [part]);
+        for wrong in ["", "{}", r#"{"counts": {}, "parts": []}"#] {
+            assert!(read_results(wrong.as_bytes()).is_none(), "{wrong}");
+        }
     }
 
     #[test]
