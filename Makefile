@@ -113,5 +113,11 @@ run-exercise-% run-solution-% check-exercise-% check-solution-% watch-exercise-%
 		*" $$step "*) exec $(MAKE) --no-print-directory $(patsubst %$*,%,$@)$$step ;; \
 		esac; echo "make: there is no step $*; there are $(NUMBERS)" >&2; exit 2
 
-run-exercise run-solution check-exercise check-solution watch-exercise hint diff-exercise reset-exercise:
+# Without a number, the checker takes the step that a learner is in.
+run-exercise check-exercise:
+	$(CHECKER) $(subst -, ,$@)
+watch-exercise diff-exercise hint:
+	$(CHECKER) $(firstword $(subst -, ,$@))
+
+run-solution check-solution reset-exercise:
 	@echo "make: $@ needs a step: make $@-1, for example; there are $(NUMBERS)" >&2; exit 2

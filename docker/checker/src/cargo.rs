@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::{env, fmt, fs, io, slice};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use stand_in::cleanup::Folder;
 use stand_in::starters;
@@ -60,7 +61,8 @@ pub fn program(name: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// [`DoesNotBuild`] when the plugin does not compile. Another error when the folder
-/// of the plugin is missing, or TMPDIR is not a folder that we can write to.
+/// of the plugin is missing, TMPDIR is not a folder that we can write to, or a signal
+/// has ended cargo.
 pub fn build(root: &Path, step: &Step, kind: Kind) -> Result<PathBuf> {
     let folder = step.found_folder(root, kind)?;
     let package = step.package(kind);
@@ -81,6 +83,9 @@ pub fn build(root: &Path, step: &Step, kind: Kind) -> Result<PathBuf> {
     }
     if built.programs.contains(&package) {
         return Ok(program);
+    }
+    if let Some(signal) = built.status.signal() {
+        bail!("the build was interrupted (signal {signal})");
     }
     Err(DoesNotBuild { next: advice(root, step, kind, built.status) }.into())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use checker::podman::Podman;
-use checker::progress::{Holes, Last, listed};
+use checker::progress::{self, Holes, Last, listed};
 use checker::starters::{self, Differences};
 use checker::{
     cargo, dockerd, doctor, exit_like, hints, places, podman, rescue, run,
@@ -35,6 +35,9 @@ checker: plays Docker's half of the plugin protocol and grades the plugin
   checker doctor                      say what this machine has and lacks
 
 The maintainers' commands: sh docker/prover/run.sh --help
+
+Without N, check exercise, run exercise, watch, hint and diff mean the exercise
+that you are in.
 
 Variables, in the environment or after make (make check-exercise-1 SEED=7):
   SEED=NUMBER     replay a run with the same names
@@ -66,10 +69,17 @@ pub fn main() -> Result<ExitCode> {
     let root = steps::root()?;
     match words[..] {
         ["check", what, step] => check(&root, what, step),
+        ["check", "exercise"] => check(&root, "exercise", &meant(&root)?),
         ["run", kind, step] => run(&root, kind, step),
+        ["run", "exercise"] => run(&root, "exercise", &meant(&root)?),
         ["watch", step] => watch(&root, step),
-        ["hint", step] => {
-            let step = steps::find(&root, step)?;
+        ["watch"] => watch(&root, &meant(&root)?),
+        ["hint"] | ["hint", _] => {
+            let step = match words[1..] {
+                [step] => step.to_owned(),
+                _ => meant(&root)?,
+            };
+            let step = steps::find(&root, &step)?;
             let hole = setting("HOLE");
             println!("{}", hints::next(&root, &step, hole.as_deref())?);
             Ok(ExitCode::SUCCESS)
@@ -86,6 +96,7 @@ pub fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ["diff", step] => diff(&root, step),
+        ["diff"] => diff(&root, &meant(&root)?),
         ["reset", step] => reset(&root, step),
         ["doctor"] => doctor(&root),
         [] => bail!("a command is missing; checker --help lists them"),
@@ -97,6 +108,17 @@ pub fn main() -> Result<ExitCode> {
             bail!("no command `{}`; checker --help lists them", words.join(" "))
         }
     }
+}
+
+/// The step that a learner means who names none: the one that the learner is in.
+fn meant(root: &Path) -> Result<String> {
+    let current = progress::current(root).with_context(|| {
+        "which step? No exercise has an open hole: write its number, as in make \
+         check-exercise-1"
+    })?;
+    let number = current.step.number.to_string();
+    anstream::eprintln!("checker: step {number}, because you wrote none");
+    Ok(number)
 }
 
 fn kind(word: &str) -> Option<Kind> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use stand_in::Report;
 use stand_in::starters::{self, Hole, Progress, Sources};
-use stand_in::steps::{Kind, Step};
+use stand_in::steps::{self, Kind, Step};
 
 use crate::cargo;
 
@@ -175,11 +175,43 @@ pub fn of(root: &Path, step: &Step) -> Result<(Sources, Holes)> {
     Ok((mine, holes))
 }
 
+/// The exercise that a learner is in.
+#[derive(Debug)]
+pub struct Current {
+    /// Its step.
+    pub step: Step,
+    /// Its holes.
+    pub holes: Holes,
+    /// Whether it differs from its starter.
+    pub begun: bool,
+}
+
+/// The last exercise that has been begun; if all its holes are filled, the first one
+/// behind it that has open holes. `None` if no hole is open there.
+pub fn current(root: &Path) -> Option<Current> {
+    let mut current: Option<Current> = None;
+    for step in steps::all(root).ok()? {
+        let Ok((mine, holes)) = of(root, &step) else { continue };
+        let starter = starters::pristine(root, &step).ok();
+        let begun = starter.as_ref() != Some(&mine);
+        let is_open = !holes.open.is_empty();
+        let has_none = current.as_ref().is_none_or(|it| !it.is_open());
+        if begun || (is_open && has_none) {
+            current = Some(Current { step, holes, begun });
+        }
+    }
+    current.filter(Current::is_open)
+}
+
+impl Current {
+    fn is_open(&self) -> bool {
+        !self.holes.open.is_empty()
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use stand_in::steps;
-
     use super::*;
 
     type Edit = (&'static str, &'static str);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use stand_in::cleanup::Folder;
-use stand_in::steps;
+use stand_in::steps::{self, Kind};
 
 use common::root;
 
@@ -75,8 +75,13 @@ fn make_knows_a_step_as_people_write_it_or_asks_for_it() {
         ("check-exercise-0", Some(2), none),
         ("check-exercise-1x", Some(2), none),
         ("check-exercise-", Some(2), ""),
-        ("check-exercise", Some(2), "needs a step"),
-        ("hint", Some(2), "needs a step"),
+        ("check-exercise", Some(0), "run.sh check exercise\n"),
+        ("run-exercise", Some(0), "run.sh run exercise\n"),
+        ("watch-exercise", Some(0), "run.sh watch\n"),
+        ("diff-exercise", Some(0), "run.sh diff\n"),
+        ("hint", Some(0), "run.sh hint\n"),
+        ("check-solution", Some(2), "needs a step"),
+        ("reset-exercise", Some(2), "needs a step"),
     ] {
         // What would run is printed, except where make calls itself: that runs.
         let dry: &[&str] = if status == Some(0) { &["-n"] } else { &[] };
@@ -88,6 +93,30 @@ fn make_knows_a_step_as_people_write_it_or_asks_for_it() {
         let said = String::from_utf8(said).unwrap();
         assert_eq!(output.status.code(), status, "{target}: {said}");
         assert!(said.contains(words), "{target}: {said}");
+    }
+}
+
+#[test]
+fn make_knows_the_step_of_the_folder_that_it_is_called_in() {
+    for step in steps::all(&root()).unwrap() {
+        let number = step.number;
+        let folder = root().join(step.folder(Kind::Exercise));
+        for (target, meant) in [
+            ("check", format!("check-exercise-{number}")),
+            ("check-exercise", format!("check-exercise-{number}")),
+            ("hint", format!("hint-{number}")),
+            ("reset", format!("reset-exercise-{number}")),
+            ("check-solution-9", "check-solution-9".to_owned()),
+            ("status", "status".to_owned()),
+        ] {
+            let mut make = Command::new("make");
+            make.args(["-n", target, "MAKE=:"]).current_dir(&folder);
+            let output = make.env_remove("MAKEFLAGS").output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            let case = format!("{target} in {}: {said}", step.name);
+            assert!(output.status.success(), "{case}");
+            assert!(said.trim_end().ends_with(&format!(" {meant}")), "{case}");
+        }
     }
 }
 

@@ -325,7 +325,8 @@ mod tests {
     fn a_hole_of_an_earlier_step_is_named_by_its_function() {
         let named = fix(4, "3.remove", "200 {}", &[]);
         assert_eq!(named.text, "src/volumes.rs, `remove`");
-        assert_eq!(named.holes, ["4.3"], "the hole of step 4 is in there");
+        let [hole] = &named.holes[..] else { panic!("{named:?}") };
+        assert!(hole.starts_with("4."), "step 4's hole in there: {hole}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::steps::{self, Kind, Step};
@@ -313,20 +313,53 @@ pub fn hole_in(line: &str) -> Option<&str> {
 /// When a file cannot be read, moved or written. No text of the learner's is lost.
 pub fn reset(root: &Path, step: &Step) -> Result<Option<PathBuf>> {
     let starter = pristine(root, step)?;
+    // Two resets at once would move each other's files. The lock ends with this
+    // function, or with the process.
+    let patch = patch_file(root, step);
+    let lock = File::open(&patch)
+        .with_context(|| format!("reading {}", patch.display()))?;
+    lock.lock().with_context(|| format!("locking {}", patch.display()))?;
     let folder = root.join(step.folder(Kind::Exercise));
     let mine = read(root, step, Kind::Exercise).ok();
     if mine.as_ref() == Some(&starter) {
         return Ok(None);
     }
-    let kept = keep(root, step, &folder)?;
+    // Everything is written before anything is moved, so that an interrupted or
+    // failed reset leaves the learner's files where they are, or in `.kept/`.
+    let new = root.join(SHELF).join(format!("{}.new", step.name));
+    if new.exists() {
+        fs::remove_dir_all(&new)
+            .with_context(|| format!("removing {}", new.display()))?;
+    }
     for (name, text) in &starter {
-        let file = folder.join(name);
+        let file = new.join(name);
         let parent = file.parent().expect("a file is in a folder");
         fs::create_dir_all(parent)
             .and_then(|()| fs::write(&file, text))
             .with_context(|| format!("writing {}", file.display()))?;
     }
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("making {}", folder.display()))?;
+    let kept = keep(root, step, &folder)?;
+    for name in REPLACED {
+        move_to(&new.join(name), &folder.join(name))?;
+    }
+    // Both may hold something else.
+    let _ = fs::remove_dir(&new);
+    let _ = fs::remove_dir(root.join(SHELF));
     Ok(kept)
+}
+
+/// The folder for what a reset has replaced.
+const SHELF: &str = ".kept";
+
+/// What a reset replaces in the folder of an exercise.
+const REPLACED: [&str; 2] = ["src", "Cargo.toml"];
+
+fn move_to(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| {
+        format!("moving {} to {}", from.display(), to.display())
+    })
 }
 
 /// Moves the files that a reset replaces into `.kept/`, under a new number each
@@ -335,12 +368,12 @@ pub fn reset(root: &Path, step: &Step) -> Result<Option<PathBuf>> {
 /// In `exercises/`, cargo would take the copy for a member of the workspace and
 /// refuse to build because two packages have the same name.
 fn keep(root: &Path, step: &Step, folder: &Path) -> Result<Option<PathBuf>> {
-    let shelf = root.join(".kept");
+    let shelf = root.join(SHELF);
     let kept = (1..)
         .map(|count| shelf.join(format!("{}.{count}", step.name)))
         .find(|folder| !folder.exists())
         .expect("some number is free");
-    let mine: Vec<_> = ["src", "Cargo.toml"]
+    let mine: Vec<_> = REPLACED
         .into_iter()
         .filter(|name| folder.join(name).exists())
         .collect();
@@ -350,10 +383,7 @@ fn keep(root: &Path, step: &Step, folder: &Path) -> Result<Option<PathBuf>> {
     fs::create_dir_all(&kept)
         .with_context(|| format!("making {}", kept.display()))?;
     for name in mine {
-        let (from, to) = (folder.join(name), kept.join(name));
-        fs::rename(&from, &to).with_context(|| {
-            format!("moving {} to {}", from.display(), to.display())
-        })?;
+        move_to(&folder.join(name), &kept.join(name))?;
     }
     Ok(Some(kept))
 }

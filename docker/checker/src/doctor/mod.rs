@@ -147,8 +147,10 @@ struct Temp {
 #[derive(Clone, Debug)]
 struct Course {
     last: u32,
-    /// The first exercise with an open hole.
+    /// The exercise that the learner is in; `None` if no hole is open.
     next: Option<u32>,
+    /// How far the learner is in there, unless it is untouched.
+    work: Option<String>,
     /// Whether the Makefile has a target for the sandbox.
     sandbox: bool,
 }
@@ -627,6 +629,13 @@ impl Display for Machine {
             }
         }
         writeln!(f, "\nthis machine: {}", self.verdict())?;
+        if let (Some(step), Some(work)) = (self.course.next, &self.course.work)
+        {
+            writeln!(
+                f,
+                "your work: step {step}, {work} (make status checks it)"
+            )?;
+        }
         writeln!(f, "Next: {}", self.next())
     }
 }

@@ -16,13 +16,13 @@ use serde_json::Value;
 use stand_in::cleanup::{self, Guard};
 use stand_in::mounts;
 use stand_in::search_path::find_with_sbin as find;
-use stand_in::steps::{self, Kind};
+use stand_in::steps;
 use stand_in::wait::wait_until;
 
 use super::{
     Course, DaemonLocation, Docker, Installer, Machine, System, Temp, Wsl,
 };
-use crate::{cargo, dockerd, places, podman, starters};
+use crate::{cargo, dockerd, places, podman, progress};
 
 /// How long another program may take. A docker client waits for minutes if the
 /// daemon's host does not answer.
@@ -333,14 +333,14 @@ fn wsl(root: &Path) -> Wsl {
 
 fn course(root: &Path) -> Course {
     let steps = steps::all(root).unwrap_or_default();
-    let open = steps.iter().find(|step| {
-        starters::read(root, step, Kind::Exercise)
-            .is_ok_and(|sources| !starters::holes(&sources).is_empty())
-    });
+    let current = progress::current(root);
+    let begun = current.as_ref().filter(|current| current.begun);
+    let work = begun.map(|current| current.holes.to_string());
     let makefile = fs::read_to_string(root.join("Makefile"));
     Course {
         last: steps.last().map_or(0, |step| step.number),
-        next: open.map(|step| step.number),
+        next: current.map(|current| current.step.number),
+        work,
         sandbox: makefile.is_ok_and(|text| {
             text.lines().any(|line| line.starts_with("sandbox:"))
         }),

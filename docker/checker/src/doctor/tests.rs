@@ -33,7 +33,7 @@ fn everything() -> Machine {
         filesystem: Some("ext4".into()),
         free: Some(77_000),
         temp: Temp { path: "/tmp".into(), trouble: None },
-        course: Course { last: 8, next: Some(1), sandbox: false },
+        course: Course { last: 8, next: Some(1), work: None, sandbox: false },
     }
 }
 
@@ -119,6 +119,16 @@ fn machines() -> Vec<(&'static str, Machine)> {
         ),
         ("no-rust", Machine { rustc: None, cargo: None, ..user() }),
         ("user", user()),
+        (
+            "begun",
+            Machine {
+                course: Course {
+                    work: Some("4.1 done, 4.2 next".into()),
+                    ..course(false, Some(4))
+                },
+                ..user()
+            },
+        ),
         (
             "user-with-sandbox",
             Machine { course: course(true, Some(3)), ..user() },
