@@ -78,6 +78,8 @@ pub struct Stage {
     log: Log,
     transcript: String,
     brought_image: bool,
+    /// Whether dockerd has no network for containers that ask for none.
+    lacks_network: bool,
     /// The dockerd, if it is a private one.
     private: Option<Private>,
     /// The private Podman, if the story has no dockerd.
@@ -166,6 +168,7 @@ impl Stage {
             log: Log::default(),
             transcript: String::new(),
             brought_image: false,
+            lacks_network: false,
             private,
             podman,
             second: None,
@@ -211,6 +214,15 @@ impl Stage {
     /// When the image can be neither made nor downloaded.
     pub fn bring_image(&mut self) -> Outcome {
         self.brought_image |= dockerd::bring_image()?;
+        let bridge = dockerd::play("docker network inspect bridge", PATIENCE)?;
+        self.lacks_network =
+            bridge.status.is_some_and(|status| !status.success());
+        if self.lacks_network {
+            println!(
+                "dockerd has no network `bridge`, so this story adds \
+                 `--network none` to each `docker run`"
+            );
+        }
         Ok(())
     }
 
@@ -304,10 +316,7 @@ impl Stage {
     }
 
     fn typed(&self, command: &str) -> String {
-        match self.name.as_str() {
-            NAME => command.to_owned(),
-            other => command.replace(NAME, other),
-        }
+        typed(command, &self.name, self.lacks_network)
     }
 
     /// Removes the containers, volumes and the image of the story. Missing ones are
@@ -629,9 +638,32 @@ pub fn without_times(text: &str) -> String {
     String::from_utf8(bytes).expect("digits took the place of digits")
 }
 
+/// A command of a story, for a plugin with this name.
+fn typed(command: &str, name: &str, lacks_network: bool) -> String {
+    // Otherwise the container would not start, and the plugin would be blamed.
+    let command = match lacks_network {
+        true => command.replace("docker run ", "docker run --network none "),
+        false => command.to_owned(),
+    };
+    match name {
+        NAME => command,
+        other => command.replace(NAME, other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_story_is_typed_for_the_plugin_and_the_docker_that_are_there() {
+        let run = "docker run --rm --volume-driver workshop busybox true";
+        assert_eq!(typed(run, NAME, false), run);
+        assert_eq!(
+            typed(run, "other", true),
+            "docker run --network none --rm --volume-driver other busybox true"
+        );
+    }
 
     #[test]
     fn ids_and_times_are_masked_and_words_are_not() {
