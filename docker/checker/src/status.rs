@@ -3,7 +3,6 @@
 
 use std::fmt::{self, Display};
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -15,11 +14,13 @@ use stand_in::starters;
 use stand_in::steps::{self, Kind, Step};
 
 use crate::cargo::{self, Built, Show};
-use crate::progress::Holes;
+use crate::progress::{self, Holes};
 
-/// The longest time for the checks of all steps together. A step that needs longer
-/// is shown as far as it came.
-const PATIENCE: Duration = Duration::from_millis(2200);
+/// The longest time for all of it. The checks that have not ended then are left out.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// The time that the checks have in any case.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// The table of all steps.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ enum Next {
 /// # Errors
 /// When a starter is unknown, or cargo cannot be called.
 pub fn of(root: &Path) -> Result<Status> {
+    let deadline = Instant::now() + PATIENCE;
     let mut rows = steps::all(root)?
         .into_iter()
         .map(|step| row(root, step))
@@ -85,22 +87,22 @@ pub fn of(root: &Path) -> Result<Status> {
         if built.programs.is_empty() && built.errors.is_empty() {
             trouble = cargo::unreadable(root);
         }
-        let deadline = Instant::now() + PATIENCE;
-        thread::scope(|scope| {
-            for row in begun {
-                let built = &built;
-                scope.spawn(move || {
-                    let number = row.step.number;
-                    row.state = checked(&row.step, built, deadline)
-                        .unwrap_or_else(|err| {
-                            State::Broken(format!(
-                                "the checks of step {number} cannot run: \
-                                 {err:#}"
-                            ))
-                        });
+        // A build may have taken longer than all of it.
+        let deadline = deadline.max(Instant::now() + LEAST);
+        // The step that the learner is in comes first, in case that the time is not
+        // enough for all of them.
+        let current = progress::current(root).map(|it| it.step.number);
+        let mut begun = begun;
+        begun.sort_by_key(|row| Some(row.step.number) != current);
+        for row in begun {
+            let number = row.step.number;
+            row.state =
+                checked(&row.step, &built, deadline).unwrap_or_else(|err| {
+                    State::Broken(format!(
+                        "the checks of step {number} cannot run: {err:#}"
+                    ))
                 });
-            }
-        });
+        }
     }
     Ok(Status { rows, trouble })
 }
@@ -146,8 +148,7 @@ fn checked(step: &Step, built: &Built, deadline: Instant) -> Result<State> {
     let plan = Plan {
         from: number,
         deadline: Some(deadline),
-        // All others of the step would wait for them.
-        leave_out: checks::ALONE,
+        leave_out: checks::SLOW,
         ..Plan::new(number)
     };
     let report = checks::run(harness, plan, |_| {})?;
@@ -182,6 +183,9 @@ impl Row {
         match &self.state {
             State::Untouched => "untouched".to_owned(),
             State::Broken(_) => "none".to_owned(),
+            State::Checked { passed: 0, next: Next::MoreChecks, .. } => {
+                "not run".to_owned()
+            }
             State::Checked { passed, not_tried: 0, all, .. } => {
                 format!("{passed} of {all}")
             }

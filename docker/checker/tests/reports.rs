@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use checker::starters;
-use stand_in::checks::{self, Plan, Stop};
+use stand_in::checks::{self, Plan, SLOW, Stop};
 use stand_in::daemon::Dialect;
 use stand_in::mounts;
 use stand_in::root::BELOW_ROOT;
@@ -212,25 +212,6 @@ const BY_CHANCE: &[(&str, &str)] = &[
     ("7.stranded", "7.one-name"),
 ];
 
-/// Checks that take a second or more, most of them because they wait. Only their own
-/// wrong plugins try them, unless `PROOFS=full`: together with all others, they took
-/// two thirds of the time of these tests.
-const SLOW: &[&str] = &[
-    "1.few-files",
-    "1.race",
-    "6.alone",
-    "7.no-trace",
-    "7.order",
-    "8.elsewhere",
-    "8.extra-unmount",
-    "8.hung",
-    "8.once",
-    "9.few-files",
-    "9.long-replies",
-    "9.no-reader",
-    "9.slow-client",
-];
-
 /// Reports about a mount or about another user's file. They are the recorded ones
 /// only if [`mounts::missing`] finds nothing missing.
 const NEED_MOUNTS: &[&str] = &["8.bad-size", "8.bad-size.2", "8.bad-owner"];
@@ -286,6 +267,9 @@ fn complaint(wrong: &Wrong, full: bool) -> Option<String> {
     Some(format!("{case}: {differs}"))
 }
 
+/// Only their own wrong plugins try the checks of [`SLOW`], unless `PROOFS=full`:
+/// together with all others, they took two thirds of the time of these tests.
+///
 /// Runs only the checks of the plugin's own step. The checks of earlier steps, which
 /// take most of the time, run with `PROOFS=full`.
 #[test]

@@ -62,7 +62,24 @@ pub enum Stop {
 
 /// Checks that run while no other check of step 8 does, because they start processes
 /// with a copy of all mounts.
-pub const ALONE: &[&str] = &["8.extra-unmount", "8.once", "8.elsewhere"];
+const ALONE: &[&str] = &["8.extra-unmount", "8.once", "8.elsewhere"];
+
+/// Checks that take a second or more, most of them because they wait.
+pub const SLOW: &[&str] = &[
+    "1.few-files",
+    "1.race",
+    "6.alone",
+    "7.no-trace",
+    "7.order",
+    "8.elsewhere",
+    "8.extra-unmount",
+    "8.hung",
+    "8.once",
+    "9.few-files",
+    "9.long-replies",
+    "9.no-reader",
+    "9.slow-client",
+];
 
 /// The choices for a run, besides the plugin.
 #[derive(Clone, Copy, Debug)]
