@@ -117,7 +117,7 @@ fn meant(root: &Path) -> Result<String> {
          check-exercise-1"
     })?;
     let number = current.step.number.to_string();
-    anstream::eprintln!("checker: step {number}, because you wrote none");
+    anstream::eprintln!("checker: no step is given, so this is step {number}");
     Ok(number)
 }
 

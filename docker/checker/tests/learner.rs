@@ -37,6 +37,10 @@ static SOLUTION: LazyLock<PathBuf> = LazyLock::new(|| {
 const CARGO: &str = r#"#!/bin/sh
 target=target
 packages=
+if [ -e PROGRAMS/broken ]; then
+    echo 'error: failed to load manifest for workspace member `PROJECT/exercises/02-answer`' >&2
+    exit 101
+fi
 while [ $# -gt 0 ]; do
     case $1 in
         metadata) exit 0 ;;
@@ -96,7 +100,11 @@ impl Project {
             fs::create_dir_all(project.path(folder)).unwrap();
         }
         let programs = project.path("programs").display().to_string();
-        project.script("bin/cargo", &CARGO.replace("PROGRAMS", &programs));
+        let cargo = CARGO.replace("PROGRAMS", &programs);
+        // The checker asks the system for the path of the project.
+        let folder = project.folder.path().canonicalize().unwrap();
+        let folder = folder.display().to_string();
+        project.script("bin/cargo", &cargo.replace("PROJECT", &folder));
         // A copy has a target folder of its own.
         let mut copy = Command::new("cp");
         copy.arg(env!("CARGO_BIN_EXE_checker"));
@@ -188,6 +196,10 @@ fn text_of(output: Output) -> (Option<i32>, String) {
 const MISSING: &str =
     "exercises/01-activate is missing: make reset-exercise-1 makes it again";
 
+const RESET: &str = "cargo cannot read exercises/02-answer/Cargo.toml and builds \
+                     nothing without it: mend the file, or put the starter back: \
+                     make reset-exercise-2 keeps your version";
+
 #[test]
 fn each_command_says_what_is_wrong_and_loses_nothing() {
     let gone = |project: &Project| {
@@ -208,9 +220,12 @@ fn each_command_says_what_is_wrong_and_loses_nothing() {
             assert!(copy.status().unwrap().success());
         }
     };
+    let broken = |project: &Project| {
+        fs::write(project.path("programs/broken"), "").unwrap();
+    };
     let nothing = |_: &Project| {};
     type Change = fn(&Project);
-    let cases: [(&str, Change, &str, i32, &str); 14] = [
+    let cases: [(&str, Change, &str, i32, &str); 16] = [
         ("no folder", gone, "check exercise 1", 2, MISSING),
         ("no folder", gone, "run exercise 1", 2, MISSING),
         ("no folder", gone, "watch 1", 2, MISSING),
@@ -244,7 +259,9 @@ fn each_command_says_what_is_wrong_and_loses_nothing() {
             1,
             "make hint-1 gives a hint; make diff-exercise-1",
         ),
-        ("no step", nothing, "check exercise", 1, "step 1, because"),
+        ("another step's manifest", broken, "check exercise 1", 1, RESET),
+        ("another step's manifest", broken, "run exercise 1", 1, RESET),
+        ("no step", nothing, "check exercise", 1, "so this is step 1"),
         ("no step", nothing, "hint", 0, "Hole 1.1, a nudge"),
         ("no step, and all is filled", filled, "hint", 2, "which step?"),
         ("all is filled", filled, "hint 1", 0, "All holes of step 1 are"),
