@@ -2,7 +2,7 @@
 //! says: `rogue WORD SOCKET ROOT`. The tests compile it.
 
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -16,7 +16,8 @@ fn main() {
     fs::create_dir_all(socket.parent().unwrap()).unwrap();
     let left_behind = fs::symlink_metadata(socket)
         .is_ok_and(|metadata| metadata.file_type().is_socket())
-        && UnixStream::connect(socket).is_err();
+        && UnixStream::connect(socket)
+            .is_err_and(|err| err.kind() == ErrorKind::ConnectionRefused);
     if left_behind {
         fs::remove_file(socket).unwrap();
     }

@@ -93,9 +93,9 @@ pub const CHECKS: &[Check] = &[
         id: "2.paths",
         step: 2,
         name: "every call of a volume driver gets an answer of its own",
-        why: "a call that the plugin does not know fails: without Mount, no \
-              container starts; without Capabilities, Docker asks again before \
-              each Create and Get",
+        why: "without Mount, no container starts; without Capabilities, Docker \
+              asks again before each Create and Get; a Get that is taken for a \
+              Create makes a volume of each question",
         file: "src/protocol.rs",
         place: "TODO 2.1",
         source: "vol-create-inspect-ls-rm 1-11; vol-run-named 1-3; \
