@@ -163,6 +163,15 @@ static USES: AtomicUsize = AtomicUsize::new(0);
         more: &[],
     },
     Wrong {
+        check: "4.remove",
+        what: "the plugin removes ROOT with the directories of all volumes",
+        step: 4,
+        file: "src/volumes.rs",
+        right: "match fs::remove_dir_all(&directory) {",
+        wrong: "match fs::remove_dir_all(&self.root) {",
+        more: &[],
+    },
+    Wrong {
         check: "4.removed-already",
         what: "the plugin refuses to remove a missing directory",
         step: 4,

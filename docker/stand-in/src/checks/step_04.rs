@@ -142,9 +142,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "4.remove",
         step: 4,
-        name: "Remove deletes the volume's files",
+        name: "Remove deletes the volume's files, and no others",
         why: "otherwise the next volume of this name would start with the old \
-              files",
+              files, or another volume's files would be lost",
         file: "src/volumes.rs",
         place: "TODO 4.4",
         source: "vol-create-inspect-ls-rm 10",
@@ -379,6 +379,10 @@ fn in_use(harness: &mut Harness) -> Outcome {
 
 fn remove(harness: &mut Harness) -> Outcome {
     let (mut session, name) = with_volume(harness)?;
+    let other_name = format!("two-{name}");
+    create(&mut session, &other_name)?;
+    let other = mount(&mut session, &other_name, "c0de")?;
+    other.write("file", &name)?;
     let directory = mount(&mut session, &name, "93de")?;
     let files = directory.open()?;
     files.make("folder")?;
@@ -389,6 +393,10 @@ fn remove(harness: &mut Harness) -> Outcome {
     exchange.success("200 and {}, or an empty \"Err\"")?;
     if directory.has("folder")? {
         return Err(exchange.wrong("the directory and its files are gone"));
+    }
+    if other.read("file")?.as_ref() != Some(&name) {
+        let expected = format!("the file of {other_name} is still there");
+        return Err(exchange.wrong(expected));
     }
     create(&mut session, &name)?;
     let anew = mount(&mut session, &name, "a1b2")?;
@@ -448,8 +456,9 @@ fn create_fails(harness: &mut Harness) -> Outcome {
     let Ok(within) = directory.within() else { return Ok(()) };
     session.call(&Call::remove(&name));
     directory.remove()?;
-    let root = session.root().open()?;
-    // The plugin may have removed more than the directory.
+    // The plugin may have removed more than the directory, which another check
+    // covers.
+    let Ok(root) = session.root().open() else { return Ok(()) };
     let is_free =
         |path: &&Path| !path.as_os_str().is_empty() && !root.has(path);
     let Some(place) = within.ancestors().filter(is_free).last() else {
