@@ -202,19 +202,26 @@ const BY_CHANCE: &[(&str, &str)] = &[
     ("1.live-socket", "1.race"),
     // A second may pass between two Gets of one volume.
     ("6.outlives", "6.full-disk"),
+    ("6.outlives", "6.half-made"),
     ("6.outlives", "6.spoiled"),
     ("6.outlives", "6.strangers"),
     // The crash may come when all files are gone, but not the folder.
     ("6.removed", "6.half-removed"),
+    // The order of the names decides which files are deleted before one cannot be.
+    ("6.half-removed", "6.not-deletable"),
     // Any connection may be left without a thread.
     ("7.stranded", "7.slow-body"),
     ("7.stranded", "7.slow-call"),
     ("7.stranded", "7.one-name"),
+    ("7.stranded", "7.late-call"),
+    // Without a count for each ID, a second use after a crash is lost as well.
+    ("8.same-id", "8.crash"),
 ];
 
 /// Reports about a mount or about another user's file. They are the recorded ones
 /// only if [`mounts::missing`] finds nothing missing.
-const NEED_MOUNTS: &[&str] = &["8.bad-size", "8.bad-size.2", "8.bad-owner"];
+const NEED_MOUNTS: &[&str] =
+    &["6.not-deletable", "8.bad-size", "8.bad-size.2", "8.bad-owner"];
 
 /// The difference between the expected result of a wrong plugin and the real one;
 /// `None` if there is none.

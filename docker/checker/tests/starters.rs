@@ -330,6 +330,7 @@ const UNREAD: &[(u32, &str)] = &[
     (6, "src/remove.rs"),
     (6, "src/root.rs"),
     (7, "src/listener.rs"),
+    (7, "src/slots.rs"),
     (8, "src/arguments.rs"),
     (8, "src/mounts.rs"),
     (8, "src/names.rs"),

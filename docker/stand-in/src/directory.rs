@@ -156,6 +156,20 @@ impl Directory {
         Ok(self.stat(path.as_ref())?.st_size.unsigned_abs())
     }
 
+    /// The twelve mode bits of a file, and the bytes that it takes on the disk. A
+    /// file with holes takes less than its length.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub(crate) fn mode_and_room(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> io::Result<(u32, u64)> {
+        let stat = self.stat(path.as_ref())?;
+        let mode = Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777;
+        Ok((mode, stat.st_blocks.unsigned_abs() * 512))
+    }
+
     /// Every regular file in or below the folder, by its path relative to the
     /// folder. Mounts below the folder are left out.
     ///

@@ -4,22 +4,25 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Result;
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
+use crate::cleanup;
 use crate::daemon::{
     Call, Daemon, Dialect, NoReply, Reply, clip, field, read_reply,
 };
 use crate::finding::{Fault, Outcome, wrong};
 use crate::plugin::{Log, Place, Plugin, Program};
+use crate::processes;
 use crate::root::{Mountpoint, Root};
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, wait_until};
 
 /// Everything a check works with: starts plugins, draws names, and keeps the
 /// log. A [`Session`] is one started plugin.
@@ -264,6 +267,43 @@ impl Session {
     /// The exit status of the plugin, if it has ended.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         self.plugin.borrow_mut().ended()
+    }
+
+    /// Awaits that the plugin has ended, for at most `patience`, although a tracer
+    /// that a check has started still holds one of its threads. That tracer is
+    /// killed then. Only Linux tells.
+    pub(crate) fn ends_under_a_tracer(
+        &self,
+        patience: Duration,
+    ) -> Option<ExitStatus> {
+        let id = self.plugin.borrow().id().as_raw_pid();
+        let proc = Path::new("/proc").join(id.to_string());
+        let is_over = || {
+            let stat = fs::read_to_string(proc.join("stat"));
+            // `123 (name) Z …`
+            let stat = stat.unwrap_or_default();
+            let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+            state.is_none_or(|state| state.starts_with('Z')).then_some(())
+        };
+        wait_until(patience, is_over)?;
+        let ours = self.folder().as_os_str().as_bytes();
+        for thread in fs::read_dir(proc.join("task")).into_iter().flatten() {
+            let status = thread.map(|thread| thread.path().join("status"));
+            let text = status.and_then(fs::read_to_string).unwrap_or_default();
+            let mut lines = text.lines();
+            let id = lines.find_map(|line| line.strip_prefix("TracerPid:"));
+            let Some(tracer) = id.and_then(|id| processes::id_of(id.trim()))
+            else {
+                continue;
+            };
+            let proc = Path::new("/proc").join(tracer.as_raw_pid().to_string());
+            if processes::variable(&proc, cleanup::MARK).as_deref()
+                == Some(ours)
+            {
+                let _ = kill_process(tracer, Signal::KILL);
+            }
+        }
+        self.ends()
     }
 
     /// The number of files that the plugin has open; `None` where the system does

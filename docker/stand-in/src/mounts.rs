@@ -24,6 +24,8 @@ pub struct Mount {
     pub device: String,
     /// The type of the filesystem: `ext4`, for example.
     pub(crate) kind: String,
+    /// What is mounted: a device, or the name that a tmpfs was given.
+    pub(crate) source: PathBuf,
 }
 
 /// The mounts of a process, oldest first: a process id, or `self`.
@@ -70,7 +72,8 @@ fn parse(line: &[u8]) -> Option<Mount> {
     // Optional fields end with a dash, and the type follows.
     fields.find(|field| *field == b"-")?;
     let kind = String::from_utf8(fields.next()?.to_owned()).ok()?;
-    Some(Mount { id, path, device, kind })
+    let source = plain(fields.next()?);
+    Some(Mount { id, path, device, kind, source })
 }
 
 /// The type of the filesystem that `path` is on, or would be on. Only Linux
@@ -257,7 +260,9 @@ mod tests {
         let line = b"42 27 7:0 / /a\\040b/files rw - ext4 /dev/loop0 rw";
         let path = PathBuf::from("/a b/files");
         let (device, kind) = ("7:0".to_owned(), "ext4".to_owned());
-        assert_eq!(parse(line), Some(Mount { id: 42, path, device, kind }));
+        let source = PathBuf::from("/dev/loop0");
+        let mount = Mount { id: 42, path, device, kind, source };
+        assert_eq!(parse(line), Some(mount));
         assert_eq!(parse(b""), None);
     }
 }

@@ -181,6 +181,163 @@ pub static WRONG: &[Wrong] = &[
 ",
         more: &[],
     },
+    Wrong {
+        check: "5.bad-names",
+        what: "the plugin allows names of one letter",
+        step: 5,
+        file: "src/volumes.rs",
+        right: "                    && !rest.is_empty()
+",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "5.bad-names",
+        what: "the plugin allows letters of any alphabet",
+        step: 5,
+        file: "src/volumes.rs",
+        right: "        let plain = match name.as_bytes() {
+            [first, rest @ ..] => {
+                first.is_ascii_alphanumeric()
+                    && !rest.is_empty()
+                    && rest.iter().all(allowed)
+",
+        wrong: "        let letters = name.chars().all(|c| c.is_alphanumeric() || \"_.-\".contains(c));
+        let plain = match name.as_bytes() {
+            [first, rest @ ..] => {
+                (first.is_ascii_alphanumeric() || *first >= 0x80)
+                    && !rest.is_empty()
+                    && rest.iter().all(|byte| allowed(byte) || *byte >= 0x80)
+                    && letters
+",
+        more: &[],
+    },
+    Wrong {
+        check: "5.unknown-value",
+        what: "the plugin takes any short word for a type",
+        step: 5,
+        file: "src/options.rs",
+        right: "                    _ => return Err(unknown_word(&[\"dir\"], \"type=\", value)),
+",
+        wrong: "                    word if word.len() < 16 => {}
+                    _ => return Err(unknown_word(&[\"dir\"], \"type=\", value)),
+",
+        more: &[],
+    },
+    Wrong {
+        check: "5.suggested-value",
+        what: "for a wrong type, the plugin suggests the names of options",
+        step: 5,
+        file: "src/options.rs",
+        right: r#"unknown_word(&["dir"], "type=", value)"#,
+        wrong: r#"unknown_word(&OPTIONS, "type=", value)"#,
+        more: &[],
+    },
+    Wrong {
+        check: "5.suggested-value",
+        what: "for a wrong keep, the plugin suggests the types",
+        step: 5,
+        file: "src/options.rs",
+        right: r#"let known = ["true", "false"];"#,
+        wrong: r#"let known = ["dir"];"#,
+        more: &[],
+    },
+    Wrong {
+        check: "5.logged",
+        what: "the plugin logs a refusal without its reason",
+        step: 5,
+        file: "src/server.rs",
+        right: r#"warn!("{call} -> {status} {text}")"#,
+        wrong: r#"warn!("{call} -> {status}")"#,
+        more: &[],
+    },
+    Wrong {
+        check: "5.mode",
+        what: "the plugin sets the mode of a new directory alone",
+        step: 5,
+        file: "src/volumes.rs",
+        right: "                fs::create_dir_all(&directory)
+",
+        wrong: "                let is_there = directory.exists();
+                fs::create_dir_all(&directory)
+",
+        more: &[
+            (
+                "src/volumes.rs",
+                "                let mode = Permissions::from_mode(settings.mode);
+                fs::set_permissions(&directory, mode).map_err(
+",
+                "                let mode = match is_there {
+                    true => fs::metadata(&directory)
+                        .map_err(Failure::system(\"reading\", &directory))?
+                        .permissions(),
+                    false => Permissions::from_mode(settings.mode),
+                };
+                fs::set_permissions(&directory, mode).map_err(
+",
+            ),
+        ],
+    },
+    Wrong {
+        check: "5.keep",
+        what: "keep means the opposite",
+        step: 5,
+        file: "src/volumes.rs",
+        right: "if self.by_name[name].settings.keep {",
+        wrong: "if !self.by_name[name].settings.keep {",
+        more: &[],
+    },
+    Wrong {
+        check: "5.keep-logged",
+        what: "the plugin keeps the files without a word",
+        step: 5,
+        file: "src/volumes.rs",
+        right: "            info!(\"{name} is gone, its files stay in {}\", directory.display());
+",
+        wrong: "            log::debug!(\"{name} is gone\");
+            let _ = |path: &Path| info!(\"{}\", path.display());
+",
+        more: &[],
+    },
 ];
 
-pub static FINE: &[Fine] = &[];
+pub static FINE: &[Fine] = &[
+    Fine {
+        what: "the plugin does not limit the length of names",
+        why: "no filesystem has longer names, so the system refuses them",
+        step: 5,
+        edits: &[(
+            "src/volumes.rs",
+            "                    && name.len() <= LONGEST_NAME
+",
+            "",
+        )],
+    },
+    Fine {
+        what: "the plugin reads keep by bool::from_str",
+        why: "it reads the same two words, and its error has both",
+        step: 5,
+        edits: &[(
+            "src/options.rs",
+            "                \"keep\" => match value.as_str() {
+                    \"true\" => settings.keep = true,
+                    \"false\" => settings.keep = false,
+                    _ => {
+                        let known = [\"true\", \"false\"];
+                        return Err(unknown_word(&known, \"keep=\", value));
+                    }
+                },
+",
+            "                \"keep\" => {
+                    settings.keep = value.parse().map_err(|err| {
+                        let err: std::str::ParseBoolError = err;
+                        Failure::BadOption(
+                            format!(\"keep={}\", excerpt(value)),
+                            err.to_string(),
+                        )
+                    })?;
+                }
+",
+        )],
+    },
+];

@@ -45,16 +45,12 @@ pub static WRONG: &[Wrong] = &[
     },
     Wrong {
         check: "7.in-flight",
-        what: "the plugin ends without waiting for calls",
+        what: "the plugin has no patience with running calls",
         step: 7,
         file: "src/stop.rs",
-        right: "    drop(advertised);\n    listener.slots.at_work(deadline - PATIENCE / 2);\n",
-        wrong: "    drop(advertised);\n",
-        more: &[(
-            "src/stop.rs",
-            "let cut_off = listener.slots.at_work(deadline);",
-            "let cut_off = Vec::<String>::new();",
-        )],
+        right: "Duration::from_secs(8)",
+        wrong: "Duration::ZERO",
+        more: &[],
     },
     Wrong {
         check: "7.order",
@@ -105,6 +101,194 @@ pub static WRONG: &[Wrong] = &[
         wrong: "let _ = is;",
         more: &[],
     },
+    Wrong {
+        check: "7.slow-body",
+        what: "the plugin has four threads, and no more",
+        step: 7,
+        file: "src/server.rs",
+        right: "    loop {
+        listener.await_need()?;
+",
+        wrong: "    let mut started = 0;
+    loop {
+        listener.await_need()?;
+        started += 1;
+        if started > 4 {
+            continue;
+        }
+",
+        more: &[
+            (
+                "src/server.rs",
+                ".spawn(move || work(listener, answer))",
+                ".spawn(move || {
+                loop {
+                    work(listener, answer)
+                }
+            })",
+            ),
+        ],
+    },
+    Wrong {
+        check: "7.one-name",
+        what: "a call that was woken does not look again",
+        step: 7,
+        file: "src/names.rs",
+        right: "        while taken.contains(name) {",
+        wrong: "        if taken.contains(name) {",
+        more: &[],
+    },
+    Wrong {
+        check: "7.one-name",
+        // Without the line in the log, two calls meet here only by luck.
+        what: "a call releases the lock, logs that the name is free, and claims it",
+        step: 7,
+        file: "src/names.rs",
+        right: "        taken.insert(name.to_owned());
+",
+        wrong: "        drop(taken);
+        log::info!(\"{name} is free\");
+        self.taken().insert(name.to_owned());
+",
+        more: &[],
+    },
+    Wrong {
+        check: "7.socket-first",
+        what: "the plugin removes its socket last",
+        step: 7,
+        file: "src/stop.rs",
+        right: "    drop(advertised);
+    listener.slots.at_work(deadline - PATIENCE / 2);
+    listener.close();
+    let cut_off = listener.slots.at_work(deadline);
+",
+        wrong: "    listener.slots.at_work(deadline - PATIENCE / 2);
+    listener.close();
+    let cut_off = listener.slots.at_work(deadline);
+    drop(advertised);
+",
+        more: &[],
+    },
+    Wrong {
+        check: "7.late-call",
+        what: "the plugin closes the listener first",
+        step: 7,
+        file: "src/stop.rs",
+        right: "    drop(advertised);
+    listener.slots.at_work(deadline - PATIENCE / 2);
+    listener.close();
+    let cut_off = listener.slots.at_work(deadline);
+",
+        wrong: "    drop(advertised);
+    listener.close();
+    let cut_off = listener.slots.at_work(deadline);
+",
+        more: &[],
+    },
+    Wrong {
+        check: "7.second-signal",
+        what: "the plugin ignores a second signal",
+        step: 7,
+        file: "src/stop.rs",
+        right: "        if signals.any(|again| again == first) {
+            let _ = emulate_default_handler(first);
+        }
+",
+        wrong: "        let _ = emulate_default_handler;
+        let _ = signals.any(|_| false);
+",
+        more: &[],
+    },
+    Wrong {
+        check: "7.second-signal",
+        what: "any second signal ends the plugin",
+        step: 7,
+        file: "src/stop.rs",
+        right: "signals.any(|again| again == first)",
+        wrong: "signals.next().is_some()",
+        more: &[],
+    },
+    Wrong {
+        check: "7.cut-off",
+        what: "the plugin ends with status 0 although it has cut a call off",
+        step: 7,
+        file: "src/stop.rs",
+        right: "    ensure!(cut_off.is_empty(), \"cut off {}\", cut_off.join(\", \"));
+",
+        wrong: "    let _ = cut_off;
+",
+        more: &[],
+    },
+    Wrong {
+        check: "7.cut-off",
+        what: "the plugin waits for a slow call for ever",
+        step: 7,
+        file: "src/stop.rs",
+        right: "Duration::from_secs(8)",
+        wrong: "Duration::from_secs(80_000)",
+        more: &[],
+    },
 ];
 
-pub static FINE: &[Fine] = &[];
+pub static FINE: &[Fine] = &[
+    Fine {
+        what: "the threads have no names",
+        why: "only a panic shows that, and no call panics once the holes are filled",
+        step: 7,
+        edits: &[(
+            "src/server.rs",
+            "            .name(\"work\".to_owned())
+",
+            "",
+        )],
+    },
+    Fine {
+        what: "a thread that cannot be started is ignored",
+        why: "only a system without threads shows that, and no check may take them all",
+        step: 7,
+        edits: &[
+            (
+                "src/server.rs",
+                "        thread::Builder::new()
+            .name(\"work\".to_owned())
+",
+                "        let _ = thread::Builder::new()
+            .name(\"work\".to_owned())
+",
+            ),
+            (
+                "src/server.rs",
+                "            .context(\"starting a thread for calls\")?;
+",
+                "            .context(\"starting a thread for calls\");
+",
+            ),
+        ],
+    },
+    Fine {
+        what: "a second signal ends the plugin by an exit",
+        why: "it ends at once, and its status is not 0 either",
+        step: 7,
+        edits: &[(
+            "src/stop.rs",
+            "let _ = emulate_default_handler(first);",
+            "let _ = emulate_default_handler;
+            std::process::exit(1);",
+        )],
+    },
+    Fine {
+        what: "the claim waits for the lock in a loop, without a condition variable",
+        why: "the name has one call at a time, although the waiting calls keep a processor busy",
+        step: 7,
+        edits: &[(
+            "src/names.rs",
+            "            taken =
+                self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+",
+            "            drop(taken);
+            std::thread::yield_now();
+            taken = self.taken();
+",
+        )],
+    },
+];

@@ -331,6 +331,151 @@ pub static WRONG: &[Wrong] = &[
         wrong: "            let _ = same_files(&kept, settings);\n",
         more: &[],
     },
+    Wrong {
+        check: "8.private-image",
+        what: "every user may read the image",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        .mode(0o600)
+",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "8.sparse",
+        what: "the plugin fills the image with zeros",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: ".and_then(|file| file.set_len(settings.size.unwrap_or_default()))",
+        wrong: ".and_then(|mut file| {
+            let size = settings.size.unwrap_or_default();
+            file.write_all(&vec![0; usize::try_from(size).unwrap_or(0)])
+        })",
+        more: &[],
+    },
+    Wrong {
+        check: "8.undone",
+        what: "the plugin undoes nothing after a Mount that failed",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        // Docker sends no Unmount for a Mount that failed.
+        log(unmount_if_unused(folder));
+",
+        wrong: "",
+        more: &[],
+    },
+    Wrong {
+        check: "8.undone",
+        what: "a Mount that fails unmounts what another container uses",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        // Docker sends no Unmount for a Mount that failed.
+        log(unmount_if_unused(folder));
+",
+        wrong: "        log(umount(&folder.join(FS)));
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.busy",
+        what: "the plugin unmounts lazily",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: r#"run("umount", &[], &[path])"#,
+        wrong: r#"run("umount", &["--lazy"], &[path])"#,
+        more: &[],
+    },
+    Wrong {
+        check: "8.tmpfs-source",
+        what: "the source of a tmpfs is the folder on which it is mounted",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: r#"("workshop".into(), format!("nodev,size={size},mode=700"))"#,
+        wrong: r#"(fs.clone(), format!("nodev,size={size},mode=700"))"#,
+        more: &[],
+    },
+    Wrong {
+        check: "8.same-id",
+        what: "each Mount writes the file of its ID anew",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "            .append(true)
+            .create(true)
+            .open(&place)
+",
+        wrong: "            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&place)
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.same-id",
+        what: "each Unmount removes the file of its ID",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        0 | 1 => remove(&place),
+",
+        wrong: "        0..1000 => remove(&place),
+",
+        more: &[],
+    },
+    Wrong {
+        check: "8.unknown-id",
+        what: "the plugin takes a missing file for an error",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "fs::metadata(&place).map_or(0, |uses| uses.len());",
+        wrong: "fs::metadata(&place)
+        .map_err(Failure::system(\"counting in\", &place))?
+        .len();",
+        more: &[],
+    },
+    Wrong {
+        check: "8.last-use",
+        what: "the plugin leaves an empty file for an ID without uses",
+        step: 8,
+        file: "src/filesystem.rs",
+        right: "        0 | 1 => remove(&place),
+",
+        wrong: "        0 => remove(&place),
+",
+        more: &[],
+    },
 ];
 
-pub static FINE: &[Fine] = &[];
+pub static FINE: &[Fine] = &[
+    Fine {
+        what: "the plugin unmounts by force",
+        why: "on a local filesystem that is in use, the kernel refuses this as well",
+        step: 8,
+        edits: &[(
+            "src/filesystem.rs",
+            r#"run("umount", &[], &[path])"#,
+            r#"run("umount", &["--force"], &[path])"#,
+        )],
+    },
+    Fine {
+        what: "the plugin creates the image even if it exists",
+        why: "make calls this only if there is no image",
+        step: 8,
+        edits: &[("src/filesystem.rs", ".create_new(true)", ".create(true)")],
+    },
+    Fine {
+        what: "Remove does not ask whether the image has a loop device",
+        why: "only a process in another PID namespace is invisible to holders, and no check starts one",
+        step: 8,
+        edits: &[(
+            "src/filesystem.rs",
+            "    match mounts::device(&folder.join(IMAGE))? {
+        Some(who) => Err(in_use(who)),
+        None => Ok(()),
+    }
+",
+            "    let _ = mounts::device(&folder.join(IMAGE))?.map(in_use);
+    Ok(())
+",
+        )],
+    },
+];

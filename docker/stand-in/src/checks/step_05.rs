@@ -1,6 +1,7 @@
 //! Step 5: options, names, and what inspect shows.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -11,6 +12,7 @@ use super::step_04::{mount, path_in, unmount};
 use crate::daemon::{Call, field};
 use crate::finding::{Fault, Outcome};
 use crate::harness::{Exchange, Harness, Session};
+use crate::wait::wait_until;
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -68,6 +70,17 @@ pub const CHECKS: &[Check] = &[
         run: unknown_value,
     },
     Check {
+        id: "5.suggested-value",
+        step: 5,
+        name: "the error for an invalid value suggests a valid one",
+        why: "the user has only this text: if it suggests an option's name, or \
+              a value of another option, the next attempt fails as well",
+        file: "src/options.rs",
+        place: "TODO 5.2",
+        source: "our rule; Docker shows the Err of a Create",
+        run: suggested_value,
+    },
+    Check {
         id: "5.bad-mode",
         step: 5,
         name: "a mode that is not octal is refused",
@@ -99,6 +112,17 @@ pub const CHECKS: &[Check] = &[
         place: "`excerpt`",
         source: "plugin-huge 3-4: Docker sends and shows any length",
         run: short_errors,
+    },
+    Check {
+        id: "5.logged",
+        step: 5,
+        name: "the log has each refusal and its reason",
+        why: "a script or Compose may hide what Docker shows: later, only the \
+              plugin's log can tell why a volume is missing",
+        file: "src/server.rs",
+        place: "`handle`",
+        source: "our rule: a refusal is a warning in the log",
+        run: logged,
     },
     Check {
         id: "5.mode",
@@ -177,6 +201,17 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 5.4",
         source: "vol-errors-remove-list 11-16",
         run: keep_forgets,
+    },
+    Check {
+        id: "5.keep-logged",
+        step: 5,
+        name: "the log says where the kept files are",
+        why: "Docker shows the volume's name only: without this line, the \
+              owner of the files cannot find them",
+        file: "src/volumes.rs",
+        place: "TODO 5.4",
+        source: "our rule: keep=true keeps the files, and says where",
+        run: keep_logged,
     },
 ];
 
@@ -303,6 +338,33 @@ fn unknown_value(harness: &mut Harness) -> Outcome {
     Ok(())
 }
 
+fn suggested_value(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let other = harness.name();
+    // Later steps have more types.
+    for (key, value, valid) in [
+        ("type", "dri", &["dir"][..]),
+        ("type", "mode", &["dir"]),
+        ("type", &other, &["dir"]),
+        ("keep", "yes", &["true", "false"]),
+        ("keep", "treu", &["true"]),
+    ] {
+        let options = json!({ key: value });
+        let exchange = create_with(&mut session, &harness.name(), options);
+        if exchange.success("").is_ok() {
+            // Another check covers a value that is accepted.
+            continue;
+        }
+        let expected =
+            format!("an \"Err\" that suggests {}", valid.join(" or "));
+        let said = exchange.failure(&expected)?;
+        if !valid.iter().any(|valid| said.contains(valid)) {
+            return Err(exchange.wrong(expected));
+        }
+    }
+    Ok(())
+}
+
 fn bad_mode(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
     // Whatever mode a plugin derives from these values, the directory can be
@@ -361,11 +423,60 @@ fn short_errors(harness: &mut Harness) -> Outcome {
     Ok(())
 }
 
+/// Whether the log has such a line, sooner or later: a plugin may log after it has
+/// answered.
+fn logs(harness: &Harness, is_wanted: impl Fn(&str) -> bool) -> bool {
+    let logged = wait_until(Duration::from_secs(2), || {
+        let lines = harness.log().last_lines(usize::MAX);
+        lines.iter().any(|line| is_wanted(line)).then_some(())
+    });
+    logged.is_some()
+}
+
+/// Whether a line of the log has the name of a volume and the path of a folder
+/// that holds `file`. That is a path relative to ROOT.
+pub(super) fn log_leads_to(harness: &Harness, name: &str, file: &Path) -> bool {
+    let folders = file.ancestors().skip(1);
+    let folders: Vec<_> = folders
+        .filter(|folder| *folder != Path::new(""))
+        .map(|folder| format!("/{}", folder.display()))
+        .collect();
+    logs(harness, |line| {
+        line.contains(name)
+            && folders.iter().any(|folder| line.contains(folder))
+    })
+}
+
+fn logged(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let word = harness.name();
+    let options = json!({ word.as_str(): "1" });
+    let exchange = create_with(&mut session, &harness.name(), options);
+    refused(&exchange, &[&word])?;
+    match logs(harness, |line| line.contains(&word)) {
+        true => Ok(()),
+        false => Err(exchange
+            .wrong(format!("an \"Err\", and {word} in the log of the plugin"))),
+    }
+}
+
 fn mode(harness: &mut Harness) -> Outcome {
     let mut session = activated(harness)?;
+    // An earlier volume of that name may have left the directory, with its mode.
+    let kept = harness.name();
+    let options = json!({ "mode": "0711", "keep": "true" });
+    create_with(&mut session, &kept, options).success(DONE)?;
+    remove_volume(&mut session, &kept)?;
+    // Another check covers a plugin that still has the volume.
+    let is_there = session.call(&Call::get(&kept)).success("").is_ok();
+    let again = if is_there { harness.name() } else { kept };
     // All modes have the owner's bits, so that everything can be removed.
-    for mode in [0o700, 0o777, 0o1770] {
-        let name = harness.name();
+    for (mode, name) in [
+        (0o700, harness.name()),
+        (0o777, harness.name()),
+        (0o1770, harness.name()),
+        (0o770, again),
+    ] {
         let options = json!({ "mode": format!("{mode:o}") });
         let exchange = create_with(&mut session, &name, options);
         exchange.success(DONE)?;
@@ -570,6 +681,22 @@ fn keep_forgets(harness: &mut Harness) -> Outcome {
     create_with(&mut session, &name, json!({ "mode": "0700" }))
         .success("200 and {}: the name may be used again")
         .map(|_| ())
+}
+
+fn keep_logged(harness: &mut Harness) -> Outcome {
+    let (mut session, name) = kept(harness)?;
+    let exchange = session.call(&Call::remove(&name));
+    exchange.success(DONE)?;
+    let root = session.root().open()?;
+    let mut files = root.files()?.into_iter();
+    let file = files.find(|file| root.read(file).as_ref() == Some(&name));
+    // Another check covers a plugin that keeps no files.
+    match file.is_none_or(|file| log_leads_to(harness, &name, &file)) {
+        true => Ok(()),
+        false => Err(exchange.wrong(format!(
+            "200 and {{}}, and in the log {name} and the folder of its files"
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Step 6: volumes that outlive a crash.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
@@ -11,11 +13,12 @@ use serde_json::{Value, json};
 use super::step_02::{about, activated, not_found};
 use super::step_03::{found, names, remove_volume};
 use super::step_04::{is_private, path_in};
-use super::step_05::{DONE, create_with, holds, kept, refused};
+use super::step_05::{DONE, create_with, holds, kept, log_leads_to, refused};
 use super::{Check, strace};
 use crate::daemon::{Call, Daemon, field, read_reply};
 use crate::finding::{Fault, Outcome, wrong};
-use crate::harness::{Harness, Session};
+use crate::harness::{Exchange, Harness, Session};
+use crate::mounts;
 use crate::plugin::Place;
 use crate::root::{Mountpoint, Root};
 use crate::wait::{PATIENCE, wait_until};
@@ -132,6 +135,17 @@ pub const CHECKS: &[Check] = &[
         run: set_aside,
     },
     Check {
+        id: "6.set-aside-logged",
+        step: 6,
+        name: "the log says which volume was moved aside, and where it is",
+        why: "for Docker the volume does not exist: without this line, the \
+              administrator who could repair its file cannot know of it",
+        file: "src/volumes.rs",
+        place: "TODO 6.3",
+        source: "our rule: the volume was never removed by a Remove",
+        run: set_aside_logged,
+    },
+    Check {
         id: "6.set-aside-twice",
         step: 6,
         name: "moving the same name aside several times loses nothing",
@@ -152,6 +166,50 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 6.4",
         source: "our rule; vol-restart-kill for what Docker remembers",
         run: half_removed,
+    },
+    Check {
+        id: "6.deleted",
+        step: 6,
+        name: "the files of a removed volume are deleted before the next start",
+        why: "a user removes volumes when the disk is full, and the plugin may \
+              run for months",
+        file: "src/volumes.rs",
+        place: "TODO 6.4",
+        source: "vol-create-inspect-ls-rm 10",
+        run: deleted,
+    },
+    Check {
+        id: "6.synced-removal",
+        step: 6,
+        name: "a removal is on disk before Remove is answered",
+        why: "after a power cut, a volume that Docker was told is gone would be \
+              there again, with all of its files or with some",
+        file: "src/volumes.rs",
+        place: "TODO 6.4",
+        source: "fsync(2): the entry in the folder needs an fsync of its own",
+        run: synced_removal,
+    },
+    Check {
+        id: "6.in-the-way",
+        step: 6,
+        name: "Remove succeeds although .removed has a folder of that name",
+        why: "an earlier removal may have left files that cannot be deleted: \
+              every later volume of that name could never be removed",
+        file: "src/volumes.rs",
+        place: "TODO 6.4",
+        source: "our rule: .removed holds what is still to be deleted",
+        run: in_the_way,
+    },
+    Check {
+        id: "6.not-deletable",
+        step: 6,
+        name: "if a file cannot be deleted, Remove succeeds, or changes nothing",
+        why: "after an error, Docker keeps the volume: if its files are gone, \
+              it can be neither used nor removed",
+        file: "src/volumes.rs",
+        place: "TODO 6.4",
+        source: "vol-errors-remove-list 1-4; our rule: a rename removes it",
+        run: not_deletable,
     },
     Check {
         id: "6.alone",
@@ -253,14 +311,20 @@ fn files_under(root: &Root) -> Result<BTreeSet<PathBuf>, Fault> {
     Ok(root.open()?.files()?.into_iter().collect())
 }
 
+/// A new plugin under strace.
+fn under_strace(harness: &mut Harness) -> Result<Session, Fault> {
+    let program = harness.program().after(&strace::watched()?);
+    let mut session = harness.spawn(&program, Place::new()?)?;
+    session.await_listening("PROGRAM SOCKET ROOT, under strace")?;
+    Ok(session)
+}
+
 /// Creates a volume. Returns the call, and everything that a power cut after
 /// the answer would undo.
 fn unsynced(
     harness: &mut Harness,
 ) -> Result<(String, strace::Unsynced), Fault> {
-    let program = harness.program().after(&strace::watched()?);
-    let mut session = harness.spawn(&program, Place::new()?)?;
-    session.await_listening("PROGRAM SOCKET ROOT, under strace")?;
+    let mut session = under_strace(harness)?;
     let call = Call::create(&harness.name(), unusual());
     let before = strace::length(session.folder());
     session.call(&call).success(DONE)?;
@@ -290,6 +354,28 @@ fn synced_name(harness: &mut Harness) -> Outcome {
             format!("strace saw no fsync of {} afterwards", path.display()),
         )),
     }
+}
+
+fn synced_removal(harness: &mut Harness) -> Outcome {
+    let mut session = under_strace(harness)?;
+    for options in [unusual(), json!({ "keep": "true" })] {
+        let name = harness.name();
+        create_with(&mut session, &name, options.clone()).success(DONE)?;
+        let call = Call::remove(&name);
+        let before = strace::length(session.folder());
+        session.call(&call).success(DONE)?;
+        let calls = strace::since(session.folder(), before)?;
+        let root = session.volumes();
+        let volume = root.canonicalize().unwrap_or(root).join(&name);
+        if strace::unsynced_removal(&calls, &volume).is_some() {
+            return Err(wrong(
+                format!("{call}, of a volume with {options}"),
+                "the folder that held the volume is synced before the answer",
+                "strace saw no fsync of ROOT after the volume left it",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A plugin with one volume, restarted so that it cannot write files.
@@ -504,33 +590,73 @@ fn spoiled(harness: &mut Harness) -> Outcome {
     other.is_as_before(&mut session)
 }
 
-fn set_aside(harness: &mut Harness) -> Outcome {
-    let mut session = activated(harness)?;
-    let (volume, state) = with_state(harness, &mut session)?;
-    let text = format!("spoiled: {}", volume.name);
-    spoil(&session, &state, text.as_bytes())?;
-    let mut session =
-        harness.restart(session, "a volume's file overwritten, kill -9")?;
-    let exchange = create_with(&mut session, &volume.name, unusual());
-    if exchange.answer(DONE)?.judge().is_err() {
-        // Another check covers that.
-        return Ok(());
+/// A plugin that had to read a volume with a spoiled file.
+struct Spoiled {
+    session: Session,
+    volume: Volume,
+    /// The new text of the file.
+    text: String,
+    /// The Create of that name afterwards.
+    exchange: Exchange,
+}
+
+impl Spoiled {
+    fn new(harness: &mut Harness) -> Result<Self, Fault> {
+        let mut session = activated(harness)?;
+        let (volume, state) = with_state(harness, &mut session)?;
+        let text = format!("spoiled: {}", volume.name);
+        spoil(&session, &state, text.as_bytes())?;
+        let mut session =
+            harness.restart(session, "a volume's file overwritten, kill -9")?;
+        let exchange = create_with(&mut session, &volume.name, unusual());
+        exchange.answer(DONE)?;
+        Ok(Self { session, volume, text, exchange })
     }
-    let expected = "the unreadable file and the volume's files are elsewhere \
-                    under ROOT";
-    // The new volume has a file in the same place, which does not count.
-    let directory = volume.directory.within()?;
-    let elsewhere = |wanted: &str| {
-        let root = session.root().open()?;
-        let files = root.files()?;
-        Ok::<_, Fault>(files.iter().any(|file| {
+
+    /// The file with this text, by its path relative to ROOT. The new volume has
+    /// files in the same place, which do not count.
+    fn elsewhere(&self, wanted: &str) -> Result<Option<PathBuf>, Fault> {
+        let directory = self.volume.directory.within()?;
+        let root = self.session.root().open()?;
+        let mut files = root.files()?.into_iter();
+        Ok(files.find(|file| {
             !file.starts_with(&directory)
                 && root.read(file).as_deref() == Some(wanted)
         }))
-    };
-    match elsewhere(&text)? && elsewhere(&volume.name)? {
+    }
+}
+
+fn set_aside(harness: &mut Harness) -> Outcome {
+    let spoiled = Spoiled::new(harness)?;
+    if spoiled.exchange.success("").is_err() {
+        // Another check covers that.
+        return Ok(());
+    }
+    let name = &spoiled.volume.name;
+    let file = spoiled.elsewhere(&spoiled.text)?;
+    match file.is_some() && spoiled.elsewhere(name)?.is_some() {
         true => Ok(()),
-        false => Err(exchange.wrong(expected)),
+        false => Err(spoiled.exchange.wrong(
+            "the unreadable file and the volume's files are elsewhere under \
+             ROOT",
+        )),
+    }
+}
+
+fn set_aside_logged(harness: &mut Harness) -> Outcome {
+    let spoiled = Spoiled::new(harness)?;
+    if spoiled.exchange.success("").is_err() {
+        return Ok(());
+    }
+    // Other checks cover a plugin that keeps no such file.
+    let Some(file) = spoiled.elsewhere(&spoiled.text)? else { return Ok(()) };
+    let name = &spoiled.volume.name;
+    match log_leads_to(harness, name, &file) {
+        true => Ok(()),
+        false => Err(spoiled.exchange.wrong(format!(
+            "in the log, {name} and the folder in which its unreadable file is \
+             now"
+        ))),
     }
 }
 
@@ -647,6 +773,99 @@ fn removed_by_half(harness: &mut Harness, count: usize) -> Result<bool, Fault> {
         }
     }
     Ok(was_crash)
+}
+
+fn deleted(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let exchange = session.call(&Call::remove(&volume.name));
+    exchange.success(DONE)?;
+    // A plugin may delete them after it has answered.
+    let gone = || match holds(&session, &volume.name) {
+        Ok(false) => Some(()),
+        _ => None,
+    };
+    match wait_until(PATIENCE / 2, gone) {
+        Some(()) => Ok(()),
+        None => Err(exchange.wrong("no file of the volume under ROOT")),
+    }
+}
+
+fn in_the_way(harness: &mut Harness) -> Outcome {
+    const REMOVED: &str = ".removed";
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let name = &volume.name;
+    let root = session.root().open()?;
+    if !root.has_folder(REMOVED) {
+        let why = format!("ROOT has no folder {REMOVED}");
+        return Err(Fault::NotTried(why));
+    }
+    let folder = Path::new(REMOVED).join(name);
+    root.make(&folder)?;
+    root.write(folder.join("earlier"), "")?;
+    drop(root);
+    session.say_before("with a folder of that name in .removed");
+    let exchange = session.call(&Call::remove(name));
+    exchange
+        .success("200 and {}: the folder in .removed was never a volume")?;
+    not_found(&mut session, name)?;
+    create_with(&mut session, name, unusual()).success(DONE)?;
+    match volume.directory.has("file")? {
+        false => Ok(()),
+        true => Err(exchange.wrong("the volume's files are gone as well")),
+    }
+}
+
+/// Makes something in a volume's directory that the plugin cannot delete.
+///
+/// # Errors
+/// [`Fault::NotTried`] if this user may not do that.
+fn obstruct(session: &Session, directory: &Mountpoint) -> Outcome {
+    const NAME: &str = "fixed";
+    let files = directory.open()?;
+    files.make(NAME)?;
+    if !rustix::process::geteuid().is_root() {
+        files.write(Path::new(NAME).join("file"), "")?;
+        drop(files);
+        let path = session.volumes().join(directory.within()?).join(NAME);
+        fs::set_permissions(path, Permissions::from_mode(0o500))?;
+        return Ok(());
+    }
+    drop(files);
+    if let Some(why) = mounts::missing() {
+        return Err(Fault::NotTried(why));
+    }
+    let root = session.volumes().canonicalize()?;
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=64k", "workshop"]);
+    mount.arg(root.join(directory.within()?).join(NAME));
+    match mount.stdin(Stdio::null()).status()?.success() {
+        true => Ok(()),
+        false => Err(anyhow::anyhow!("a tmpfs could not be mounted").into()),
+    }
+}
+
+fn not_deletable(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let volume = Volume::create(harness, &mut session)?;
+    let name = &volume.name;
+    obstruct(&session, &volume.directory)?;
+    session.say_before("with something in the volume that cannot be deleted");
+    let exchange = session.call(&Call::remove(name));
+    let expected = "200 and {}, and the volume is gone; or an \"Err\", and it \
+                    is unchanged";
+    if exchange.answer(expected)?.judge().is_ok() {
+        not_found(&mut session, name)?;
+        let exchange = create_with(&mut session, name, unusual());
+        exchange.success("200 and {}: the name may be used again")?;
+        return Ok(());
+    }
+    let still = session.call(&Call::get(name));
+    match still.success("").is_ok() && volume.directory.has("file")? {
+        true => volume.is_as_before(&mut session),
+        false => Err(exchange.wrong(expected)),
+    }
 }
 
 fn alone(harness: &mut Harness) -> Outcome {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::iter;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,11 +13,11 @@ use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::Check;
 use super::step_01::flood;
 use super::step_02::{activated, not_found};
-use super::step_03::{create, found};
+use super::step_03::{create, found, remove_volume};
 use super::step_04::path_in;
+use super::{Check, strace};
 use crate::daemon::{
     Call, Daemon, NoReply, Reply, field, read_replies, read_reply,
 };
@@ -84,6 +85,51 @@ pub const CHECKS: &[Check] = &[
         place: "TODO 7.4",
         source: "vol-errors-drop 1-3",
         run: in_flight,
+    },
+    Check {
+        id: "7.cut-off",
+        step: 7,
+        name: "a stop waits for a call for less than 10 s, and its status tells",
+        why: "`docker stop` kills a plugin after 10 s, which then leaves its \
+              socket; and if a call that was cut off looks like a success, \
+              no supervisor and no log says that its work is half done",
+        file: "src/stop.rs",
+        place: "TODO 7.4",
+        source: "managed-volume 14; our rule: an error names the call",
+        run: cut_off,
+    },
+    Check {
+        id: "7.socket-first",
+        step: 7,
+        name: "a plugin that is told to stop removes its socket at once",
+        why: "a client that comes through the socket during the stop gets no \
+              answer, and Docker repeats its call without a body",
+        file: "src/stop.rs",
+        place: "TODO 7.4",
+        source: "plugin-missing 7, 8; vol-errors-drop 1-3",
+        run: socket_first,
+    },
+    Check {
+        id: "7.late-call",
+        step: 7,
+        name: "while a call is in progress, a stop lets open connections go on",
+        why: "Docker sends its next call on an open connection, and would \
+              repeat it without its body",
+        file: "src/stop.rs",
+        place: "TODO 7.4",
+        source: "vol-errors-drop 1-3",
+        run: late_call,
+    },
+    Check {
+        id: "7.second-signal",
+        step: 7,
+        name: "the same signal again ends the plugin at once; another does not",
+        why: "a user who presses Ctrl-C twice wants the end now; but one Ctrl-C \
+              reaches make as well, which may pass it on as SIGTERM",
+        file: "src/stop.rs",
+        place: "TODO 7.3",
+        source: "our rule; signal(7) for what a signal does by default",
+        run: second_signal,
     },
     Check {
         id: "7.order",
@@ -312,26 +358,62 @@ fn at_once(
 const CLIENTS: usize = 8;
 
 fn one_name(harness: &mut Harness) -> Outcome {
-    const ROUNDS: usize = 16;
+    // A disk may be slow.
+    const LONGEST: Duration = Duration::from_secs(4);
     let mut session = activated(harness)?;
-    for _ in 0..ROUNDS {
-        let outcome = one_round(&mut session, harness);
+    let begun = Instant::now();
+    let mut round = 0;
+    while round < 3 || (round < 16 && begun.elapsed() < LONGEST) {
+        round += 1;
+        let outcome = many_wait(&mut session, harness)
+            .and_then(|()| one_round(&mut session, harness))
+            .and_then(|()| many_pairs(&session, harness));
         if let Err(Fault::Wrong(collision)) = outcome {
             // Which call is lost when calls collide depends on timing.
             harness.forget_log();
             return Err(wrong(
                 format!(
                     "{CLIENTS} clients create one name at once, half of them \
-                     with mode=0700, half with mode=0755; then all of them \
-                     remove it"
+                     with mode=0700, half with mode=0755, and all of them \
+                     remove it; while a large volume is removed, {WAITING} \
+                     clients create its name; then these create and remove \
+                     one name, several times"
                 ),
                 "one Create makes the volume, those with the same mode \
-                 succeed, and the others fail; then exactly one Remove \
+                 succeed, and the others fail; one Remove of each volume \
                  succeeds",
                 format!("calls ran at the same time: {}", collision.got),
             ));
         }
         outcome?;
+    }
+    Ok(())
+}
+
+/// Many clients create one name with the same options and remove it, again and
+/// again. If no two calls run at once, each Create succeeds.
+fn many_pairs(session: &Session, harness: &mut Harness) -> Outcome {
+    const PAIRS: usize = 8;
+    let name = harness.name();
+    let pair =
+        [Call::create(&name, json!({ "mode": "0711" })), Call::remove(&name)];
+    let requests: Vec<_> =
+        pair.iter().map(|call| call.request(harness.dialect)).collect();
+    let requests = requests.concat().repeat(PAIRS);
+    let mut clients = iter::repeat_with(|| session.client("a connection"))
+        .take(WAITING)
+        .collect::<Result<Vec<_>, _>>()?;
+    for client in &mut clients {
+        client.write_all(&requests)?;
+    }
+    for client in &mut clients {
+        let Ok(replies) = read_replies(client, 2 * PAIRS, LONG) else {
+            return Err(wrong("", "", "a call was not answered"));
+        };
+        for created in replies.into_iter().step_by(2) {
+            let exchange = session.exchange(pair[0].to_string(), Ok(created));
+            exchange.success("200 and {}: the options are the same")?;
+        }
     }
     Ok(())
 }
@@ -371,6 +453,39 @@ fn one_round(session: &mut Session, harness: &mut Harness) -> Outcome {
         return collided(format!("{removals} Removes succeeded"));
     }
     not_found(session, &name)
+}
+
+/// How many calls wait for one name while it is removed.
+const WAITING: usize = 16;
+
+/// The end of a Remove wakes all calls that wait for its name: one of them creates
+/// the volume, and the others find it.
+fn many_wait(session: &mut Session, harness: &mut Harness) -> Outcome {
+    let large = Large::create(harness, session, FILES)?;
+    let call = Call::create(&large.name, json!({ "mode": "0711" }));
+    let request = call.request(harness.dialect);
+    let mut clients = iter::repeat_with(|| session.client(&call.to_string()))
+        .take(WAITING)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut slow = large.begin_to_remove(session)?;
+    for client in &mut clients {
+        client.write_all(&request)?;
+    }
+    let reply = read_reply(&mut slow, LONG);
+    let sent = Call::remove(&large.name).to_string();
+    session.exchange(sent, reply).success("200 and {}")?;
+    for client in &mut clients {
+        let reply = read_reply(client, LONG);
+        let exchange = session.exchange(call.to_string(), reply);
+        exchange.success("200 and {}: the options are the same")?;
+    }
+    let (exchange, volume) = found(session, &large.name)?;
+    let status = field(&volume, "Status");
+    let mode = status.and_then(|status| field(status, "mode"));
+    match mode == Some(&json!("0711")) {
+        true => remove_volume(session, &large.name),
+        false => Err(exchange.wrong("the mode 0711")),
+    }
 }
 
 /// After a signal, the plugin must end with status 0, and the files in `traces`
@@ -419,6 +534,211 @@ fn in_flight(harness: &mut Harness) -> Outcome {
     let reply = read_reply(&mut slow, LONG);
     session.exchange(sent.clone(), reply).success("Remove is answered")?;
     ends_cleanly(&session, &sent, &[&session.socket()])
+}
+
+/// What one attempt has shown.
+enum Shown {
+    /// The plugin did the right thing.
+    Right,
+    /// The plugin did the wrong thing, unless the machine stalled.
+    Wrong,
+    /// The call ended too early to see anything.
+    Nothing,
+}
+
+/// Tries with more and more files, until the plugin has shown what it does while a
+/// call runs. A machine may stall once, but hardly three times.
+///
+/// A plugin that deletes the files after it has answered shows nothing.
+fn while_it_removes(
+    harness: &mut Harness,
+    fault: Fault,
+    attempt: fn(&mut Harness, usize) -> Result<Shown, Fault>,
+) -> Outcome {
+    const ENOUGH: usize = 3;
+    let mut wrong = 0;
+    for count in [1, 1, 2, 2, 4, 4, 4].map(|times| times * FILES) {
+        match attempt(harness, count)? {
+            Shown::Right => return Ok(()),
+            Shown::Wrong => wrong += 1,
+            Shown::Nothing => {}
+        }
+        if wrong == ENOUGH {
+            // The number of attempts depends on the machine.
+            harness.forget_log();
+            return Err(fault);
+        }
+    }
+    Ok(())
+}
+
+/// A plugin that removes a large volume, and that was told to stop meanwhile.
+struct Stopping {
+    session: Session,
+    /// A connection that was open before.
+    open: UnixStream,
+    /// The connection on which the Remove was sent.
+    slow: UnixStream,
+    /// Whether the socket was gone before Remove was answered.
+    has_no_socket: bool,
+    /// Whether Remove was answered before the signal.
+    was_quick: bool,
+}
+
+impl Stopping {
+    fn new(
+        harness: &mut Harness,
+        count: usize,
+        signal: Signal,
+    ) -> Result<Self, Fault> {
+        let mut session = activated(harness)?;
+        let large = Large::create(harness, &mut session, count)?;
+        let (_, open) = session.send(
+            "a call on another connection",
+            &Call::list().request(harness.dialect),
+        )?;
+        let slow = large.begin_to_remove(&session)?;
+        let was_quick = has_answer(&slow);
+        session.signal(signal);
+        let socket = session.socket();
+        let has_socket = || socket.symlink_metadata().is_ok();
+        let ended = wait_until(LONG, || {
+            (has_answer(&slow) || !has_socket()).then_some(())
+        });
+        let has_no_socket =
+            ended.is_some() && !has_answer(&slow) && !has_socket();
+        Ok(Self { session, open, slow, has_no_socket, was_quick })
+    }
+}
+
+const STOPPING: &str = "POST /VolumeDriver.Remove of a volume with many files, \
+                        and SIGTERM during the removal";
+
+impl Stopping {
+    /// Whether the Remove is answered. Another check covers a plugin that cuts it
+    /// off.
+    fn is_answered(&mut self) -> bool {
+        let reply = read_reply(&mut self.slow, LONG);
+        reply.is_ok_and(|reply| reply.judge().is_ok())
+    }
+}
+
+fn socket_first(harness: &mut Harness) -> Outcome {
+    let fault = wrong(
+        STOPPING,
+        "the socket is removed before the call is answered",
+        "the socket is still there when the call is answered",
+    );
+    while_it_removes(harness, fault, |harness, count| {
+        let mut stopping = Stopping::new(harness, count, Signal::TERM)?;
+        if stopping.has_no_socket {
+            return Ok(Shown::Right);
+        }
+        let is_wrong = !stopping.was_quick && stopping.is_answered();
+        Ok(if is_wrong { Shown::Wrong } else { Shown::Nothing })
+    })
+}
+
+fn late_call(harness: &mut Harness) -> Outcome {
+    let fault = wrong(
+        format!(
+            "{STOPPING}; once the socket is gone, POST /VolumeDriver.Create on \
+             another connection, which was open before"
+        ),
+        "200 and {}, and then the plugin ends",
+        "no answer before the plugin ended",
+    );
+    while_it_removes(harness, fault, |harness, count| {
+        let mut stopping = Stopping::new(harness, count, Signal::TERM)?;
+        if !stopping.has_no_socket {
+            // Another check covers a plugin that keeps its socket.
+            return Ok(Shown::Nothing);
+        }
+        let call = Call::create(&harness.name(), json!({}));
+        let sent = stopping.open.write_all(&call.request(harness.dialect));
+        let reply = read_reply(&mut stopping.open, LONG);
+        if sent.is_ok() && reply.is_ok_and(|reply| reply.judge().is_ok()) {
+            return Ok(Shown::Right);
+        }
+        let is_wrong = stopping.is_answered();
+        Ok(if is_wrong { Shown::Wrong } else { Shown::Nothing })
+    })
+}
+
+fn second_signal(harness: &mut Harness) -> Outcome {
+    let fault = wrong(
+        format!("{STOPPING}; once the socket is gone, SIGTERM again"),
+        "the plugin ends at once, without an answer",
+        "the plugin still finished the removal",
+    );
+    while_it_removes(harness, fault, |harness, count| {
+        let mut stopping = Stopping::new(harness, count, Signal::TERM)?;
+        if !stopping.has_no_socket {
+            return Ok(Shown::Nothing);
+        }
+        stopping.session.signal(Signal::TERM);
+        Ok(match stopping.is_answered() {
+            true => Shown::Wrong,
+            false => Shown::Right,
+        })
+    })?;
+    let fault = wrong(
+        "POST /VolumeDriver.Remove of a volume with many files, and SIGINT \
+         during the removal; once the socket is gone, SIGTERM",
+        "200 and {}: the call is answered before the plugin ends",
+        "the plugin ended by SIGTERM, without an answer",
+    );
+    while_it_removes(harness, fault, |harness, count| {
+        let mut stopping = Stopping::new(harness, count, Signal::INT)?;
+        if !stopping.has_no_socket {
+            return Ok(Shown::Nothing);
+        }
+        stopping.session.signal(Signal::TERM);
+        if stopping.is_answered() {
+            return Ok(Shown::Right);
+        }
+        let status = stopping.session.ends();
+        Ok(match status.and_then(|status| status.signal()) {
+            Some(_) => Shown::Wrong,
+            None => Shown::Nothing,
+        })
+    })
+}
+
+/// The longest time from SIGTERM to the end of the plugin, with a second for a busy
+/// machine: Docker kills a container after 10 s.
+const STOP: Duration = Duration::from_secs(11);
+
+fn cut_off(harness: &mut Harness) -> Outcome {
+    let mut session = activated(harness)?;
+    let name = harness.name();
+    create(&mut session, &name)?;
+    let (exchange, volume) = found(&mut session, &name)?;
+    let directory = path_in(&exchange, &volume)?;
+    let program = harness.program().after(&strace::slow_syncs()?);
+    let mut session = harness.spawn(&program, session.kill())?;
+    session.await_listening("a new start, under strace")?;
+    let call = Call::remove(&name);
+    let mut slow = session.client(&call.to_string())?;
+    slow.write_all(&call.request(harness.dialect))?;
+    let begun = || !directory.is_there().unwrap_or(true);
+    if wait_until(PATIENCE, || begun().then_some(())).is_none()
+        || has_answer(&slow)
+    {
+        let why = "Remove cannot be slowed down by a slow fsync";
+        return Err(Fault::NotTried(why.to_owned()));
+    }
+    session.signal(Signal::TERM);
+    let sent = format!("{call} that takes a minute, and SIGTERM");
+    let expected = "the plugin ends within 10 s, and not with status 0";
+    let got = match session.ends_under_a_tracer(STOP) {
+        Some(status) if !status.success() => return Ok(()),
+        Some(status) => format!("the plugin ended ({status})"),
+        None => format!("the plugin still runs after {} s", STOP.as_secs()),
+    };
+    // strace writes into the log as well.
+    harness.forget_log();
+    Err(wrong(sent, expected, got))
 }
 
 fn order(harness: &mut Harness) -> Outcome {

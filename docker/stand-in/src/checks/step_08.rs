@@ -4,9 +4,9 @@
 
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -105,6 +105,28 @@ pub const CHECKS: &[Check] = &[
         run: |harness| beside(harness, full_disk),
     },
     Check {
+        id: "8.private-image",
+        step: 8,
+        name: "no other user may read a volume's image",
+        why: "the image has the files of all containers that use the volume, \
+              whatever mode and owner they have inside",
+        file: "src/filesystem.rs",
+        place: "TODO 8.1",
+        source: "our rule: the image has mode 0600, even if ROOT is opened",
+        run: |harness| beside(harness, private_image),
+    },
+    Check {
+        id: "8.sparse",
+        step: 8,
+        name: "an empty volume takes next to no room on the host's disk",
+        why: "if a new image is written in full, a Create of 10g takes minutes, \
+              and a few empty volumes fill the disk",
+        file: "src/filesystem.rs",
+        place: "TODO 8.1",
+        source: "our rule; ftruncate(2): the extended part is a hole",
+        run: |harness| beside(harness, sparse),
+    },
+    Check {
         id: "8.size-holds",
         step: 8,
         name: "a volume takes as much as its size allows, and no more",
@@ -175,6 +197,17 @@ pub const CHECKS: &[Check] = &[
         run: |harness| beside(harness, failed_mount),
     },
     Check {
+        id: "8.undone",
+        step: 8,
+        name: "a Mount that fails undoes what it did, and nothing else",
+        why: "Docker sends no Unmount after a failed Mount, so the filesystem \
+              would stay mounted; but another container may be using it",
+        file: "src/filesystem.rs",
+        place: "TODO 8.2",
+        source: "vol-errors-mount 2, 3, 11; mount(8): 16 after a mount",
+        run: |harness| beside(harness, undone),
+    },
+    Check {
         id: "8.not-mounted",
         step: 8,
         name: "while the volume is not mounted, its \"Mountpoint\" takes no \
@@ -232,6 +265,17 @@ pub const CHECKS: &[Check] = &[
         run: |harness| beside(harness, last_use),
     },
     Check {
+        id: "8.busy",
+        step: 8,
+        name: "a filesystem with an open file stays visible until it is closed",
+        why: "a lazy umount hides it while it lives on: the next Mount would \
+              mount the same image a second time, which destroys it",
+        file: "src/filesystem.rs",
+        place: "`umount`",
+        source: "umount2(2): MNT_DETACH, EBUSY",
+        run: |harness| beside(harness, busy),
+    },
+    Check {
         id: "8.extra-unmount",
         step: 8,
         name: "one Unmount too many takes no files from a container",
@@ -258,8 +302,8 @@ pub const CHECKS: &[Check] = &[
         step: 8,
         name: "a filesystem is mounted once, however often the plugin starts",
         why: "a plugin in a container gets a copy of all mounts at each start, \
-              and a new mount of its own also appears on the host: twice, four \
-              times, up to the kernel's limit",
+              and by mount propagation, a new mount of its own also appears \
+              on the host: twice, four times, up to the kernel's limit",
         file: "src/filesystem.rs",
         place: "TODO 8.2",
         source: "mount_namespaces(7): shared subtrees",
@@ -286,6 +330,17 @@ pub const CHECKS: &[Check] = &[
         place: "`mount_filesystem`",
         source: "our rule; tmpfs(5)",
         run: |harness| beside(harness, tmpfs),
+    },
+    Check {
+        id: "8.tmpfs-source",
+        step: 8,
+        name: "a tmpfs does not show a path of the host to the container",
+        why: "`mount` in the container prints the source, which can be any \
+              word for a tmpfs: a path tells a stranger about the host",
+        file: "src/filesystem.rs",
+        place: "`mount_filesystem`",
+        source: "our rule; proc_pid_mountinfo(5): the mount source",
+        run: |harness| beside(harness, tmpfs_source),
     },
     Check {
         id: "8.stale",
@@ -757,6 +812,149 @@ fn failed_mount(harness: &mut Harness) -> Outcome {
     }
 }
 
+/// The program under test in `place`, which finds a script before the real `mount`:
+/// these lines, and then the real one. Returns the folder of the script as well.
+fn with_own_mount(
+    harness: &Harness,
+    place: &Place,
+    script: impl FnOnce(&Path) -> String,
+) -> Result<(Program, PathBuf), Fault> {
+    let bin = place.folder().join("bin");
+    fs::create_dir(&bin)?;
+    let script = format!("#!/bin/sh\n{}", script(&bin));
+    fs::write(bin.join("mount"), script)?;
+    fs::set_permissions(bin.join("mount"), Permissions::from_mode(0o755))?;
+    let path = format!("export PATH='{}':\"$PATH\"", bin.display());
+    Ok((harness.program().after(&path), bin))
+}
+
+fn undone(harness: &mut Harness) -> Outcome {
+    may_mount()?;
+    let place = Place::new()?;
+    // While the file `fail` exists, this `mount` mounts, and then fails.
+    let (program, bin) = with_own_mount(harness, &place, |bin| {
+        format!(
+            "PATH=${{PATH#*:}}\nmount \"$@\" || exit\n\
+             [ ! -e '{}/fail' ] || {{ echo 'no lock' >&2; exit 16; }}\n",
+            bin.display()
+        )
+    })?;
+    let mut session = harness.spawn(&program, place)?;
+    session.await_listening("PROGRAM SOCKET ROOT")?;
+    let name = harness.name();
+    let exchange = create_with(&mut session, &name, small());
+    if exchange.success(DONE).is_err() {
+        return Err(Fault::NotTried("no such volume could be created".into()));
+    }
+    fs::write(bin.join("fail"), "")?;
+    session.say_before("with a mount that fails after it has mounted");
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    if exchange.success("").is_ok() {
+        let why = "Mount does not fail if a program named mount does";
+        return Err(Fault::NotTried(why.to_owned()));
+    }
+    let expected = "an \"Err\", and nothing left mounted";
+    exchange.failure(expected)?;
+    if left(&session).is_some() {
+        return Err(exchange.wrong(expected));
+    }
+    fs::remove_file(bin.join("fail"))?;
+    session.say_before("after a Mount that failed");
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    let directory = path_in(&exchange, &exchange.success(DONE)?)?;
+
+    // A folder in the place of the file that counts the uses of the next ID.
+    directory.write("file", &name)?;
+    let [first, next] = ["93de", "a1b2"].map(|id| id.repeat(16));
+    let root = session.root().open()?;
+    let files = root.files()?;
+    let counts = |file: &&PathBuf| file.file_name() == Some(first.as_ref());
+    let Some(uses) = files.iter().find(counts) else {
+        // Uses are counted elsewhere, where nothing can be in the way.
+        return Ok(());
+    };
+    root.make(uses.with_file_name(next))?;
+    drop(root);
+    session.say_before("while a container uses it, a Mount that cannot count");
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "a1b2"));
+    match directory.is_mounted()? && directory.has("file")? {
+        true => Ok(()),
+        false => Err(exchange.wrong("the filesystem is still mounted")),
+    }
+}
+
+fn busy(harness: &mut Harness) -> Outcome {
+    let (mut session, name, directory) = in_use(harness, "93de")?;
+    let file = directory.open()?.create("open")?;
+    session.say_before("while a process has a file open");
+    let exchange =
+        session.call(&use_call("VolumeDriver.Unmount", &name, "93de"));
+    exchange.answer("an answer")?;
+    let is_mounted = directory.is_mounted()?;
+    drop(file);
+    match is_mounted {
+        true => Ok(()),
+        false => Err(exchange.wrong(
+            "an \"Err\", or a success, and the filesystem is still mounted",
+        )),
+    }
+}
+
+/// The image of a new volume: its mode, and the bytes that it takes on the disk.
+fn image_of(
+    harness: &mut Harness,
+    size: u64,
+) -> Result<(Exchange, u32, u64), Fault> {
+    may_mount()?;
+    // A umask must not hide the mode with which the file is made.
+    let program = harness.program().after("umask 022");
+    let mut session = harness.spawn(&program, Place::new()?)?;
+    session.await_listening("umask 022, PROGRAM SOCKET ROOT")?;
+    let options = json!({ "type": "ext4", "size": format!("{}m", size / MIB) });
+    let exchange = create_with(&mut session, &harness.name(), options);
+    if exchange.success(DONE).is_err() {
+        return Err(Fault::NotTried("no such volume could be created".into()));
+    }
+    let images = of_size(session.root(), size)?;
+    let Some(image) = images.first() else {
+        let why = "ROOT holds no file of the volume's size";
+        return Err(Fault::NotTried(why.to_owned()));
+    };
+    let root = session.root().open()?;
+    let (mode, room) = root.mode_and_room(image)?;
+    Ok((exchange, mode, room))
+}
+
+fn private_image(harness: &mut Harness) -> Outcome {
+    let (exchange, mode, _) = image_of(harness, 16 * MIB)?;
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => Err(exchange
+            .wrong(format!("an image of mode 0600; this one has {mode:04o}"))),
+    }
+}
+
+fn sparse(harness: &mut Harness) -> Outcome {
+    const SIZE: u64 = 64 * MIB;
+    // Some filesystems have no holes.
+    let place = Place::new()?;
+    let probe = place.folder().join("probe");
+    fs::File::create(&probe)?.set_len(SIZE)?;
+    if fs::metadata(&probe)?.blocks() * 512 > SIZE / 2 {
+        let why = "the filesystem here has no sparse files";
+        return Err(Fault::NotTried(why.to_owned()));
+    }
+    let (exchange, _, room) = image_of(harness, SIZE)?;
+    match room < SIZE / 2 {
+        true => Ok(()),
+        false => Err(exchange.wrong(format!(
+            "an image of {} MiB that takes less than half of that; this one \
+             takes all of it",
+            SIZE / MIB
+        ))),
+    }
+}
+
 fn full_disk(harness: &mut Harness) -> Outcome {
     may_mount()?;
     // ROOT has 256 KiB: enough for directories, but for no image.
@@ -818,6 +1016,22 @@ fn tmpfs(harness: &mut Harness) -> Outcome {
     let options = json!({ "type": "tmpfs", "size": "1m", "keep": "true" });
     let exchange = create_with(&mut session, &harness.name(), options);
     refused(&exchange, &["keep"])
+}
+
+fn tmpfs_source(harness: &mut Harness) -> Outcome {
+    let options = json!({ "type": "tmpfs", "size": "1m" });
+    let (mut session, name) = with_volume(harness, &options)?;
+    let exchange = session.call(&use_call("VolumeDriver.Mount", &name, "93de"));
+    exchange.success(DONE)?;
+    let root = session.volumes();
+    let mounts = mounts::below(&root);
+    let root = root.canonicalize()?;
+    let mut sources = mounts.iter().map(|mount| &mount.source);
+    match sources.any(|source| source.starts_with(&root)) {
+        false => Ok(()),
+        true => Err(exchange
+            .wrong("in the mount table, a source that is no path of the host")),
+    }
 }
 
 fn keep(harness: &mut Harness) -> Outcome {
@@ -1016,9 +1230,10 @@ fn once(harness: &mut Harness) -> Outcome {
         exchange.success(DONE)?;
         let count = mounts::below(&root).len() - 1;
         if count != 1 {
-            return Err(
-                exchange.wrong(format!("one mount on the host, not {count}"))
-            );
+            return Err(exchange.wrong(format!(
+                "one mount on the host, not {count}: propagation brings each \
+                 new mount below ROOT to the host as well"
+            )));
         }
         let action =
             format!("start {start} of the plugin, each in its own namespace");
@@ -1064,20 +1279,15 @@ fn hung_for(
     let limit = Duration::from_secs(3 * patience) + PATIENCE;
     let place = Place::new()?;
     // A `mount` that hangs as long as the file `hang` exists.
-    let bin = place.folder().join("bin");
+    let (program, bin) = with_own_mount(harness, &place, |bin| {
+        format!(
+            "while [ -e '{0}/hang' ]; do : >'{0}/hangs'; sleep 0.05; done\n\
+             PATH=${{PATH#*:}} exec mount \"$@\"\n",
+            bin.display()
+        )
+    })?;
     let hang = bin.join("hang");
-    fs::create_dir(&bin)?;
-    let script = format!(
-        "#!/bin/sh\nwhile [ -e '{0}' ]; do : >'{0}s'; sleep 0.05; done\n\
-         PATH=${{PATH#*:}} exec mount \"$@\"\n",
-        hang.display()
-    );
-    fs::write(bin.join("mount"), script)?;
-    fs::set_permissions(bin.join("mount"), Permissions::from_mode(0o755))?;
-    let program = harness
-        .program()
-        .after(&format!("export PATH='{}':\"$PATH\"", bin.display()))
-        .with_options(["--patience", &patience.to_string()]);
+    let program = program.with_options(["--patience", &patience.to_string()]);
     let mut session = harness.spawn(&program, place)?;
     session.await_listening("PROGRAM SOCKET ROOT --patience SECONDS")?;
     let (slow, other) = (harness.name(), format!("{}-2", harness.name()));

@@ -11,17 +11,36 @@ use crate::search_path;
 /// The file that strace writes, in the current folder of the plugin.
 const FILE: &str = "strace";
 
-/// Calls that write, publish or sync. The `?` allows for systems that lack some
-/// of them.
+/// Calls that write, publish, remove or sync. The `?` allows for systems that lack
+/// some of them.
 const CALLS: &str = "?open,?openat,?creat,?write,?pwrite64,?writev,?pwritev,\
-                     ?rename,?renameat,?renameat2,?link,?linkat,?fsync,\
-                     ?fdatasync,?sync,?syncfs";
+                     ?rename,?renameat,?renameat2,?link,?linkat,?unlink,\
+                     ?unlinkat,?rmdir,?fsync,?fdatasync,?sync,?syncfs";
 
 /// The shell script that starts a plugin under strace, for [`Program::after`].
 ///
 /// # Errors
 /// [`Fault::NotTried`] if strace is missing or may not trace.
 pub fn watched() -> Result<String, Fault> {
+    probe(&[])?;
+    Ok(format!("set -- strace -f -y -s 4096 -e trace={CALLS} -o {FILE} \"$@\""))
+}
+
+/// The same for a plugin in which each sync takes a minute. The plugin is the
+/// started process, and strace is its descendant.
+///
+/// # Errors
+/// [`Fault::NotTried`] if strace is missing or may not trace.
+pub fn slow_syncs() -> Result<String, Fault> {
+    const SYNCS: &str = "?fsync,?fdatasync,?sync,?syncfs";
+    probe(&["-D"])?;
+    Ok(format!(
+        "set -- strace -D -f -o /dev/null -e trace={SYNCS} \
+         -e inject={SYNCS}:delay_enter=60000000 \"$@\""
+    ))
+}
+
+fn probe(options: &[&str]) -> Result<(), Fault> {
     if !search_path::on_path("strace") {
         return Err(Fault::NotTried(
             "strace is not installed (on Linux: apt-get install \
@@ -30,16 +49,17 @@ pub fn watched() -> Result<String, Fault> {
         ));
     }
     let probe = Command::new("strace")
+        .args(options)
         .args(["-f", "-o", "/dev/null", "true"])
         .output()?;
-    if !probe.status.success() {
-        let error = String::from_utf8_lossy(&probe.stderr);
-        let why = error.lines().next().unwrap_or_default().to_owned();
-        return Err(Fault::NotTried(format!(
-            "strace may not trace processes here ({why}); it may in the sandbox"
-        )));
+    if probe.status.success() {
+        return Ok(());
     }
-    Ok(format!("set -- strace -f -y -s 4096 -e trace={CALLS} -o {FILE} \"$@\""))
+    let error = String::from_utf8_lossy(&probe.stderr);
+    let why = error.lines().next().unwrap_or_default().to_owned();
+    Err(Fault::NotTried(format!(
+        "strace may not trace processes here ({why}); it may in the sandbox"
+    )))
 }
 
 /// The length of the recording so far, in bytes.
@@ -153,6 +173,47 @@ pub fn unsynced(calls: &[String], root: &Path) -> Unsynced {
     Unsynced { files, folders: folders.into_iter().collect() }
 }
 
+/// The folder of which a sync is missing after the removal of the folder `volume`:
+/// the one that held `volume`. `None` if there was a sync, or no removal.
+///
+/// A plugin may also remove a file from `volume` that makes it a volume, and sync
+/// `volume`.
+pub fn unsynced_removal(calls: &[String], volume: &Path) -> Option<PathBuf> {
+    let root = volume.parent()?;
+    let mut changed: Vec<&Path> = Vec::new();
+    for call in calls {
+        let Some((name, rest)) = call.split_once('(') else { continue };
+        let Some((arguments, result)) = rest.rsplit_once(" = ") else {
+            continue;
+        };
+        if result.starts_with('-') {
+            continue;
+        }
+        match name {
+            "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat"
+            | "rmdir" => {
+                let gone = paths(arguments, root).into_iter().next();
+                match gone {
+                    Some(path) if path == volume => changed.push(root),
+                    Some(path) if path.parent() == Some(volume) => {
+                        changed.push(volume);
+                    }
+                    _ => {}
+                }
+            }
+            "fsync" | "fdatasync" => {
+                let path = descriptor(arguments).map(|(_, path)| path);
+                if path.is_some_and(|path| changed.contains(&&*path)) {
+                    return None;
+                }
+            }
+            "sync" | "syncfs" if !changed.is_empty() => return None,
+            _ => {}
+        }
+    }
+    changed.last().map(|_| root.to_owned())
+}
+
 /// The number and the path of `5</some/file>`, at the start of a text.
 fn descriptor(text: &str) -> Option<(&str, PathBuf)> {
     let (number, rest) = text.split_once('<')?;
@@ -161,19 +222,25 @@ fn descriptor(text: &str) -> Option<(&str, PathBuf)> {
     digits.then(|| (number, PathBuf::from(path)))
 }
 
-/// The old and the new path. A relative one is joined to the folder in front of
-/// it.
+/// The old and the new path.
 fn names(arguments: &str, root: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut paths = paths(arguments, root).into_iter();
+    Some((paths.next()?, paths.next()?))
+}
+
+/// All paths in the arguments of a call. A relative one is joined to the folder in
+/// front of it.
+fn paths(arguments: &str, root: &Path) -> Vec<PathBuf> {
     // A plugin runs in the folder that holds ROOT.
-    let current = root.parent()?;
-    let mut parts = arguments.split('"');
-    let mut next = || {
-        let before = parts.next()?.strip_suffix(">, ");
+    let Some(current) = root.parent() else { return Vec::new() };
+    let parts: Vec<_> = arguments.split('"').collect();
+    let pairs = parts.chunks_exact(2);
+    let path = |pair: &[&str]| {
+        let before = pair[0].strip_suffix(">, ");
         let folder = before.and_then(|before| before.rsplit_once('<'));
-        let folder = folder.map_or(current, |(_, folder)| Path::new(folder));
-        Some(folder.join(parts.next()?))
+        folder.map_or(current, |(_, folder)| Path::new(folder)).join(pair[1])
     };
-    Some((next()?, next()?))
+    pairs.map(path).collect()
 }
 
 #[cfg(test)]
@@ -245,6 +312,34 @@ mod tests {
             let found: Vec<_> = files.iter().chain(&folders).collect();
             let left: Vec<_> = left.iter().map(Path::new).collect();
             assert_eq!(found, left, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_removal_is_unsynced_until_a_sync_of_its_folder() {
+        const RENAME: &str =
+            "rename(\"/r/v/name\", \"/r/v/.removed/name\") = 0";
+        const RMDIR: &str = "unlinkat(6</r/v>, \"name\", AT_REMOVEDIR) = 0";
+        const FILE: &str = "unlink(\"/r/v/name/volume.json\") = 0";
+        const INSIDE: &str = "unlink(\"/r/v/name/files/f\") = 0";
+        const ROOT: &str = "fsync(6</r/v>) = 0";
+        const CASES: &[(&str, &[&str], bool)] = &[
+            ("a rename", &[RENAME, ROOT], true),
+            ("no sync", &[RENAME], false),
+            ("too early", &[ROOT, RENAME], false),
+            ("the new folder", &[RENAME, "fsync(7</r/v/.removed>) = 0"], false),
+            ("everything", &[RENAME, "sync() = 0"], true),
+            ("it failed", &["rename(\"/r/v/name\", \"/x\") = -1 EXDEV"], true),
+            ("in place", &[INSIDE, FILE, RMDIR, ROOT], true),
+            ("in place, no sync", &[INSIDE, FILE, RMDIR], false),
+            ("its file", &[FILE, "fsync(6</r/v/name>) = 0", RMDIR], true),
+            ("nothing", &[INSIDE], true),
+        ];
+        for (case, calls, is_synced) in CASES {
+            let calls: Vec<_> =
+                calls.iter().map(|call| (*call).into()).collect();
+            let left = unsynced_removal(&calls, Path::new("/r/v/name"));
+            assert_eq!(left.is_none(), *is_synced, "{case}");
         }
     }
 
