@@ -208,6 +208,20 @@ impl Stage {
         Ok(self.place.as_ref().context("the place of the plugin")?.volumes())
     }
 
+    /// Overwrites a file in ROOT, as a person with an editor may, and shows the
+    /// command for that.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or leads out of ROOT.
+    pub fn spoil(&mut self, file: &str) -> Outcome {
+        let place = self.place.as_ref().context("the place of the plugin")?;
+        place.root().open()?.write(file, "{\n")?;
+        let path =
+            self.log.shorten(&place.volumes().join(file).display().to_string());
+        self.transcript.push_str(&format!("$ echo '{{' > {path}\n"));
+        Ok(())
+    }
+
     /// Makes sure that dockerd has an image to run containers from.
     ///
     /// # Errors

@@ -47,6 +47,16 @@ pub const SCENES: &[Scene] = &[
         source: "vol-restart-kill 4",
         run: gone,
     },
+    Scene {
+        id: "6.docker-unreadable",
+        step: 6,
+        name: "a volume with an unreadable file is moved aside, alone",
+        why: "for Docker it is gone, and the name can be used again",
+        file: "src/volumes.rs",
+        place: "TODO 6.3",
+        source: "our rule; Docker takes a failed Get for no such volume",
+        run: unreadable,
+    },
 ];
 
 const LIST: &str = "docker volume ls -q -f driver=workshop";
@@ -98,4 +108,16 @@ fn gone(stage: &mut Stage) -> Outcome {
     stage.kill();
     stage.start()?;
     stage.types(LIST)?.works_without(&["demo"])
+}
+
+fn unreadable(stage: &mut Stage) -> Outcome {
+    stage.types("docker volume create -d workshop demo")?.works(&["demo"])?;
+    stage.types("docker volume create -d workshop other")?.works(&["other"])?;
+    stage.spoil("demo/volume.json")?;
+    // List reads no such file, so the next command shows both volumes.
+    stage.types(LIST)?.works(&["demo", "other"])?;
+    stage.types("docker volume inspect demo")?.fails(&["such volume"])?;
+    stage.types(LIST)?.works_without(&["demo"])?;
+    stage.types("docker volume create -d workshop demo")?.works(&["demo"])?;
+    stage.types("docker volume rm demo other")?.works(&["demo", "other"])
 }

@@ -77,6 +77,16 @@ pub const SCENES: &[Scene] = &[
         source: "plugin-dies 3-10",
         run: crash,
     },
+    Scene {
+        id: "8.docker-namespaces",
+        step: 8,
+        name: "an unmount on the host takes no files from a container",
+        why: "a container has mounts of its own, which outlive those of the host",
+        file: "src/filesystem.rs",
+        place: "TODO 8.4",
+        source: "mount_namespaces(7)",
+        run: namespaces,
+    },
 ];
 
 /// Prints how often the volume's filesystem is mounted on the host.
@@ -85,6 +95,9 @@ const CREATE: &str =
     "docker volume create -d workshop -o type=ext4 -o size=64m demo";
 const FILL: &str = "docker run --rm -v demo:/data busybox \
                     sh -c 'cat /dev/zero > /data/f'";
+
+const START: &str =
+    "docker run -d --name workshop-one -v demo:/data busybox sleep 1000";
 
 fn df(stage: &mut Stage) -> Outcome {
     stage.bring_image()?;
@@ -122,12 +135,7 @@ fn again(stage: &mut Stage) -> Outcome {
 }
 
 fn shared(stage: &mut Stage) -> Outcome {
-    stage
-        .types(
-            "docker run -d --name workshop-one -v demo:/data busybox \
-             sleep 1000",
-        )?
-        .works(&[])?;
+    stage.types(START)?.works(&[])?;
     stage
         .types(
             "docker run --rm -v demo:/data busybox \
@@ -157,3 +165,32 @@ fn crash(stage: &mut Stage) -> Outcome {
         .works(&["hi"])?;
     stage.types("docker volume rm demo")?.works(&["demo"])
 }
+
+fn namespaces(stage: &mut Stage) -> Outcome {
+    stage.types(CREATE)?.works(&["demo"])?;
+    stage
+        .types(
+            "docker run --rm -v demo:/data busybox \
+             sh -c 'echo hi > /data/f'",
+        )?
+        .works(&[])?;
+    stage.types(START)?.works(&[])?;
+    stage
+        .types("findmnt -rn -o FSTYPE,PROPAGATION,TARGET | grep demo/fs")?
+        .works(&["ext4"])?;
+    stage
+        .types(&format!(
+            "findmnt -rn -o FSTYPE,PROPAGATION,TARGET -N $({PROCESS}) /data"
+        ))?
+        .works(&["ext4", "/data"])?;
+    stage.types("umount $(findmnt -rn -o TARGET | grep demo/fs)")?.works(&[])?;
+    stage.types(MOUNTED)?.fails(&["0"])?;
+    stage
+        .types(&format!("nsenter -m -t $({PROCESS}) cat /data/f"))?
+        .works(&["hi"])?;
+    stage.types("docker rm -f workshop-one")?.works(&[])?;
+    stage.types("docker volume rm demo")?.works(&["demo"])
+}
+
+/// Prints the id of the container's process.
+const PROCESS: &str = "docker inspect -f {{.State.Pid}} workshop-one";
