@@ -19,7 +19,7 @@ HINTS := $(NUMBERS:%=hint-%)
 DIFFS := $(NUMBERS:%=diff-exercise-%)
 RESETS := $(NUMBERS:%=reset-exercise-%)
 
-.PHONY: help doctor status sandbox sandbox-restart sandbox-rm rescue slides slides-pdf test lint bench \
+.PHONY: help class doctor status sandbox sandbox-restart sandbox-rm rescue slides slides-pdf test lint bench \
 	$(RUN_EXERCISES) $(RUN_SOLUTIONS) $(CHECK_EXERCISES) $(CHECK_SOLUTIONS) \
 	$(WATCHES) $(HINTS) $(DIFFS) $(RESETS) \
 	run-exercise run-solution check-exercise check-solution watch-exercise hint \
@@ -30,6 +30,10 @@ help:
 	@echo "Build your own Docker plugin, in Rust. N is a step: $(NUMBERS)"
 	@sed -n 's/^## //p' Makefile | while IFS=: read -r target text; do \
 		printf '  make %-18s%s\n' "$$target" "$$text"; done
+
+## class: make one table of the reports in DIR=FOLDER (written with JSON=1)
+class:
+	$(CHECKER) class $(if $(DIR),"$(DIR)")
 
 ## doctor: say what this machine has, and what you can do with that
 doctor:

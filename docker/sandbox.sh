@@ -105,7 +105,7 @@ sandbox: you can work without it: make check-exercise-1 uses the stand-in daemon
 enter() {
     set -- --env SANDBOX_CALL=$$ "$name" toolbox-init "$@"
     for variable in NO_COLOR RUST_LOG NAME HOLE SEED PROOFS AGAINST DOCKERD ENGINE RECORD \
-        REQUIRE ONLY STEP AGAINST_STEP; do
+        REQUIRE ONLY STEP AGAINST_STEP JSON JUNIT; do
         set -- --env $variable "$@"
     done
     [ ! -t 0 ] || [ ! -t 1 ] || set -- --tty "$@"

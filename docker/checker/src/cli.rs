@@ -1,5 +1,6 @@
 //! The commands of the command line.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,14 +10,17 @@ use checker::podman::Podman;
 use checker::progress::{self, Holes, Last, listed};
 use checker::starters::{self, Differences};
 use checker::{
-    cargo, dockerd, doctor, exit_like, hints, places, podman, rescue, run,
-    seed, setting, status, stories,
+    cargo, class, dockerd, doctor, exit_like, hints, places, podman, rescue,
+    run, seed, setting, status, stories,
 };
+use serde_json::json;
 use stand_in::checks::{self, Plan};
 use stand_in::cleanup;
 use stand_in::daemon::Dialect;
+use stand_in::export;
 use stand_in::harness::Harness;
 use stand_in::plugin::Program;
+use stand_in::report::Report;
 use stand_in::steps::{self, Kind, Step};
 
 const HELP: &str = "\
@@ -33,6 +37,7 @@ checker: plays Docker's half of the plugin protocol and grades the plugin
   checker diff N                      compare exercise N with its solution
   checker reset N                     restore starter N, keep your version
   checker doctor                      say what this machine has and lacks
+  checker class DIR                   make one table of the groups' reports
 
 The maintainers' commands: sh docker/prover/run.sh --help
 
@@ -51,6 +56,8 @@ Variables, in the environment or after make (make check-exercise-1 SEED=7):
                   in namespaces of its own (as root on Linux)
   DOCKERD=host    run: listen where this machine's dockerd looks (as root on
                   Linux)
+  JSON=1          check: print the report as JSON, for programs and for class
+  JUNIT=FILE      check: also write the report to FILE, as JUnit's XML
   NAME=OTHER      Docker's name for the plugin, instead of workshop
   HOLE=N.M        hint: print a hint for this hole
 ";
@@ -99,6 +106,14 @@ pub fn main() -> Result<ExitCode> {
         ["diff"] => diff(&root, &meant(&root)?),
         ["reset", step] => reset(&root, step),
         ["doctor"] => doctor(&root),
+        ["class", folder] => {
+            anstream::print!("{}", class::of(Path::new(folder))?);
+            Ok(ExitCode::SUCCESS)
+        }
+        ["class"] => bail!(
+            "class needs the folder that has the groups' reports: checker class \
+             DIR"
+        ),
         [] => bail!("a command is missing; checker --help lists them"),
         [word @ ("test" | "lint" | "bench" | "prove" | "record"), ..] => bail!(
             "`{word}` is a maintainers' command: sh docker/prover/run.sh {}",
@@ -129,8 +144,17 @@ fn kind(word: &str) -> Option<Kind> {
 
 fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let step = steps::find(root, step)?;
-    let kind = kind(what);
-    match setting("AGAINST").as_deref() {
+    let export = Export::wanted()?;
+    let against = setting("AGAINST");
+    if let Some(against) = &against
+        && export.is_wanted()
+    {
+        bail!(
+            "JSON and JUNIT are for the checks, and AGAINST={against} plays a \
+             story: leave one of them out"
+        );
+    }
+    match against.as_deref() {
         None => {}
         Some("docker") => return story(root, what, &step),
         Some(podman::PODMAN) => return podmans_story(root, what, &step),
@@ -138,6 +162,81 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
             "unknown AGAINST={other}: write AGAINST=docker or AGAINST=podman"
         ),
     }
+    let graded = grade(root, what, &step, &export);
+    if let Err(err) = &graded {
+        export.error(what, &step, err);
+    }
+    graded
+}
+
+/// The forms besides text in which a report is wanted.
+struct Export {
+    /// JSON instead of text, because of `JSON=1`.
+    json: bool,
+    /// The file of JUnit, because of `JUNIT=FILE`.
+    junit: Option<PathBuf>,
+}
+
+impl Export {
+    fn wanted() -> Result<Self> {
+        let json = match setting("JSON").as_deref() {
+            None => false,
+            Some("1") => true,
+            Some(other) => bail!("unknown JSON={other}: write JSON=1"),
+        };
+        Ok(Self { json, junit: setting("JUNIT").map(PathBuf::from) })
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.json || self.junit.is_some()
+    }
+
+    /// Writes a report.
+    fn report(
+        &self,
+        what: &str,
+        step: &Step,
+        engine: Dialect,
+        report: &Report,
+    ) -> Result<()> {
+        let number = step.number;
+        if let Some(file) = &self.junit {
+            let xml = export::junit(report, &format!("{what} {number}"));
+            fs::write(file, xml)
+                .with_context(|| format!("writing {}", file.display()))?;
+        }
+        if self.json {
+            let mut value = export::json(report);
+            value["step"] = json!(number);
+            value["what"] = json!(what);
+            value["engine"] = json!(engine.name());
+            println!("{value:#}");
+        }
+        Ok(())
+    }
+
+    /// Writes why there is no report.
+    fn error(&self, what: &str, step: &Step, err: &anyhow::Error) {
+        if self.json {
+            let value = json!({
+                "format": export::FORMAT,
+                "step": step.number,
+                "what": what,
+                "error": format!("{err:#}"),
+            });
+            println!("{value:#}");
+        }
+    }
+}
+
+/// Runs the checks of steps 1 to `step`.
+fn grade(
+    root: &Path,
+    what: &str,
+    step: &Step,
+    export: &Export,
+) -> Result<ExitCode> {
+    let kind = kind(what);
     let mut plan = Plan::new(step.number);
     plan.seed = seed()?;
     if let Some(wanted) = setting("ENGINE") {
@@ -154,11 +253,13 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     let is_exercise = kind == Some(Kind::Exercise);
     // Read before the build: what is saved later is not what is checked. The build
     // says why an exercise cannot be read.
-    let mine = starters::read(root, &step, Kind::Exercise);
+    let mine = starters::read(root, step, Kind::Exercise);
     let mine = mine.ok().filter(|_| is_exercise);
-    let harness = Harness::new(program(root, what, &step)?);
+    let harness = Harness::new(program(root, what, step)?);
     let report = checks::run(harness, plan, |report| {
-        if let Some(lines) = report.last() {
+        if let Some(lines) = report.last()
+            && !export.json
+        {
             anstream::print!("{lines}");
         }
     })?;
@@ -171,17 +272,21 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     };
     let last = Last::of(&report);
     if let Some(mine) = &mine
-        && let Err(err) = last.write(&step, mine)
+        && let Err(err) = last.write(step, mine)
     {
         anstream::eprintln!(
             "checker: hints will not follow this check: {err:#}"
         );
     }
+    export.report(what, step, plan.dialect, &report)?;
+    if export.json {
+        return Ok(ExitCode::from(u8::from(!report.passed())));
+    }
     if report.passed() {
         println!("\nAll {count} checks passed{more} (SEED={seed}).");
         if let Some(mine) = &mine {
-            say_commented(&Holes::of(root, &step, mine)?);
-            say_next(root, &step);
+            say_commented(&Holes::of(root, step, mine)?);
+            say_next(root, step);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -190,11 +295,11 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
         count - 1
     );
     if let Some(mine) = &mine {
-        let mut holes = Holes::of(root, &step, mine)?;
+        let mut holes = Holes::of(root, step, mine)?;
         if let Last::Failed { holes: suspects, .. } = &last {
             holes = holes.suspecting(suspects);
         }
-        say_holes(&step, &holes);
+        say_holes(step, &holes);
     }
     Ok(ExitCode::from(1))
 }

@@ -13,6 +13,7 @@
 //! - [`places`]: names and paths on which Docker and the workshop agree.
 
 pub mod cargo;
+pub mod class;
 pub mod dockerd;
 pub mod doctor;
 pub mod hints;

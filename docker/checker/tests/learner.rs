@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use checker::starters::{self, Sources};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use stand_in::cleanup::Folder;
 use stand_in::search_path;
 use stand_in::steps::{self, Kind, Step};
@@ -166,8 +167,10 @@ impl Project {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("PATH", path).env("TMPDIR", self.path("tmp"));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
-        for setting in ["SEED", "ENGINE", "AGAINST", "DOCKERD", "NAME", "HOLE"]
-        {
+        for setting in [
+            "SEED", "ENGINE", "AGAINST", "DOCKERD", "NAME", "HOLE", "JSON",
+            "JUNIT",
+        ] {
             command.env_remove(setting);
         }
     }
@@ -325,6 +328,44 @@ fn a_hint_follows_the_last_check_and_the_open_holes() {
     }
     let done = "Nothing is left to do in step 1: its last check passed.";
     assert_eq!(hint(None), said(done));
+}
+
+#[test]
+fn programs_read_reports_and_class_makes_a_table_of_them() {
+    let project = Project::new();
+    let groups = project.path("groups");
+    fs::create_dir(&groups).unwrap();
+    let junit = project.path("tmp/junit.xml");
+    let report = |group: &str| {
+        let mut checker = project.checker("check exercise 1");
+        checker.env("JSON", "1").env("JUNIT", &junit);
+        let output = checker.output().unwrap();
+        fs::write(groups.join(group), &output.stdout).unwrap();
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), value)
+    };
+    let (code, broken) = report("broken.json");
+    assert_eq!(code, Some(1), "{broken}");
+    let why = broken["error"].as_str().unwrap();
+    assert!(why.starts_with("exercises/01-activate does not compile"), "{why}");
+    assert!(!junit.exists(), "there is no report");
+
+    project.builds_a_right_one();
+    let (code, right) = report("right.json");
+    assert_eq!((code, &right["failed"]), (Some(0), &json!(0)), "{right}");
+    assert_eq!(right["checks"][0]["id"], "1.activate");
+    let xml = fs::read_to_string(&junit).unwrap();
+    assert!(xml.contains("<testsuite name=\"exercise 1\""), "{xml}");
+    fs::remove_file(&junit).unwrap();
+
+    let (code, table) = project.run("class groups");
+    assert_eq!(code, Some(0), "{table}");
+    let lines: Vec<_> = table.lines().collect();
+    let [_, first, second] = lines[..] else { panic!("{table}") };
+    assert!(first.starts_with("broken     1       0  exercises/01"), "{table}");
+    assert!(second.starts_with("right "), "{table}");
+    assert!(second.contains("nothing"), "{table}");
+    project.assert_nothing_is_left("JSON=1");
 }
 
 #[test]

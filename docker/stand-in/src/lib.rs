@@ -13,8 +13,8 @@
 //!   replies.
 //! - [`plugin`]: starts, awaits and kills the program under test, and keeps its
 //!   log.
-//! - [`report`]: all output about checks; no other module formats it. [`fix`]:
-//!   the place that a report names.
+//! - [`report`]: the text about checks, and [`export`]: the same for programs; no
+//!   other module formats it. [`fix`]: the place that a report names.
 //! - [`root`] and [`directory`]: ROOT, and the paths that a plugin returns,
 //!   none of which is trusted.
 //! - [`mounts`]: the mount table, and the mounts and loop devices of plugins.
@@ -31,6 +31,7 @@ pub mod checks;
 pub mod cleanup;
 pub mod daemon;
 pub mod directory;
+pub mod export;
 pub mod finding;
 pub mod fix;
 pub mod harness;
