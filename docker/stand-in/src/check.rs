@@ -24,3 +24,28 @@ pub struct Check<On> {
     /// Runs the check.
     pub run: fn(&mut On) -> Outcome,
 }
+
+/// The words of a check in a report; see [`Check`] for the fields.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// See [`Check::id`].
+    pub id: &'static str,
+    /// The step that teaches it.
+    pub(crate) step: u32,
+    /// What a right plugin does.
+    pub(crate) name: &'static str,
+    /// What goes wrong otherwise.
+    pub(crate) why: &'static str,
+    /// The file to change.
+    pub(crate) file: &'static str,
+    /// The place in that file.
+    pub(crate) place: &'static str,
+}
+
+impl About {
+    /// The words of a check.
+    pub(crate) fn of<On>(check: &Check<On>) -> Self {
+        let Check { id, step, name, why, file, place, .. } = *check;
+        Self { id, step, name, why, file, place }
+    }
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::report::About;
+use crate::check::About;
 use crate::starters::{self, Hole, Progress, Sources};
 use crate::steps::{self, Kind, Step};
 

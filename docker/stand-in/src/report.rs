@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::check::Check;
+use crate::check::{About, Check};
 use crate::daemon::{clip, one_line};
 use crate::finding::{Fault, Finding, Outcome};
 use crate::fix::{self, Fix, Origin};
@@ -57,31 +57,6 @@ impl Verdict {
             Err(Fault::NotTried(why)) => Ok(Self::NotTried(why)),
             Err(Fault::Trouble(err)) => Err(err),
         }
-    }
-}
-
-/// The words of a check in a report; see [`Check`] for the fields.
-#[derive(Clone, Copy, Debug)]
-pub struct About {
-    /// See [`Check::id`].
-    pub id: &'static str,
-    /// The step that teaches it.
-    pub(crate) step: u32,
-    /// What a right plugin does.
-    pub(crate) name: &'static str,
-    /// What goes wrong otherwise.
-    pub(crate) why: &'static str,
-    /// The file to change.
-    pub(crate) file: &'static str,
-    /// The place in that file.
-    pub(crate) place: &'static str,
-}
-
-impl About {
-    /// The words of a check.
-    pub(crate) fn of<On>(check: &Check<On>) -> Self {
-        let Check { id, step, name, why, file, place, .. } = *check;
-        Self { id, step, name, why, file, place }
     }
 }
 
