@@ -22,6 +22,8 @@ cannot() {
 
 PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL=C
+# With the caller's CDPATH, cd could lead elsewhere.
+unset CDPATH
 [ "$(uname)" = Linux ] || cannot 'the filesystems are those of Linux'
 [ "$(id -u)" = 0 ] || cannot 'only root may mount a filesystem'
 for program in mkfs.ext4 mkfs.xfs mkfs.btrfs mount unshare python3; do
