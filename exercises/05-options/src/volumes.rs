@@ -60,9 +60,8 @@ impl Volumes {
                 fs::create_dir_all(&directory)
                     .map_err(Failure::system("making", &directory))?;
 
-                // TODO(5.3): set the requested mode of the directory. Do this
-                // after creating it: the umask would remove bits, and an
-                // existing directory would keep its mode.
+                // TODO(5.3): whatever the umask is, and whether the directory
+                // existed before or not, it must have the requested mode.
 
                 let created_at = rfc3339(SystemTime::now());
                 self.by_name.insert(name, Metadata { settings, created_at });

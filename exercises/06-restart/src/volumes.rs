@@ -190,9 +190,9 @@ impl Volumes {
             return Ok(());
         }
 
-        // TODO(6.4): move the folder to a vacant path in REMOVED with one
-        // rename, and sync ROOT. Only then remove it. If files cannot be
-        // removed, log a warning: the volume is gone anyway.
+        // TODO(6.4): a crash during this, or a file that cannot be removed,
+        // leaves a part of the volume. Find one change after which it is gone
+        // as a whole, even after a power cut. Then remove its files.
         remove(&folder).map_err(Failure::system("removing", &folder))
     }
 

@@ -1,5 +1,5 @@
 //! Limits how many requests run at once, and knows which of them wait for their
-//! client.
+//! client. You do not need to read this file.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
