@@ -429,6 +429,36 @@ fn each_readme_asks_two_questions() {
 /// The steps whose READMEs ask questions with folded answers.
 const ASKED: RangeInclusive<u32> = 1..=4;
 
+/// From step 5 on, a starter has so many given files that the README says which of
+/// them are the lesson.
+#[test]
+fn each_readme_names_the_files_that_learners_need_not_read() {
+    for step in all_steps().into_iter().filter(|step| step.number >= 5) {
+        let readme = step.folder(Kind::Exercise).join("README.md");
+        let Ok(text) = fs::read_to_string(root().join(&readme)) else {
+            assert!(!in_ci(), "{} is missing", readme.display());
+            println!("skipped: {} is missing", readme.display());
+            continue;
+        };
+        let words: Vec<_> = text.split_whitespace().collect();
+        let text = words.join(" ");
+        let names = |sentence: &str| {
+            let words = sentence.split('`').filter(|word| {
+                word.starts_with("src/") && word.ends_with(".rs")
+            });
+            words.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (_, rest) = text.split_once("need not read ").unwrap_or_default();
+        let end = rest.find([';', ':']).into_iter().chain(rest.find(". "));
+        let mut said = names(&rest[..end.min().unwrap_or(rest.len())]);
+        let unread = UNREAD.iter().filter(|unread| unread.0 == step.number);
+        let mut unread: Vec<_> = unread.map(|unread| unread.1).collect();
+        said.sort();
+        unread.sort_unstable();
+        assert_eq!(said, unread, "{}", readme.display());
+    }
+}
+
 #[test]
 fn a_starter_is_cut_at_holes_and_expectations() {
     let text = "\
