@@ -56,7 +56,8 @@ Variables, in the environment or after make (make check-exercise-1 SEED=7):
                   in namespaces of its own (as root on Linux)
   DOCKERD=host    run: listen where this machine's dockerd looks (as root on
                   Linux)
-  JSON=1          check: print the report as JSON, for programs and for class
+  JSON=1          check, doctor: print the report as JSON, for programs and for
+                  class
   JUNIT=FILE      check: also write the report to FILE, as JUnit's XML
   NAME=OTHER      Docker's name for the plugin, instead of workshop
   HOLE=N.M        hint: print a hint for this hole
@@ -169,6 +170,15 @@ fn check(root: &Path, what: &str, step: &str) -> Result<ExitCode> {
     graded
 }
 
+/// Whether JSON is wanted instead of text.
+fn wants_json() -> Result<bool> {
+    match setting("JSON").as_deref() {
+        None => Ok(false),
+        Some("1") => Ok(true),
+        Some(other) => bail!("unknown JSON={other}: write JSON=1"),
+    }
+}
+
 /// The forms besides text in which a report is wanted.
 struct Export {
     /// JSON instead of text, because of `JSON=1`.
@@ -179,12 +189,8 @@ struct Export {
 
 impl Export {
     fn wanted() -> Result<Self> {
-        let json = match setting("JSON").as_deref() {
-            None => false,
-            Some("1") => true,
-            Some(other) => bail!("unknown JSON={other}: write JSON=1"),
-        };
-        Ok(Self { json, junit: setting("JUNIT").map(PathBuf::from) })
+        let junit = setting("JUNIT").map(PathBuf::from);
+        Ok(Self { json: wants_json()?, junit })
     }
 
     fn is_wanted(&self) -> bool {
@@ -527,7 +533,11 @@ fn reset(root: &Path, step: &str) -> Result<ExitCode> {
 
 fn doctor(root: &Path) -> Result<ExitCode> {
     cleanup::on_signals()?;
+    let json = wants_json()?;
     let machine = doctor::look(root);
-    anstream::print!("{machine}");
+    match json {
+        true => println!("{:#}", machine.json()),
+        false => anstream::print!("{machine}"),
+    }
     Ok(ExitCode::from(u8::from(!machine.builds())))
 }

@@ -10,6 +10,7 @@ mod tests;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use stand_in::report::{BAD, GOOD};
 
 /// The oldest Rust that builds the workshop, from the manifests.
@@ -611,6 +612,29 @@ impl Machine {
             Some(_) => format!("make {verb}-exercise-{step}"),
             None => format!("sh docker/checker/run.sh {verb} exercise {step}"),
         }
+    }
+}
+
+impl Machine {
+    /// The report as one object: `things`, a list of objects with `name`, `has` and
+    /// `what`, and of missing things also `adds` and `how`; `verdict` and `next`, the
+    /// sentences of the text; and `builds`, which is false if Rust is missing.
+    pub fn json(&self) -> Value {
+        let thing = |Item { name, state }| match state {
+            State::Has(what) => {
+                json!({"name": name, "has": true, "what": what})
+            }
+            State::Lacks { what, adds, how } => json!({
+                "name": name, "has": false, "what": what, "adds": adds, "how": how,
+            }),
+        };
+        json!({
+            "format": "workshop doctor 1",
+            "builds": self.builds(),
+            "things": self.items().into_iter().map(thing).collect::<Vec<_>>(),
+            "verdict": self.verdict(),
+            "next": self.next(),
+        })
     }
 }
 

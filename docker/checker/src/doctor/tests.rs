@@ -389,3 +389,23 @@ fn versions_compare_as_numbers() {
         assert_eq!(number(text), expected, "{text}");
     }
 }
+
+#[test]
+fn programs_read_the_same_as_people() {
+    for (machine, builds) in [(everything(), true), (bare(), true)] {
+        let (json, text) = (machine.json(), machine.to_string());
+        let text = anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(json["builds"], builds);
+        let things = json["things"].as_array().unwrap();
+        assert_eq!(things.len(), machine.items().len());
+        for thing in things {
+            for key in ["name", "what", "adds", "how"] {
+                let words = thing[key].as_str().unwrap_or_default();
+                assert!(text.contains(words), "{thing}");
+            }
+            assert_eq!(thing["how"].is_null(), thing["has"] == true, "{thing}");
+        }
+        assert!(text.contains(json["verdict"].as_str().unwrap()), "{json}");
+        assert!(text.contains(json["next"].as_str().unwrap()), "{json}");
+    }
+}
