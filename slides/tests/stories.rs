@@ -54,7 +54,7 @@ fn every_output_in_a_readme_is_one_that_a_story_saw() {
 }
 
 /// The steps whose READMEs show what their commands print.
-const WITH_OUTPUT: RangeInclusive<u32> = 1..=4;
+const WITH_OUTPUT: RangeInclusive<u32> = 1..=8;
 
 /// Prints that a proof was skipped, or fails if `REQUIRE` names it.
 fn skip(needs: &str, why: &str) {
