@@ -60,9 +60,15 @@ pub enum Stop {
     Never,
 }
 
-/// Checks that run while no other check of step 8 does, because they start processes
-/// with a copy of all mounts.
-const ALONE: &[&str] = &["8.extra-unmount", "8.once", "8.elsewhere"];
+/// Checks that begin at once, beside those of earlier steps, because they mostly
+/// wait: each list in a thread of its own.
+///
+/// The first three run while no other check of step 8 does, and nothing could run
+/// beside them later.
+const FIRST: [&[&str]; 2] = [
+    &["8.extra-unmount", "8.once", "8.elsewhere", "8.hung"],
+    &["7.cut-off", "6.alone", "6.outlives"],
+];
 
 /// Checks that take a second or more, most of them because they wait.
 pub const SLOW: &[&str] = &[
@@ -99,7 +105,7 @@ pub struct Plan {
     pub stop: Stop,
     /// The ids of checks that do not run.
     pub leave_out: &'static [&'static str],
-    /// How many checks run at the same time.
+    /// How many checks run at the same time, besides some that wait.
     pub at_a_time: usize,
     /// When the run ends; the checks that have not ended then are left out.
     pub deadline: Option<Instant>,
@@ -224,15 +230,17 @@ impl Results {
         let (send, arrive) = mpsc::channel();
         let ended = Arc::new(AtomicBool::new(false));
         let all = checks.iter().copied().enumerate();
-        // If those of step 8 that run alone had to wait for their turn, nothing
-        // could run beside them. A thread of their own begins with them, beside the
-        // checks of earlier steps.
-        let is_alone = |(_, check): &(usize, &Check)| {
-            plan.at_a_time > 1 && ALONE.contains(&check.id)
-        };
-        let (alone, others): (VecDeque<_>, VecDeque<_>) =
-            all.partition(is_alone);
-        let mut queues = vec![Arc::new(Mutex::new(alone))];
+        let mut others: VecDeque<_> = all.collect();
+        let mut queues = Vec::new();
+        if plan.at_a_time > 1 {
+            for first in FIRST {
+                let (queue, rest) = others
+                    .into_iter()
+                    .partition(|(_, check)| first.contains(&check.id));
+                others = rest;
+                queues.push(Arc::new(Mutex::new(queue)));
+            }
+        }
         let others = Arc::new(Mutex::new(others));
         queues.extend(iter::repeat_n(others, plan.at_a_time.max(1)));
         let mut threads = Vec::new();
@@ -296,6 +304,20 @@ impl Results {
             for thread in self.threads {
                 let _ = thread.join();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checks_of_each_list_exist() {
+        let lists = FIRST.into_iter().flatten().chain(SLOW);
+        let left_out = NOT_OF_PODMAN.iter().map(|(id, _)| id);
+        for id in lists.chain(left_out) {
+            assert!(all().any(|check| check.id == *id), "{id} is no check");
         }
     }
 }
