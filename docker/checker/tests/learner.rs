@@ -18,7 +18,10 @@ use std::time::Duration;
 use checker::starters::{self, Sources};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use stand_in::checks::{self, Plan};
 use stand_in::cleanup::Folder;
+use stand_in::harness::Harness;
+use stand_in::plugin::Program;
 use stand_in::search_path;
 use stand_in::steps::{self, Kind, Step};
 use stand_in::wait::wait_until;
@@ -550,4 +553,25 @@ fn a_reset_that_is_killed_loses_nothing() {
         }
     }
     assert!(killed > 10, "{killed} resets were killed");
+}
+
+#[test]
+fn checks_that_run_at_once_are_reported_in_order_up_to_the_first_failure() {
+    let of_step_1 = checks::all().filter(|check| check.step == 1);
+    let all: Vec<_> = of_step_1.map(|check| check.id).collect();
+    let harness = Harness::new(Program::new(&SOLUTION).unwrap());
+    let mut seen = Vec::new();
+    let report = checks::run(harness, Plan::new(1), |report| {
+        seen.push(report.ran.last().unwrap().check.id);
+    });
+    assert_eq!(seen, all);
+    assert!(report.unwrap().ran.iter().map(|ran| ran.check.id).eq(all));
+
+    let project = Project::new();
+    project.script("programs/ends", "#!/bin/sh\nexit 1");
+    let (code, text) = project.run("check programs/ends 1");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("FAIL  step 1: "), "{text}");
+    assert_eq!(text.matches("step 1: ").count(), 1, "{text}");
+    project.assert_nothing_is_left("a failed check");
 }
