@@ -209,6 +209,8 @@ const BY_CHANCE: &[(&str, &str)] = &[
     ("6.removed", "6.half-removed"),
     // The order of the names decides which files are deleted before one cannot be.
     ("6.half-removed", "6.not-deletable"),
+    // A call that is just being answered may count as one that was cut off.
+    ("7.in-flight", "7.signals"),
     // Any connection may be left without a thread.
     ("7.stranded", "7.slow-body"),
     ("7.stranded", "7.slow-call"),
