@@ -1,4 +1,5 @@
-//! The mount tables of all processes: proc_pid_mountinfo(5).
+//! The mount tables of all processes: proc_pid_mountinfo(5). You do not need to
+//! read this file.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

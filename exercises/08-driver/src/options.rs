@@ -1,4 +1,5 @@
-//! Parses a volume's options, and words the errors for invalid ones.
+//! Parses a volume's options, and words the errors for invalid ones. You do not
+//! need to read this file.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

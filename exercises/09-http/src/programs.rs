@@ -1,5 +1,5 @@
 //! Runs programs of the system without a shell, which would interpret what
-//! users typed.
+//! users typed. You do not need to read this file.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line. You do not need to read this file.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,4 +1,5 @@
-//! Per-name locks: the only synchronisation between calls.
+//! Per-name locks: the only synchronisation between calls. You do not need to
+//! read this file.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Sizes such as `64m` and `1.5g`.
+//! Sizes such as `64m` and `1.5g`. You do not need to read this file.
 
 /// Each unit is 1024 times the unit before it, as everywhere in Docker.
 const UNITS: [&str; 6] = ["", "k", "m", "g", "t", "p"];
