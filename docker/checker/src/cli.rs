@@ -245,6 +245,7 @@ fn grade(
     let kind = kind(what);
     let mut plan = Plan::new(step.number);
     plan.seed = seed()?;
+    plan.leaves_checks = true;
     if let Some(wanted) = setting("ENGINE") {
         plan.dialect = Dialect::ALL
             .into_iter()

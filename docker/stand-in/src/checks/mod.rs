@@ -107,6 +107,11 @@ pub struct Plan {
     pub leave_out: &'static [&'static str],
     /// How many checks run at the same time, besides some that wait.
     pub at_a_time: usize,
+    /// Whether a run that ends early leaves checks running, whose results are not
+    /// wanted any more. The program must call [`cleanup::remove_all`] at its end.
+    ///
+    /// [`cleanup::remove_all`]: crate::cleanup::remove_all
+    pub leaves_checks: bool,
     /// When the run ends; the checks that have not ended then are left out.
     pub deadline: Option<Instant>,
 }
@@ -126,6 +131,7 @@ impl Plan {
             stop: Stop::AtFirst,
             leave_out: &[],
             at_a_time: AT_A_TIME,
+            leaves_checks: false,
             deadline: None,
         }
     }
@@ -161,9 +167,6 @@ fn not_played(check: &Check, dialect: Dialect) -> Option<String> {
 /// Runs the checks of a plan, several at a time; `seen` is called with the report
 /// after each check, in the order of the table.
 ///
-/// If the run ends early, checks that have begun may still run when this returns:
-/// nobody waits for their results.
-///
 /// # Errors
 /// When the checker itself cannot work.
 pub fn run(
@@ -192,7 +195,7 @@ pub fn run(
             break;
         }
     }
-    results.finish(checks.len() == report.ran.len());
+    results.finish(!plan.leaves_checks);
     Ok(report)
 }
 
@@ -297,10 +300,10 @@ impl Results {
         }
     }
 
-    /// Lets no check begin any more. If all have run, awaits the threads.
-    fn finish(self, all_ran: bool) {
+    /// Lets no check begin any more, and awaits those that run, if they matter.
+    fn finish(self, awaits: bool) {
         self.ended.store(true, Ordering::Relaxed);
-        if all_ran {
+        if awaits {
             for thread in self.threads {
                 let _ = thread.join();
             }
