@@ -195,7 +195,7 @@ pub fn current(root: &Path) -> Option<Current> {
         let starter = starters::pristine(root, &step).ok();
         let begun = starter.as_ref() != Some(&mine);
         let is_open = !holes.open.is_empty();
-        let has_none = current.as_ref().is_none_or(|it| !it.is_open());
+        let has_none = current.as_ref().is_none_or(|last| !last.is_open());
         if begun || (is_open && has_none) {
             current = Some(Current { step, holes, begun });
         }

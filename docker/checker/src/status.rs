@@ -91,7 +91,8 @@ pub fn of(root: &Path) -> Result<Status> {
         let deadline = deadline.max(Instant::now() + LEAST);
         // The step that the learner is in comes first, in case that the time is not
         // enough for all of them.
-        let current = progress::current(root).map(|it| it.step.number);
+        let current =
+            progress::current(root).map(|current| current.step.number);
         let mut begun = begun;
         begun.sort_by_key(|row| Some(row.step.number) != current);
         for row in begun {
