@@ -229,7 +229,7 @@ pub fn no_private() -> Option<String> {
     None
 }
 
-/// The run's folder, if this program runs in namespaces that [`in_namespaces`]
+/// The run's folder, if this program runs in namespaces that `in_namespaces`
 /// made.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::report::{Ran, Report, Verdict};
 
-/// The format of [`json`]. A change that breaks readers gets another number.
+/// The format of [`json()`]. A change that breaks readers gets another number.
 pub const FORMAT: &str = "workshop report 1";
 
 /// The whole report as one object:
