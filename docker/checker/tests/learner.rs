@@ -41,7 +41,7 @@ static SOLUTION: LazyLock<PathBuf> = LazyLock::new(|| {
 const CARGO: &str = r#"#!/bin/sh
 target=target
 packages=
-if [ -e PROGRAMS/broken ]; then
+if [ -e "PROGRAMS/broken" ]; then
     echo 'error: failed to load manifest for workspace member `PROJECT/exercises/02-answer`' >&2
     exit 101
 fi
@@ -171,7 +171,14 @@ impl Project {
         command.env("PATH", path).env("TMPDIR", self.path("tmp"));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         for setting in [
-            "SEED", "ENGINE", "AGAINST", "DOCKERD", "NAME", "HOLE", "JSON",
+            "SEED",
+            "ENGINE",
+            "AGAINST",
+            "DOCKERD",
+            "NAME",
+            "HOLE",
+            "JSON",
+            "CLICOLOR_FORCE",
             "JUNIT",
         ] {
             command.env_remove(setting);

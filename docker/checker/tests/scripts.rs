@@ -110,7 +110,9 @@ fn make_knows_the_step_of_the_folder_that_it_is_called_in() {
             ("status", "status".to_owned()),
         ] {
             let mut make = Command::new("make");
-            make.args(["-n", target, "MAKE=:"]).current_dir(&folder);
+            // make, called by make, says where it is.
+            make.arg("--no-print-directory").args(["-n", target, "MAKE=:"]);
+            make.current_dir(&folder);
             let output = make.env_remove("MAKEFLAGS").output().unwrap();
             let said = String::from_utf8(output.stdout).unwrap();
             let case = format!("{target} in {}: {said}", step.name);
