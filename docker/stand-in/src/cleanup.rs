@@ -348,15 +348,32 @@ fn owner(name: &str) -> Option<Pid> {
 
 /// Kills every process whose environment names `folder` in [`MARK`]. Only Linux
 /// tells.
+///
+/// A process may start another one meanwhile, and /proc shows no environment at
+/// the moment in which a process begins to run a program. So once a process was
+/// found, two looks in a row must find none.
 pub(crate) fn kill_marked(folder: &Path) {
     let folder = folder.as_os_str().as_bytes();
-    for (id, proc) in processes::all() {
-        let is_marked =
-            processes::variable(&proc, MARK).is_some_and(|mark| mark == folder);
-        if is_marked && id != rustix::process::getpid() {
-            let _ = kill_process(id, Signal::KILL);
+    let kills = || {
+        let mut found = false;
+        for (id, proc) in processes::all() {
+            let is_marked = processes::variable(&proc, MARK)
+                .is_some_and(|mark| mark == folder);
+            if is_marked && id != rustix::process::getpid() {
+                found = true;
+                let _ = kill_process(id, Signal::KILL);
+            }
         }
+        found
+    };
+    if !kills() {
+        return;
     }
+    let mut quiet = 0;
+    wait_until(GRACE, || {
+        quiet = if kills() { 0 } else { quiet + 1 };
+        (quiet == 2).then_some(())
+    });
 }
 
 /// Removes a folder, or prints why it stays.
