@@ -105,6 +105,8 @@ pub struct Plan {
     pub stop: Stop,
     /// The ids of checks that do not run.
     pub leave_out: &'static [&'static str],
+    /// The id of the only check that runs, if there is one.
+    pub only: Option<&'static str>,
     /// How many checks run at the same time, besides some that wait.
     pub at_a_time: usize,
     /// Whether a run that ends early leaves checks running, whose results are not
@@ -130,6 +132,7 @@ impl Plan {
             seed: None,
             stop: Stop::AtFirst,
             leave_out: &[],
+            only: None,
             at_a_time: AT_A_TIME,
             leaves_checks: false,
             deadline: None,
@@ -179,7 +182,9 @@ pub fn run(
     let mut report = Report::new(harness.program().path(), harness.seed);
     let steps = plan.from..=plan.step;
     let runs = |check: &&Check| {
-        steps.contains(&check.step) && !plan.leave_out.contains(&check.id)
+        steps.contains(&check.step)
+            && !plan.leave_out.contains(&check.id)
+            && plan.only.is_none_or(|only| only == check.id)
     };
     let checks: Vec<_> = all().filter(runs).collect();
     let mut results = Results::of(&harness, plan, &checks)?;
