@@ -75,7 +75,7 @@ pub fn of(root: &Path) -> Result<Status> {
         .into_iter()
         .map(|step| row(root, step))
         .collect::<Result<Vec<_>>>()?;
-    let begun: Vec<_> = rows
+    let mut begun: Vec<_> = rows
         .iter_mut()
         .filter(|row| matches!(row.state, State::Checked { .. }))
         .collect();
@@ -93,7 +93,6 @@ pub fn of(root: &Path) -> Result<Status> {
         // enough for all of them.
         let current =
             progress::current(root).map(|current| current.step.number);
-        let mut begun = begun;
         begun.sort_by_key(|row| Some(row.step.number) != current);
         for row in begun {
             let number = row.step.number;

@@ -17,18 +17,19 @@ pub const FORMAT: &str = "workshop report 1";
 ///   `passed`, `failed` or `skipped`. A skipped one has `because`; a failed one has
 ///   `sent`, `expected`, `got`, `why`, `fix`, and the lists `holes` and `log`.
 pub fn json(report: &Report) -> Value {
-    let count = |word| {
-        let same = |ran: &&Ran| verdict(ran) == word;
-        report.ran.iter().filter(same).count()
-    };
     json!({
         "format": FORMAT,
         "seed": report.seed,
-        "passed": count("passed"),
-        "failed": count("failed"),
-        "skipped": count("skipped"),
+        "passed": count(report, "passed"),
+        "failed": count(report, "failed"),
+        "skipped": count(report, "skipped"),
         "checks": report.ran.iter().map(check).collect::<Vec<_>>(),
     })
+}
+
+/// How many checks have this verdict.
+fn count(report: &Report, word: &str) -> usize {
+    report.ran.iter().filter(|ran| verdict(ran) == word).count()
 }
 
 fn verdict(ran: &Ran) -> &'static str {
@@ -69,15 +70,11 @@ fn check(ran: &Ran) -> Value {
 /// Source of the format: the schema of Apache Ant's task junit, as far as GitLab,
 /// Jenkins and GitHub's actions read it.
 pub fn junit(report: &Report, suite: &str) -> String {
-    let count = |word| {
-        let same = |ran: &&Ran| verdict(ran) == word;
-        report.ran.iter().filter(same).count()
-    };
     let counts = format!(
         "tests=\"{}\" failures=\"{}\" skipped=\"{}\"",
         report.ran.len(),
-        count("failed"),
-        count("skipped")
+        count(report, "failed"),
+        count(report, "skipped")
     );
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n\

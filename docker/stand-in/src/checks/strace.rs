@@ -113,13 +113,7 @@ pub fn unsynced(calls: &[String], root: &Path) -> Unsynced {
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut synchronous = BTreeSet::new();
     for call in calls {
-        let Some((name, rest)) = call.split_once('(') else { continue };
-        let Some((arguments, result)) = rest.rsplit_once(" = ") else {
-            continue;
-        };
-        if result.starts_with('-') {
-            continue;
-        }
+        let Some((name, arguments, result)) = success(call) else { continue };
         match name {
             "open" | "openat" | "creat" => {
                 let Some((number, _)) = descriptor(result) else { continue };
@@ -182,13 +176,7 @@ pub fn unsynced_removal(calls: &[String], volume: &Path) -> Option<PathBuf> {
     let root = volume.parent()?;
     let mut changed: Vec<&Path> = Vec::new();
     for call in calls {
-        let Some((name, rest)) = call.split_once('(') else { continue };
-        let Some((arguments, result)) = rest.rsplit_once(" = ") else {
-            continue;
-        };
-        if result.starts_with('-') {
-            continue;
-        }
+        let Some((name, arguments, _)) = success(call) else { continue };
         match name {
             "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat"
             | "rmdir" => {
@@ -212,6 +200,13 @@ pub fn unsynced_removal(calls: &[String], volume: &Path) -> Option<PathBuf> {
         }
     }
     changed.last().map(|_| root.to_owned())
+}
+
+/// The name, the arguments and the result of a call that has succeeded.
+fn success(call: &str) -> Option<(&str, &str, &str)> {
+    let (name, rest) = call.split_once('(')?;
+    let (arguments, result) = rest.rsplit_once(" = ")?;
+    (!result.starts_with('-')).then_some((name, arguments, result))
 }
 
 /// The number and the path of `5</some/file>`, at the start of a text.
